@@ -1,0 +1,135 @@
+"""The state folder: where a store keeps everything, and the secrets that belong to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FOLDER_NAME = ".azureml-local"
+
+
+class StateFolderError(Exception):
+    """The state folder cannot be used; the message says which folder, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What makes this store's credentials its own. Never logged, never in an answer but the account key's.
+
+    signing_key signs tokens and blob URLs; sign_in is the managed identity's secret (``MSI_SECRET``); account_key is the
+    default datastore's (base64, 64 bytes, as Azure's are); view_key opens the run pages in a browser, read only.
+    """
+
+    signing_key: str
+    sign_in: str
+    account_key: str
+    view_key: str
+
+    @classmethod
+    def fresh(cls) -> Secrets:
+        import base64
+
+        return cls(
+            signing_key=secrets.token_hex(32),
+            sign_in=secrets.token_hex(24),
+            account_key=base64.b64encode(secrets.token_bytes(64)).decode(),
+            view_key=secrets.token_urlsafe(18),
+        )
+
+
+class StateFolder:
+    """Paths inside one store's folder.
+
+    Raises:
+        StateFolderError: the folder can't be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @classmethod
+    def locate(cls, start: Path | None = None) -> StateFolder:
+        """``$AZUREML_LOCAL_STATE``, else the nearest ``.azureml-local`` upward, else one in the current folder."""
+        chosen = os.environ.get("AZUREML_LOCAL_STATE")
+        if chosen:
+            return cls(Path(chosen).expanduser())
+        here = (start or Path.cwd()).absolute()
+        for folder in (here, *here.parents):
+            if (folder / FOLDER_NAME).is_dir():
+                return cls(folder / FOLDER_NAME)
+        return cls(here / FOLDER_NAME)
+
+    def create(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.blobs, self.runs, self.tls, self.client_home):
+                folder.mkdir(exist_ok=True)
+            ignore = self.root / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise StateFolderError(
+                f"The state folder {self.root} can't be written ({error.strerror or error}). "
+                "Choose another with AZUREML_LOCAL_STATE=FOLDER or --state FOLDER."
+            ) from error
+
+    @property
+    def database(self) -> Path:
+        return self.root / "workspace.sqlite3"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def tls(self) -> Path:
+        return self.root / "tls"
+
+    @property
+    def client_home(self) -> Path:
+        """Caches of the SDK in client processes; its own, because they go stale across servers."""
+        return self.root / "client"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "server.log"
+
+    @property
+    def instance(self) -> Path:
+        """What a running server says of itself: process id and ports (JSON)."""
+        return self.root / "server.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "server.lock"
+
+    def secrets(self) -> Secrets:
+        """This store's secrets, made on first use, readable by their owner only."""
+        path = self.root / "secrets.json"
+        if path.exists():
+            try:
+                return Secrets(**json.loads(path.read_text()))
+            except (ValueError, TypeError) as error:
+                raise StateFolderError(
+                    f"{path} is damaged ({error}). Delete it to have new secrets made; clients then need a new "
+                    "`azureml-local env`."
+                ) from error
+        made = Secrets.fresh()
+        write_private(path, json.dumps(asdict(made)))
+        return made
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,209 @@
+"""The tables. Times are the service's own text form (ISO 8601, UTC, seven digits), which sorts as it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {Json: JSON, list[Any]: JSON, Any: JSON}  # noqa: RUF012  (SQLAlchemy's own spelling)
+
+
+class StoreInfo(Base):
+    """Facts of the store itself: format version, workspace id, names it answers to."""
+
+    __tablename__ = "store"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any]
+
+
+class Experiment(Base):
+    __tablename__ = "experiments"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str | None]
+    tags: Mapped[Json]
+    created: Mapped[str]
+    archived: Mapped[str | None]
+
+
+class Run(Base):
+    """One run (v2: a job). ``status`` only moves forward; a final one never changes."""
+
+    __tablename__ = "runs"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    uuid: Mapped[str]
+    experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id"), index=True)
+    parent_id: Mapped[str | None] = mapped_column(index=True)
+    root_id: Mapped[str]
+    status: Mapped[str] = mapped_column(index=True)
+    run_type: Mapped[str | None]
+    target: Mapped[str | None]
+    display_name: Mapped[str | None]
+    description: Mapped[str | None]
+    script_name: Mapped[str | None]
+    hidden: Mapped[bool]
+    created: Mapped[str]
+    started: Mapped[str | None]
+    ended: Mapped[str | None]
+    tags: Mapped[Json]
+    properties: Mapped[Json]
+    definition: Mapped[Json]
+    snapshot_id: Mapped[str | None]
+    error: Mapped[Json | None]
+    warnings: Mapped[list[Any]]
+    process: Mapped[Json | None]
+
+
+class RunEvent(Base):
+    __tablename__ = "run_events"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    name: Mapped[str]
+    time: Mapped[str]
+    data: Mapped[Json]
+
+
+class Metric(Base):
+    """A named metric of a run; its values are rows of MetricValue. One table for every kind of client."""
+
+    __tablename__ = "metrics"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    name: Mapped[str]
+    kind: Mapped[str]
+    columns: Mapped[Json]
+
+
+class MetricValue(Base):
+    __tablename__ = "metric_values"
+    __table_args__ = (
+        Index("metric_values_of", "metric", "id"),
+        UniqueConstraint("metric", "client_id", "position"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    metric: Mapped[int] = mapped_column(ForeignKey("metrics.id"))
+    client_id: Mapped[str]
+    position: Mapped[int]
+    created: Mapped[str]
+    data: Mapped[Json]
+
+
+class Blob(Base):
+    """A committed blob: its bytes are the file ``file`` in the blob folder, whatever its name."""
+
+    __tablename__ = "blobs"
+    container: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    file: Mapped[str]
+    size: Mapped[int]
+    kind: Mapped[str]
+    etag: Mapped[str]
+    md5: Mapped[str | None]
+    content_type: Mapped[str]
+    created: Mapped[str]
+    modified: Mapped[str]
+    live: Mapped[bool]
+    blocks: Mapped[int]
+
+
+class Block(Base):
+    """An uploaded block of a blob that isn't committed yet."""
+
+    __tablename__ = "blocks"
+    container: Mapped[str] = mapped_column(primary_key=True)
+    blob: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    file: Mapped[str]
+    size: Mapped[int]
+    created: Mapped[str]
+
+
+class Snapshot(Base):
+    """A submitted folder: the tree as the client sent it, and the blob of each file, parents' files included."""
+
+    __tablename__ = "snapshots"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    parent_id: Mapped[str | None]
+    created: Mapped[str]
+    tree: Mapped[Json]
+    files: Mapped[Json]
+
+
+class Dataset(Base):
+    __tablename__ = "datasets"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    created: Mapped[str]
+    visible: Mapped[bool]
+
+
+class DatasetVersion(Base):
+    __tablename__ = "dataset_versions"
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    saved_id: Mapped[str] = mapped_column(ForeignKey("saved_datasets.id"), index=True)
+    description: Mapped[str | None]
+    tags: Mapped[Json]
+    created: Mapped[str]
+
+
+class SavedDataset(Base):
+    """A data flow that a run or a registration refers to; ``dataflow`` is the client's own JSON text."""
+
+    __tablename__ = "saved_datasets"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    dataflow: Mapped[str]
+    properties: Mapped[Json]
+    created: Mapped[str]
+
+
+class Environment(Base):
+    __tablename__ = "environments"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    order: Mapped[int]
+    definition: Mapped[Json]
+    created: Mapped[str]
+
+
+class Asset(Base):
+    __tablename__ = "assets"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[Json]
+    created: Mapped[str]
+
+
+class Model(Base):
+    __tablename__ = "models"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str | None] = mapped_column(index=True)
+    body: Mapped[Json]
+    created: Mapped[str]
+    modified: Mapped[str]
+
+
+class Compute(Base):
+    __tablename__ = "computes"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    location: Mapped[str]
+    vm_size: Mapped[str]
+    vm_priority: Mapped[str]
+    min_nodes: Mapped[int]
+    max_nodes: Mapped[int]
+    idle_seconds: Mapped[float]
+    tags: Mapped[Json]
+    description: Mapped[str | None]
+    extra: Mapped[Json]
+    created: Mapped[str]
+    modified: Mapped[str]

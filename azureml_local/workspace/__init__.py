@@ -1,0 +1,45 @@
+"""What a workspace holds: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models, computes.
+
+Plain Python on top of `storage`: no HTTP, no processes.
+"""
+
+from __future__ import annotations
+
+from azureml_local.storage.blobs import BlobStore
+from azureml_local.storage.database import Database
+from azureml_local.storage.folder import StateFolder
+from azureml_local.workspace.artifacts import Artifacts
+from azureml_local.workspace.computes import Computes
+from azureml_local.workspace.datasets import Datasets
+from azureml_local.workspace.environments import Environments
+from azureml_local.workspace.experiments import Experiments
+from azureml_local.workspace.identity import Identity
+from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.models import Models
+from azureml_local.workspace.runs import Runs
+from azureml_local.workspace.snapshots import Snapshots
+
+
+class Workspace:
+    """One workspace: each part under the name that Azure ML gives it."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        self.folder = folder
+        self.database = Database(folder.database)
+        self.blobs = BlobStore(self.database, folder.blobs)
+        self.identity = Identity(self.database)
+        self.experiments = Experiments(self.database)
+        self.runs = Runs(self.database)
+        self.metrics = Metrics(self.database)
+        self.artifacts = Artifacts(self.blobs)
+        self.snapshots = Snapshots(self.database, self.blobs)
+        self.datasets = Datasets(self.database)
+        self.environments = Environments(self.database)
+        self.models = Models(self.database)
+        self.computes = Computes(self.database)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+__all__ = ["Workspace"]

@@ -1,0 +1,107 @@
+"""AmlCompute clusters as they were asked for. What their nodes are doing is the cluster's to say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Compute, Json
+from azureml_local.workspace.errors import Invalid, NotFound
+
+# azureml.core.compute: 3 to 16 (older: 24, 32) of letters, digits and -; the service says so when it isn't.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]")
+MAX_NODES = 1000
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    min_nodes: int = 0
+    max_nodes: int = 1
+    idle_seconds: float = 1800.0
+
+    def check(self) -> None:
+        if not 0 <= self.min_nodes <= self.max_nodes <= MAX_NODES:
+            raise Invalid(
+                f"The node counts make no sense: minimum {self.min_nodes}, maximum {self.max_nodes}. "
+                f"They must be 0 <= minimum <= maximum <= {MAX_NODES}."
+            )
+
+
+@dataclass(frozen=True)
+class ClusterRequest:
+    name: str
+    vm_size: str
+    scale: ScaleSettings
+    vm_priority: str = "dedicated"
+    tags: Json = field(default_factory=dict)
+    description: str | None = None
+    extra: Json = field(default_factory=dict)
+
+
+class Computes:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, request: ClusterRequest) -> Compute:
+        """Create a cluster, or change the settings of the one with this name."""
+        if not 2 <= len(request.name) <= 32 or not NAME.fullmatch(request.name):
+            raise Invalid(
+                f"{request.name[:80]!r} is no compute name: use 2 to 32 letters, digits and '-', a letter first, no '-' last."
+            )
+        request.scale.check()
+        with self._database.write() as session:
+            old = session.get(Compute, request.name)
+            moment = now()
+            return session.merge(
+                Compute(
+                    name=request.name,
+                    location="local",
+                    vm_size=request.vm_size,
+                    vm_priority=request.vm_priority,
+                    min_nodes=request.scale.min_nodes,
+                    max_nodes=request.scale.max_nodes,
+                    idle_seconds=request.scale.idle_seconds,
+                    tags=request.tags,
+                    description=request.description,
+                    extra=request.extra,
+                    created=old.created if old else moment,
+                    modified=moment,
+                )
+            )
+
+    def rescale(self, name: str, scale: ScaleSettings) -> Compute:
+        scale.check()
+        with self._database.write() as session:
+            row = session.get(Compute, name)
+            if row is None:
+                raise self._missing(name)
+            row.min_nodes, row.max_nodes, row.idle_seconds = scale.min_nodes, scale.max_nodes, scale.idle_seconds
+            row.modified = now()
+        return row
+
+    def get(self, name: str) -> Compute:
+        with self._database.read() as session:
+            row = session.get(Compute, name)
+        if row is None:
+            raise self._missing(name)
+        return row
+
+    def list(self) -> list[Compute]:
+        with self._database.read() as session:
+            return list(session.scalars(select(Compute).order_by(Compute.name)))
+
+    def delete(self, name: str) -> None:
+        with self._database.write() as session:
+            row = session.get(Compute, name)
+            if row is None:
+                raise self._missing(name)
+            session.delete(row)
+
+    @staticmethod
+    def _missing(name: str) -> NotFound:
+        # azureml.core.compute turns a 404 with this code into ComputeTargetNotFound.
+        return NotFound(f"There is no compute target {name!r} in this workspace. Create it with ComputeTarget.create.")

@@ -1,0 +1,161 @@
+"""Datasets: registered names with versions, and the data flows that runs refer to."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Dataset, DatasetVersion, Json, SavedDataset
+from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+
+
+@dataclass(frozen=True)
+class DatasetDetail:
+    """A registration, one of its versions, and what that version is."""
+
+    dataset: Dataset
+    version: DatasetVersion
+    saved: SavedDataset
+
+
+class Datasets:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Saved datasets -----------------------------------------------------------------------------------------------
+
+    def save(self, kind: str, dataflow: str, properties: Json) -> SavedDataset:
+        """Keep a data flow; the same one again is the same saved dataset."""
+        with self._database.write() as session:
+            return self._save(session, kind, dataflow, properties)
+
+    def saved(self, saved_id: str) -> SavedDataset:
+        with self._database.read() as session:
+            found = session.get(SavedDataset, saved_id)
+        if found is None:
+            raise NotFound(f"There is no dataset with the id {saved_id!r} in this workspace.")
+        return found
+
+    @staticmethod
+    def _save(session: Session, kind: str, dataflow: str, properties: Json) -> SavedDataset:
+        identity = json.dumps([kind, dataflow, properties], sort_keys=True)
+        saved_id = str(uuid.uuid5(uuid.NAMESPACE_OID, identity))
+        found = session.get(SavedDataset, saved_id)
+        if found is None:
+            found = SavedDataset(id=saved_id, kind=kind, dataflow=dataflow, properties=properties, created=now())
+            session.add(found)
+            session.flush()
+        return found
+
+    # Registrations ------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        name: str,
+        kind: str,
+        dataflow: str,
+        *,
+        properties: Json,
+        description: str | None = None,
+        tags: Json | None = None,
+        visible: bool = True,
+        exist_ok: bool = True,
+        new_version: bool = True,
+    ) -> DatasetDetail:
+        """Register a data flow under a name.
+
+        Raises:
+            Conflict: the name is taken and ``exist_ok`` is false. Invalid: no name, or a dataset of another type has it.
+        """
+        if not name or len(name) > 255:
+            raise Invalid(f"{name[:80]!r} is no dataset name.")
+        with self._database.write() as session:
+            saved = self._save(session, kind, dataflow, properties)
+            dataset = session.scalar(select(Dataset).where(Dataset.name == name))
+            if dataset is None:
+                dataset = Dataset(id=str(uuid.uuid4()), name=name, kind=kind, created=now(), visible=visible)
+                session.add(dataset)
+                session.flush()
+            latest = self._version(session, dataset.id, None)
+            if latest is not None:
+                if not exist_ok:
+                    raise Conflict(
+                        f"There is a dataset named {name!r} already. Pass create_new_version=True to register a new version of it."
+                    )
+                if dataset.kind != kind:
+                    raise Invalid(f"The dataset {name!r} is a {dataset.kind} dataset; this one is {kind}.")
+                if not new_version or latest.saved_id == saved.id:
+                    # As in Azure, registering what is registered already makes no new version.
+                    latest.description = description if description is not None else latest.description
+                    latest.tags = tags if tags else latest.tags
+                    return DatasetDetail(dataset, latest, saved)
+            version = DatasetVersion(
+                dataset_id=dataset.id,
+                version=latest.version + 1 if latest else 1,
+                saved_id=saved.id,
+                description=description,
+                tags=tags or {},
+                created=now(),
+            )
+            session.add(version)
+            return DatasetDetail(dataset, version, saved)
+
+    def get(self, name: str, version: int | None = None) -> DatasetDetail:
+        with self._database.read() as session:
+            dataset = session.scalar(select(Dataset).where(Dataset.name == name))
+            found = self._version(session, dataset.id, version) if dataset else None
+            if dataset is None or found is None:
+                which = f"version {version} of the dataset" if version else "dataset"
+                raise NotFound(f"There is no {which} {name!r} in this workspace.")
+            return self._detail(session, dataset, found)
+
+    def by_saved_id(self, saved_id: str) -> DatasetDetail | None:
+        """The newest registration of a saved dataset, if it was registered at all."""
+        with self._database.read() as session:
+            version = session.scalar(
+                select(DatasetVersion)
+                .where(DatasetVersion.saved_id == saved_id)
+                .order_by(DatasetVersion.created.desc())
+                .limit(1)
+            )
+            dataset = session.get(Dataset, version.dataset_id) if version else None
+            return self._detail(session, dataset, version) if dataset and version else None
+
+    def list(self, *, invisible: bool = False) -> list[DatasetDetail]:
+        """The latest version of each, by name."""
+        with self._database.read() as session:
+            query = select(Dataset).order_by(Dataset.name)
+            details = []
+            for dataset in session.scalars(query if invisible else query.where(Dataset.visible)):
+                version = self._version(session, dataset.id, None)
+                if version is not None:
+                    details.append(self._detail(session, dataset, version))
+            return details
+
+    @staticmethod
+    def _version(session: Session, dataset_id: str, version: int | None) -> DatasetVersion | None:
+        query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
+        if version is not None:
+            query = query.where(DatasetVersion.version == version)
+        return session.scalar(query.order_by(DatasetVersion.version.desc()).limit(1))
+
+    @staticmethod
+    def _detail(session: Session, dataset: Dataset, version: DatasetVersion) -> DatasetDetail:
+        saved = session.get(SavedDataset, version.saved_id)
+        assert saved is not None  # a foreign key: versions can't outlive what they are versions of
+        return DatasetDetail(dataset, version, saved)
+
+
+def rust_dataflow(dataflow: str) -> str:
+    """The YAML that the Rust engine reads, out of the client's JSON (``meta.RsDataflow``). Raises Invalid."""
+    try:
+        found = json.loads(dataflow)["meta"]["RsDataflow"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Invalid("The dataset's definition isn't one of azureml-dataprep 5 (no RsDataflow in it).") from error
+    return str(found)

@@ -1,0 +1,73 @@
+"""Who the workspace is: its id, and the names by which clients know it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.workspace.errors import NotFound
+
+LOCATION = "local"
+
+
+@dataclass(frozen=True)
+class WorkspaceName:
+    """The three words of a ``config.json``."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+
+    @property
+    def arm_id(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
+        )
+
+    def _key(self) -> tuple[str, str, str]:
+        return self.subscription_id.lower(), self.resource_group.lower(), self.name.lower()
+
+
+DEFAULT_NAME = WorkspaceName("00000000-0000-0000-0000-000000000000", "local", "azureml-local")
+
+
+class Identity:
+    """The workspace id is new with every store (the SDK caches snapshots under it), and stays with the store.
+
+    One workspace may be known by several names: those of each ``config.json`` from whose folder it was started or used.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        if database.setting("workspace_id") is None:
+            database.set_setting("workspace_id", str(uuid.uuid4()))
+            database.set_setting("created", now())
+            database.set_setting("names", [])
+        self.workspace_id: str = database.setting("workspace_id")
+        self.created: str = database.setting("created")
+        self.tenant_id = str(uuid.uuid5(uuid.UUID(self.workspace_id), "tenant"))
+        self.principal_id = str(uuid.uuid5(uuid.UUID(self.workspace_id), "principal"))
+        self.names = [WorkspaceName(*words) for words in database.setting("names")]
+
+    def answer_to(self, name: WorkspaceName) -> None:
+        """From now on the workspace is known by this name too."""
+        if not any(known._key() == name._key() for known in self.names):
+            self.names.append(name)
+            self._database.set_setting(
+                "names", [[n.subscription_id, n.resource_group, n.name] for n in self.names]
+            )
+
+    def find(self, subscription_id: str, resource_group: str, name: str) -> WorkspaceName:
+        """Azure compares these names without regard to case. Raises NotFound with the names that are known."""
+        asked = WorkspaceName(subscription_id, resource_group, name)
+        for known in self.names:
+            if known._key() == asked._key():
+                return known
+        listed = "; ".join(f"{n.name} in {n.resource_group}, subscription {n.subscription_id}" for n in self.names)
+        raise NotFound(
+            f"This local server is not the workspace {name!r} in resource group {resource_group!r}, subscription "
+            f"{subscription_id!r}. It is: {listed or 'nothing yet'}. Start it where your config.json lies (azureml-local up)."
+        )

@@ -1,0 +1,253 @@
+"""Runs: one row each, and the one place where a run's status changes."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Json, Run, RunEvent
+from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+
+# In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes down this list, never up.
+ORDER = (
+    "NotStarted",
+    "Queued",
+    "Preparing",
+    "Provisioning",
+    "Starting",
+    "Running",
+    "CancelRequested",
+    "Finalizing",
+    "Completed",
+    "Failed",
+    "Canceled",
+)
+FINAL = frozenset({"Completed", "Failed", "Canceled"})
+
+# How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no log at all of a run that
+# is final at the first look, and looks for the first time within this many seconds of submitting.
+FOLLOWER_GRACE = 3.0
+
+
+@dataclass(frozen=True)
+class NewRun:
+    run_id: str
+    experiment_id: str
+    run_type: str | None = None
+    target: str | None = None
+    script_name: str | None = None
+    definition: Json = field(default_factory=dict)
+    snapshot_id: str | None = None
+    parent_id: str | None = None
+    display_name: str | None = None
+    properties: Json = field(default_factory=dict)
+    tags: Json = field(default_factory=dict)
+
+
+def data_container(run: Run) -> str:
+    """The name of the container of a run's artifacts, spelt as Azure spells it."""
+    return f"dcid.{run.id}"
+
+
+class Runs:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[Run], None]] = []
+        self._followed: set[str] = set()
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, run_id: str) -> Run:
+        with self._database.read() as session:
+            run = session.scalar(select(Run).where(Run.id == run_id))
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r} in this workspace.")
+        return run
+
+    def list(
+        self,
+        experiment_id: str | None = None,
+        *,
+        top_level: bool = False,
+        parent_id: str | None = None,
+        statuses: Iterable[str] | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Newest first."""
+        query = select(Run).order_by(Run.number.desc())
+        if experiment_id is not None:
+            query = query.where(Run.experiment_id == experiment_id)
+        if top_level:
+            query = query.where(Run.parent_id.is_(None))
+        if parent_id is not None:
+            query = query.where(Run.parent_id == parent_id)
+        if statuses is not None:
+            query = query.where(Run.status.in_(list(statuses)))
+        with self._database.read() as session:
+            return list(session.scalars(query.limit(limit)))
+
+    def unfinished(self) -> list[Run]:
+        """Runs that are not final, oldest first."""
+        with self._database.read() as session:
+            return list(session.scalars(select(Run).where(Run.status.not_in(FINAL)).order_by(Run.number)))
+
+    def events(self, run_id: str) -> list[RunEvent]:
+        with self._database.read() as session:
+            return list(session.scalars(select(RunEvent).where(RunEvent.run_id == run_id).order_by(RunEvent.id)))
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def create(self, new: NewRun) -> Run:
+        """Raises Conflict when the id is taken, Invalid when it is none."""
+        if not new.run_id or len(new.run_id) > 260 or "/" in new.run_id or ".." in new.run_id:
+            raise Invalid(f"{new.run_id[:80]!r} is no run id.")
+        with self._database.write() as session:
+            if session.scalar(select(Run.id).where(Run.id == new.run_id)):
+                raise Conflict(f"There is a run {new.run_id!r} already.")
+            parent = session.scalar(select(Run).where(Run.id == new.parent_id)) if new.parent_id else None
+            if new.parent_id and parent is None:
+                raise NotFound(f"There is no run {new.parent_id!r} to be the parent of {new.run_id!r}.")
+            run = Run(
+                id=new.run_id,
+                uuid=str(uuid.uuid4()),
+                experiment_id=new.experiment_id,
+                parent_id=new.parent_id,
+                root_id=parent.root_id if parent else new.run_id,
+                status="NotStarted",
+                run_type=new.run_type,
+                target=new.target,
+                display_name=new.display_name,
+                description=None,
+                script_name=new.script_name,
+                hidden=False,
+                created=now(),
+                started=None,
+                ended=None,
+                tags=new.tags,
+                properties=new.properties,
+                definition=new.definition,
+                snapshot_id=new.snapshot_id,
+                error=None,
+                warnings=[],
+                process=None,
+            )
+            session.add(run)
+        self._tell(run)
+        return run
+
+    def modify(self, run_id: str, changes: Mapping[str, Any]) -> Run:
+        """Merge tags and properties, set the display name, description or hidden flag, as a PATCH of the history service does."""
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            for key in ("tags", "properties"):
+                merged = changes.get(key)
+                if isinstance(merged, Mapping):
+                    setattr(run, key, {**getattr(run, key), **{str(k): _text(v) for k, v in merged.items()}})
+            for key, column in (("displayName", "display_name"), ("name", "display_name"), ("description", "description")):
+                if isinstance(changes.get(key), str):
+                    setattr(run, column, changes[key])
+            if isinstance(changes.get("hidden"), bool):
+                run.hidden = changes["hidden"]
+        return run
+
+    def remove_tags(self, run_id: str, keys: Iterable[str]) -> Run:
+        gone = set(keys)
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            run.tags = {key: value for key, value in run.tags.items() if key not in gone}
+        return run
+
+    def advance(self, run_id: str, status: str, *, error: Json | None = None, process: Json | None = None) -> Run:
+        """Move a run on to a later status. A step back, or away from a final status, changes nothing.
+
+        The caller reads what became of it in the answer's ``status``.
+        """
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            if run.status in FINAL or ORDER.index(status) <= ORDER.index(run.status):
+                return run
+            run.status = status
+            if status == "Running" and run.started is None:
+                run.started = now()
+            if status in FINAL:
+                run.ended = now()
+                run.process = None
+            if error is not None and run.error is None:
+                run.error = error
+            if process is not None:
+                run.process = process
+        self._tell(run)
+        return run
+
+    def note_error(self, run_id: str, error: Json) -> None:
+        """Keep why a run fails; the first reason stays."""
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            if run.error is None and run.status not in FINAL:
+                run.error = error
+
+    def add_event(self, run_id: str, name: str, data: Json) -> None:
+        with self._database.write() as session:
+            self._locked(session, run_id)
+            session.add(RunEvent(run_id=run_id, name=name, time=now(), data=data))
+
+    # Following ----------------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[Run], None]) -> None:
+        """Call this whenever a run is made or its status changes."""
+        self._listeners.append(listener)
+
+    def wait_until_final(self, run_id: str, timeout: float) -> Run:
+        """Block until a run is final, or the seconds are over."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (run := self.get(run_id)).status not in FINAL and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+        return run
+
+    def followed(self, run: Run) -> None:
+        """A client has read the details of a run that goes on: from now on it will see the whole log at its last look."""
+        if run.status not in FINAL:
+            with self._changed:
+                self._followed.add(run.id)
+                self._changed.notify_all()
+
+    def await_follower(self, run_id: str) -> None:
+        """Give a client that has just submitted a run the time to begin following it, before the run's end is told."""
+        deadline = time.monotonic() + FOLLOWER_GRACE
+        with self._changed:
+            while run_id not in self._followed and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self._followed.discard(run_id)
+
+    def _tell(self, run: Run) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        for listener in self._listeners:
+            listener(run)
+
+    @staticmethod
+    def _locked(session: Session, run_id: str) -> Run:
+        run = session.scalar(select(Run).where(Run.id == run_id))
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r} in this workspace.")
+        return run
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def user_error(message: str, code: str = "UserError", **more: Any) -> Json:
+    """An error as the history service keeps it (``run.get_details()["error"]``)."""
+    return {"error": {"code": code, "message": message, "details": [], **more}, "time": now()}

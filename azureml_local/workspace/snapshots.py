@@ -1,0 +1,103 @@
+"""Snapshots: the folder that a run was submitted from, as a tree of hashed files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from azureml_local.storage.blobs import BlobError, BlobStore
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Snapshot
+from azureml_local.workspace.errors import Invalid, NotFound
+
+CONTAINER = "snapshots"
+MAX_FILES = 100_000
+MAX_DEPTH = 200
+
+
+class Snapshots:
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def get(self, snapshot_id: str) -> Snapshot:
+        with self._database.read() as session:
+            found = session.get(Snapshot, snapshot_id)
+        if found is None:
+            raise NotFound(
+                f"There is no snapshot {snapshot_id!r} in this workspace: the folder's files must be uploaded again."
+            )
+        return found
+
+    def create(
+        self, snapshot_id: str, parent_id: str | None, tree: Mapping[str, Any], uploads: Mapping[str, str]
+    ) -> Snapshot:
+        """Keep a folder.
+
+        Args:
+            tree: the whole folder, as the client sends it (``DirTreeNode``).
+            uploads: blob name by path, for the files that are new or changed; all others are the parent's.
+
+        Raises:
+            NotFound: the parent is unknown. Invalid: a path that leaves the folder, or a file that is nowhere.
+        """
+        inherited: dict[str, Any] = dict(self.get(parent_id).files) if parent_id else {}
+        files: dict[str, Any] = {}
+        for path, digest in _files(tree):
+            if len(files) >= MAX_FILES:
+                raise Invalid(f"The snapshot has more than {MAX_FILES} files. Leave some out with an .amlignore file.")
+            if path in uploads:
+                if not self._blobs.exists(CONTAINER, uploads[path]):
+                    raise Invalid(f"The snapshot's file {path!r} was announced but never uploaded.")
+                files[path] = {"blob": uploads[path], "hash": digest}
+            elif path in inherited:
+                files[path] = {"blob": inherited[path]["blob"], "hash": digest}
+            else:
+                raise Invalid(f"The snapshot's file {path!r} is neither uploaded nor part of its parent {parent_id!r}.")
+        row = Snapshot(id=snapshot_id, parent_id=parent_id, created=now(), tree=dict(tree), files=files)
+        with self._database.write() as session:
+            session.merge(row)
+        return row
+
+    def write_to(self, snapshot_id: str, folder: Path) -> int:
+        """Write the folder's files below ``folder``. Returns how many."""
+        files = self.get(snapshot_id).files
+        for path, entry in files.items():
+            target = folder / safe_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(self._blobs.path(self._blobs.get(CONTAINER, entry["blob"])), target)
+            except (BlobError, FileNotFoundError) as error:
+                raise NotFound(f"The file {path!r} of the snapshot {snapshot_id} is gone from the state folder.") from error
+        return len(files)
+
+
+def safe_path(path: str) -> PurePosixPath:
+    """A relative path that stays in its folder. Raises Invalid otherwise."""
+    pure = PurePosixPath(path)
+    if not path or "\0" in path or "\\" in path or pure.is_absolute() or ".." in pure.parts:
+        raise Invalid(f"{path[:200]!r} is no path inside a snapshot.")
+    return pure
+
+
+def _files(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(path, hash) of every file of a tree, without recursion: a client decides how deep it is."""
+    pending: list[tuple[str, Any, int]] = [("", tree, 0)]
+    while pending:
+        path, node, depth = pending.pop()
+        if not isinstance(node, Mapping) or depth > MAX_DEPTH:
+            raise Invalid(f"The snapshot's tree is malformed at {path[:200]!r}.")
+        if str(node.get("type", "Directory")).lower() == "file":
+            safe_path(path)
+            yield path, str(node.get("hash") or "")
+            continue
+        children = node.get("children") or {}
+        if not isinstance(children, Mapping):
+            raise Invalid(f"The snapshot's tree is malformed at {path[:200]!r}.")
+        for name, child in sorted(children.items(), reverse=True):
+            if not isinstance(name, str) or "/" in name or name in ("", ".", ".."):
+                raise Invalid(f"{str(name)[:200]!r} is no file name inside a snapshot.")
+            pending.append((f"{path}/{name}" if path else name, child, depth + 1))
