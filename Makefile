@@ -1,0 +1,43 @@
+# `make` or `make help` lists the targets. All that is needed is make and python3; everything else goes to .venv.
+NOTEBOOK = notebooks/img-classification-part1-training.ipynb
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tutorial test lab kernel lint types bench lock clean
+
+help: ## this list
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.ready ## make .venv: the pinned packages and this project (PYTHON=python3.10 to choose the Python)
+
+# A clone gives all files about the same age; a failed set-up leaves no stamp; nothing changed costs nothing.
+.venv/.ready: requirements.txt pyproject.toml scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup
+
+tutorial: setup ## run the tutorial's notebook on a local workspace
+	@$(BIN)/azureml-local tutorial
+
+lab: setup ## open the notebook in JupyterLab on a local workspace
+	@$(BIN)/azureml-local run -- $(BIN)/jupyter lab $(NOTEBOOK)
+
+kernel: setup ## install the kernel "Azure ML (local)" for Jupyter
+	@$(BIN)/azureml-local kernel install
+
+test: lint types ## lint, types and every test
+	$(BIN)/pytest
+
+lint: setup ## ruff
+	$(BIN)/ruff check
+
+types: setup ## mypy, strict on azureml_local
+	$(BIN)/mypy
+
+bench: setup ## measure set-up, server, job and training
+	@$(BIN)/python tests/bench
+
+lock: setup ## write requirements.txt anew from requirements.in and pyproject.toml, with the newest versions
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' pyproject.toml requirements.in --output-file requirements.txt
+
+clean: ## remove what make made (not your workspace: that is `azureml-local reset`)
+	rm -rf .venv .uv setup.log build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,3 @@
+"""A local Azure Machine Learning workspace for the real, unmodified SDK."""
+
+__version__ = "0.1.0"
