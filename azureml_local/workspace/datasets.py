@@ -14,6 +14,10 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Dataset, DatasetVersion, Json, SavedDataset
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
+# Data flows name files by URL. A server that moved to another port must still find its own, so they are kept with this in place of
+# the server's address.
+THIS_SERVER = "https://this-server.azureml-local.invalid"
+
 
 @dataclass(frozen=True)
 class DatasetDetail:

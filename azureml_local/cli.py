@@ -1,0 +1,229 @@
+"""The command line: ``azureml-local``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from azureml_local import __version__, config
+from azureml_local.instance import LocalServer, ServerError, cache_folder
+from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.workspace.identity import WorkspaceName
+
+app = typer.Typer(
+    name="azureml-local",
+    help="A local Azure Machine Learning workspace: the real SDK talks to it, and the jobs you submit really run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]", show_default=False),
+]
+Port = Annotated[int | None, typer.Option(help="Port of the API; sign-in and pages take the next one.", min=0, max=65534, show_default=False)]
+Environments = Annotated[
+    str,
+    typer.Option(help="How jobs get their packages: 'build' a virtual environment for each, or use the 'host' interpreter's own."),
+]
+
+
+def main() -> None:
+    """The console script: errors are one line, and an exit code."""
+    try:
+        app()
+    except (StateFolderError, ServerError, config.ConfigError) as error:
+        err.print(f"azureml-local: {error}", markup=False)
+        sys.exit(1)
+
+
+@app.command()
+def up(state: State = None, port: Port = None, environments: Environments = "build") -> None:
+    """Start the local workspace in the background."""
+    folder = _folder(state)
+    server = LocalServer.find(folder)
+    if server is None:
+        server = LocalServer.start(folder, *_options(port, environments))
+        out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
+    else:
+        out.print(f"It is up already, at {server.instance.endpoints.api}.")
+    _say_config(server)
+    out.print('Use it:  azureml-local run -- COMMAND   or   eval "$(azureml-local env)"')
+
+
+@app.command()
+def down(state: State = None) -> None:
+    """Stop it; jobs that run are cancelled, everything else is kept."""
+    server = LocalServer.find(_folder(state))
+    if server is None:
+        out.print("Nothing is running.")
+        return
+    server.stop()
+    out.print("Stopped. What it holds is kept; `azureml-local up` goes on with it.")
+
+
+@app.command()
+def status(state: State = None) -> None:
+    """Say what is running, which data MNIST is, and what each unfinished run waits for."""
+    folder = _folder(state)
+    server = LocalServer.find(folder)
+    if server is None:
+        out.print(f"Nothing is running on {folder.root}. `azureml-local up` starts it.")
+        raise typer.Exit(3)
+    answer = server.status()
+    out.print(f"Up at {answer['api']} (process {server.instance.pid}), state in {folder.root}")
+    out.print(f"Pages     {answer['studio']}/")
+    for name in answer["names"]:
+        out.print(f"Workspace {name['workspace_name']} in {name['resource_group']}, subscription {name['subscription_id']}")
+    out.print(f"MNIST     {answer['mnist']['description']}")
+    for compute in answer["computes"]:
+        out.print(f"Compute   {compute['name']}: {compute['nodes']} of at most {compute['max_nodes']} nodes")
+    for run in answer["unfinished"]:
+        out.print(f"Run       {run['run_id']}: {run['status']}. {run['waiting_for'] or ''}")
+    for model in answer["models"]:
+        out.print(f"Model     {model['name']}, version {model['version']}")
+
+
+@app.command()
+def env(state: State = None) -> None:
+    """Print what a shell needs: eval "$(azureml-local env)"."""
+    server = LocalServer.find(_folder(state))
+    if server is None:
+        raise ServerError("Nothing is running. Start it with `azureml-local up`.")
+    _say_config(server, quiet=True)
+    for name, value in server.variables().items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(help="The command, after --")],
+    state: State = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="In a fresh workspace that is gone afterwards.")] = False,
+    environments: Environments = "build",
+) -> None:
+    """Run any command with a local workspace: azureml-local run -- jupyter lab."""
+    with workspace_for_command(state, ephemeral=ephemeral, environments=environments) as server:
+        raise typer.Exit(run_child(command, server))
+
+
+@app.command()
+def logs(state: State = None, lines: Annotated[int, typer.Option("-n", help="How many lines", min=1)] = 50) -> None:
+    """Show the end of the server's log."""
+    path = _folder(state).log
+    if not path.exists():
+        raise ServerError(f"There is no log at {path}: no server has run here in the background.")
+    for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
+        print(line)
+
+
+@app.command()
+def reset(
+    state: State = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
+) -> None:
+    """Delete everything in the workspace: runs, metrics, models, files. The caches stay."""
+    folder = _folder(state)
+    if not folder.root.exists():
+        out.print("There is nothing to delete.")
+        return
+    if not folder.database.exists() and any(folder.root.iterdir()) and not folder.tls.exists():
+        raise StateFolderError(f"{folder.root} doesn't look like a state folder; nothing was deleted.")
+    if not yes:
+        typer.confirm(f"Delete all runs, models and files in {folder.root}?", abort=True)
+    server = LocalServer.find(folder)
+    if server is not None:
+        server.stop()
+    shutil.rmtree(folder.root)
+    out.print("Deleted. `azureml-local up` starts with an empty workspace.")
+
+
+@app.command(hidden=True)
+def serve(state: State = None, port: Port = None, environments: Environments = "build", names: str = "") -> None:
+    """Serve in the foreground; `up` starts this."""
+    from azureml_local.server.serve import Settings
+    from azureml_local.server.serve import serve as serve_workspace
+
+    known = tuple(WorkspaceName(*words.split("/")) for words in filter(None, names.split(",")))
+    settings = Settings(
+        state=_folder(state).root, cache=cache_folder(), names=known, port=port, host_environment=environments == "host"
+    )
+    serve_workspace(settings)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if show:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def workspace_for_command(
+    state: Path | None, *, ephemeral: bool = False, environments: str = "build"
+) -> Iterator[LocalServer]:
+    """The running server; else one for as long as this lasts."""
+    temporary = Path(tempfile.mkdtemp(prefix="azureml-local-")) if ephemeral else None
+    folder = StateFolder(temporary) if temporary else _folder(state)
+    server = LocalServer.find(folder)
+    mine = server is None
+    if server is None:
+        server = LocalServer.start(folder, *_options(0 if temporary else None, environments))
+    try:
+        _say_config(server)
+        yield server
+    finally:
+        if mine:
+            server.stop()
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def run_child(command: list[str], server: LocalServer) -> int:
+    """Run a command with the workspace's variables. Ctrl-C is the command's to handle; afterwards we go on with our own end."""
+    try:
+        child = subprocess.Popen(command, env={**os.environ, **server.variables()})
+    except OSError as error:
+        raise ServerError(f"{command[0]}: {error.strerror}") from error
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _folder(state: Path | None) -> StateFolder:
+    return StateFolder(state) if state else StateFolder.locate()
+
+
+def _options(port: int | None, environments: str) -> list[str]:
+    if environments not in ("build", "host"):
+        raise typer.BadParameter(f"it is 'build' or 'host', not {environments!r}", param_hint="--environments")
+    return ["--environments", environments, *(["--port", str(port)] if port is not None else [])]
+
+
+def _say_config(server: LocalServer, *, quiet: bool = False) -> None:
+    """Let the server be the workspace that this folder's config.json names; write one where there is none."""
+    path = config.find(Path.cwd())
+    if path is None:
+        path = config.write_default(Path.cwd())
+        if not quiet:
+            out.print(f"There was no config.json; {path} is a new one, for the local workspace.")
+    server.answer_to(config.read(path))
+
+
+__all__ = ["app", "main", "run_child", "workspace_for_command"]

@@ -1,0 +1,1 @@
+"""What runs a job: the queue and its nodes, environments, inputs, the process."""

@@ -1,0 +1,245 @@
+"""One run on one node, from its image to its last artifact."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from azureml_local.cluster import job as job_script
+from azureml_local.cluster.environments import (
+    EnvironmentBuildCanceled,
+    EnvironmentBuilder,
+    EnvironmentBuildError,
+    JobEnvironment,
+)
+from azureml_local.cluster.inputs import InputError, Inputs
+from azureml_local.cluster.jobspec import JobSpec, parse, resolve
+from azureml_local.cluster.process import JobProcess, describe_end
+from azureml_local.storage.blobs import BlobError
+from azureml_local.storage.tables import Json, Run
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.artifacts import RUN_ORIGIN
+from azureml_local.workspace.errors import WorkspaceError
+from azureml_local.workspace.runs import FINAL, data_container, user_error
+
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
+JOB_LOG = "user_logs/std_log.txt"
+NODE_LOG = "system_logs/local_node.txt"
+COLLECTED = ("outputs", "logs")
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What every execution needs. ``job_variables`` gives the SDK's variables for a run's process."""
+
+    workspace: Workspace
+    builder: EnvironmentBuilder
+    inputs: Inputs
+    job_variables: Callable[[Run], dict[str, str]]
+
+
+class Execution:
+    """Runs one job and says truthfully how it ended. ``run`` is a thread's whole work; ``cancel`` may come at any time."""
+
+    def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
+        self._machinery = machinery
+        self._workspace = machinery.workspace
+        self._run = run
+        self._node = node
+        self._container = data_container(run)
+        self._folder = machinery.workspace.folder.runs / run.id
+        self._cancelled = threading.Event()
+        self._process: JobProcess | None = None
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def run(self) -> None:
+        """From *Preparing* to a final status. Never raises: what goes wrong is the run's error."""
+        self._guarded(self._whole)
+
+    def resume(self) -> None:
+        """Go on with a job that an earlier server started."""
+        self._guarded(self._rest)
+
+    # Steps --------------------------------------------------------------------------------------------------------
+
+    def _whole(self, log: IO[str]) -> None:
+        spec = parse(self._run.definition)
+        self._status("Preparing")
+        _say(log, f"Node {self._node} prepares the run {self._run.id}.")
+        environment = self._build(spec)
+        if self._cancelled.is_set():
+            return
+        working = self._folder / "wd"
+        working.mkdir(parents=True, exist_ok=True)
+        count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
+        _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
+        variables = self._variables(spec, environment)
+        places = self._machinery.inputs.fetch(spec.inputs, self._folder, variables, log, self._cancelled)
+        if self._cancelled.is_set():
+            return
+        self._process = self._launch(spec, environment, variables, places, working)
+        _say(log, f"Process {self._process.pid}: {' '.join(spec.argv)}")
+        self._status("Running", process={"pid": self._process.pid, "started": self._process.started})
+        self._follow(log, spec.max_seconds)
+
+    def _rest(self, log: IO[str]) -> None:
+        known = self._run.process or {}
+        self._process = JobProcess.attach(int(known["pid"]), float(known["started"]), self._status_file)
+        _say(log, f"A new server takes up the process {self._process.pid}.")
+        self._follow(log, parse(self._run.definition).max_seconds)
+
+    def _build(self, spec: JobSpec) -> JobEnvironment:
+        path = self._workspace.artifacts.open_log(self._container, BUILD_LOG)
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                return self._machinery.builder.build(spec.environment, log, self._cancelled)
+        finally:
+            self._workspace.artifacts.close_log(self._container, BUILD_LOG)
+
+    def _launch(
+        self,
+        spec: JobSpec,
+        environment: JobEnvironment,
+        variables: Mapping[str, str],
+        places: Mapping[str, str],
+        working: Path,
+    ) -> JobProcess:
+        arguments = resolve(spec.argv, places)
+        by_name = {item.name: item for item in spec.inputs}
+        values = dict(variables)
+        for name, place in places.items():
+            values[by_name[name].variable] = place
+        if places:
+            values["AZUREML_DATASET_ENVIRONMENT_VARS"] = ",".join(
+                f"{item.variable}:{item.mechanism}" for item in spec.inputs
+            )
+        if spec.script is not None:
+            if not (working / spec.script).is_file():
+                raise InputError(f"The script {spec.script!r} is not in the submitted folder.")
+            arguments = [str(environment.python), str(Path(job_script.__file__)), *arguments]
+        return JobProcess.spawn(
+            arguments,
+            cwd=working,
+            environment=values,
+            log=self._workspace.artifacts.open_log(self._container, JOB_LOG),
+            status_file=self._status_file,
+        )
+
+    def _follow(self, log: IO[str], max_seconds: float | None) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + max_seconds if max_seconds else None
+        while not self._process.wait(POLL_SECONDS if not self._cancelled.is_set() else 0):
+            if self._cancelled.is_set():
+                self._process.terminate()
+            elif deadline and time.monotonic() > deadline:
+                self._process.terminate()
+                self._fail(f"The run took longer than its max_run_duration_seconds ({max_seconds:g}).", "TimeoutError")
+        # Whatever the script left behind in its group ends with it, as on a node that is given back.
+        self._process.kill_group()
+        code = self._process.returncode if self._process.returncode is not None else -9
+        _say(log, f"Process {self._process.pid} {describe_end(code)}.")
+        if code != 0 and not self._cancelled.is_set():
+            self._fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
+
+    # The end ------------------------------------------------------------------------------------------------------
+
+    def _guarded(self, steps: Callable[[IO[str]], None]) -> None:
+        path = self._workspace.artifacts.open_log(self._container, NODE_LOG)
+        with path.open("a", encoding="utf-8") as log:
+            try:
+                steps(log)
+            except EnvironmentBuildCanceled:
+                _say(log, "The environment's build was cancelled.")
+            except (EnvironmentBuildError, InputError, WorkspaceError, BlobError) as error:
+                self._fail(str(error))
+                _say(log, str(error))
+            except OSError as error:
+                self._fail(f"The run's files can't be handled: {error}", "SystemError")
+                _say(log, str(error))
+            except Exception as error:
+                # A fault of ours: the run must not stay Running for ever, and the reason must be found.
+                self._fail(f"The local cluster failed ({type(error).__name__}: {error}).", "SystemError")
+                _say(log, repr(error))
+                raise
+            finally:
+                self._finish(log)
+
+    def _finish(self, log: IO[str]) -> None:
+        self._status("Finalizing")
+        self._collect(log)
+        self._workspace.artifacts.close_log(self._container, JOB_LOG)
+        current = self._workspace.runs.get(self._run.id)
+        final = "Canceled" if self._cancelled.is_set() else "Failed" if current.error else "Completed"
+        _say(log, f"The run is {final}.")
+        self._workspace.artifacts.close_log(self._container, NODE_LOG)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._workspace.runs.await_follower(self._run.id)
+        self._status(final)
+
+    def _collect(self, log: IO[str]) -> None:
+        """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since."""
+        working = self._folder / "wd"
+        for folder in COLLECTED:
+            for path in sorted(_regular_files(working / folder)):
+                name = path.relative_to(working).as_posix()
+                try:
+                    if self._workspace.artifacts.exists(RUN_ORIGIN, self._container, name):
+                        known = self._workspace.artifacts.get(RUN_ORIGIN, self._container, name)
+                        if known.size == path.stat().st_size:
+                            continue
+                    self._workspace.artifacts.put_file(RUN_ORIGIN, self._container, name, path)
+                except (OSError, BlobError) as error:
+                    _say(log, f"{name} could not be kept: {error}")
+
+    def _status(self, status: str, process: Json | None = None) -> None:
+        self._workspace.runs.advance(self._run.id, status, process=process)
+
+    def _fail(self, message: str, code: str = "UserError") -> None:
+        if self._workspace.runs.get(self._run.id).status not in FINAL:
+            self._workspace.runs.note_error(self._run.id, user_error(message, code))
+
+    @property
+    def _status_file(self) -> Path:
+        return self._folder / "exit_status"
+
+    def _variables(self, spec: JobSpec, environment: JobEnvironment) -> dict[str, str]:
+        """A job's whole environment: nothing of the server's own but where programs are found and how text is written."""
+        home = self._folder / "home"
+        temporary = self._folder / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        passed = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
+        return {
+            **passed,
+            "PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            **self._machinery.job_variables(self._run),
+            **spec.variables,
+        }
+
+
+def _regular_files(folder: Path) -> list[Path]:
+    """Files below a folder; no links (one could point anywhere), no pipes or devices."""
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        for root, _, names in os.walk(folder, followlinks=False):
+            found += [path for name in names if not (path := Path(root) / name).is_symlink() and path.is_file()]
+    return found
+
+
+def _say(log: IO[str], line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(time.strftime("%H:%M:%S"), line, file=log, flush=True)

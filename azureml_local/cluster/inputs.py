@@ -1,0 +1,136 @@
+"""A job's inputs: datasets brought into its folder before the script starts.
+
+Azure mounts or downloads them with the SDK's Rust engine. So does this: the same engine, in a process of its own, with the job's token.
+The one short cut is for files of our own open data mirror, which lie on this machine already.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, urlsplit
+
+import yaml
+
+from azureml_local.cluster.jobspec import InputSpec
+from azureml_local.workspace.datasets import Datasets, rust_dataflow
+
+# Runs in the server's own interpreter, which has the SDK wherever the tutorial runs.
+FETCH = """
+import sys
+from azureml.core import Dataset, Run
+run = Run.get_context(allow_offline=False)
+Dataset.get_by_id(run.experiment.workspace, sys.argv[1]).download(sys.argv[2], overwrite=True)
+"""
+
+
+class InputError(Exception):
+    """An input can't be had; one sentence for the run's error."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The files that the server itself serves: their URL's beginning, and where they lie. The folder is found on first use."""
+
+    url: str
+    folder: Callable[[], Path]
+
+
+class Inputs:
+    def __init__(self, datasets: Datasets, mirror: Mirror) -> None:
+        self._datasets = datasets
+        self._mirror = mirror
+
+    def fetch(
+        self,
+        inputs: tuple[InputSpec, ...],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: IO[str],
+        cancelled: threading.Event,
+    ) -> dict[str, str]:
+        """Bring every input. Returns what each stands for in the arguments: a folder, or a dataset id for ``direct``.
+
+        Raises:
+            InputError: a dataset that can't be read. NotFound: one that isn't there.
+        """
+        places: dict[str, str] = {}
+        for spec in inputs:
+            saved = self._datasets.saved(spec.dataset_id)
+            if spec.mechanism == "direct":
+                places[spec.name] = saved.id
+                continue
+            target = folder / "inputs" / spec.name
+            target.mkdir(parents=True, exist_ok=True)
+            files = self._mirrored(rust_dataflow(saved.dataflow))
+            if files is None:
+                self._download(saved.id, target, environment, log, cancelled)
+            else:
+                for relative, source in files.items():
+                    destination = target / relative
+                    destination.parent.mkdir(parents=True, exist_ok=True)
+                    _link_or_copy(source, destination)
+            count = sum(1 for path in target.rglob("*") if path.is_file())
+            print(f"Input {spec.name}: {count} files ({spec.mechanism}) at {target}", file=log, flush=True)
+            places[spec.name] = str(target)
+        return places
+
+    def _mirrored(self, dataflow: str) -> dict[str, Path] | None:
+        """The files of a data flow that only names files of the mirror; None for any other."""
+        try:
+            flow: Any = yaml.safe_load(dataflow)
+            paths = [entry["file"] for entry in flow["paths"]]
+        except (yaml.YAMLError, KeyError, TypeError):
+            return None
+        prefix = self._mirror.url + "/"
+        if flow.get("transformations") or not paths or not all(str(path).startswith(prefix) for path in paths):
+            return None
+        root = self._mirror.folder()
+        found = {_engine_path(str(path)): root / Path(urlsplit(str(path)).path).name for path in paths}
+        return found if all(path.is_file() for path in found.values()) else None
+
+    @staticmethod
+    def _download(
+        dataset_id: str, target: Path, environment: Mapping[str, str], log: IO[str], cancelled: threading.Event
+    ) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-c", FETCH, dataset_id, str(target)],
+            env=dict(environment),
+            cwd=target.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        output: list[str] = []
+        reader = threading.Thread(target=lambda: output.append(process.stdout.read() if process.stdout else ""))
+        reader.start()
+        while process.poll() is None:
+            if cancelled.wait(0.05):
+                process.kill()
+        reader.join()
+        log.write(output[0])
+        if process.returncode != 0 and not cancelled.is_set():
+            reason = (output[0].strip().splitlines() or ["no output"])[-1]
+            raise InputError(f"The dataset {dataset_id} could not be downloaded for the job: {reason}")
+
+
+def _engine_path(url: str) -> str:
+    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex 2.26)."""
+    parts = urlsplit(url)
+    return f"{quote(parts.scheme + ':', safe='')}/{quote('/' + parts.netloc, safe='')}{parts.path}"
+
+
+def _link_or_copy(source: Path, destination: Path) -> None:
+    # A copy, where a link would let a job that writes to its input change the mirror.
+    shutil.copyfile(source, destination)
+    os.chmod(destination, 0o444)

@@ -1,0 +1,110 @@
+"""The environment variables that point a process with the real SDK, client or job, at a local workspace server.
+
+Which variable does what was measured with azureml-core 1.61 (each dropped in turn); see docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+STARTUP_FOLDER = Path(__file__).parent / "startup"
+
+# The name of the cloud must be this one: a job's sign-in asks for it by this name whatever AZUREML_CURRENT_CLOUD says.
+CLOUD_NAME = "AzureCloud"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http on loopback, for sign-in
+    and for the pages that a person opens in a browser, which does not know our certificate."""
+
+    api: str
+    plain: str
+
+    @classmethod
+    def at(cls, api_port: int, plain_port: int) -> Endpoints:
+        return cls(api=f"https://localhost:{api_port}", plain=f"http://localhost:{plain_port}")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The certificates a process trusts: everyone's and our own CA's, as one file and as a hashed folder."""
+
+    bundle: Path
+    folder: Path
+
+    def variables(self) -> dict[str, str]:
+        # requests takes the folder: OpenSSL looks a certificate up there by name, where it would parse all 140 of the file anew for
+        # each of the SDK's connections (82 ms against 20). The Rust engine and urllib take the file.
+        return {
+            "REQUESTS_CA_BUNDLE": str(self.folder),
+            "SSL_CERT_FILE": str(self.bundle),
+            "CURL_CA_BUNDLE": str(self.bundle),
+            "PIP_CERT": str(self.bundle),
+        }
+
+
+def client_variables(
+    endpoints: Endpoints, *, trust: Trust, sign_in_secret: str, client_home: Path, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """For a process that uses the SDK as a person does: a notebook, a script, a test."""
+    python_path = [str(STARTUP_FOLDER), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        "ARM_CLOUD_METADATA_URL": f"{endpoints.api}/metadata/endpoints",
+        "AZUREML_CURRENT_CLOUD": CLOUD_NAME,
+        "MSI_ENDPOINT": f"{endpoints.plain}/msi/token",
+        "MSI_SECRET": sign_in_secret,
+        # With this, msrestazure sends the secret with each request for a token (get_msi_token_webapp).
+        "APPSETTING_WEBSITE_SITE_NAME": "azureml-local",
+        **trust.variables(),
+        # Caches of earlier servers and of the real cloud would be wrong here; ours would be wrong there.
+        "AZURE_CONFIG_DIR": str(client_home / "azure"),
+        "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
+        **_quiet(),
+        "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
+    }
+
+
+def job_variables(
+    endpoints: Endpoints,
+    *,
+    trust: Trust,
+    arm_id: str,
+    workspace_id: str,
+    experiment: tuple[str, str],
+    run_id: str,
+    token: str,
+    token_expiry: int,
+) -> dict[str, str]:
+    """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and says nothing.
+
+    Args:
+        experiment: its name and its id.
+        token_expiry: seconds since 1970.
+    """
+    parts = arm_id.split("/")
+    return {
+        "AZUREML_ARM_SUBSCRIPTION": parts[2],
+        "AZUREML_ARM_RESOURCEGROUP": parts[4],
+        "AZUREML_ARM_WORKSPACE_NAME": parts[8],
+        "AZUREML_ARM_PROJECT_NAME": experiment[0],
+        "AZUREML_RUN_ID": run_id,
+        "AZUREML_RUN_TOKEN": token,
+        "AZUREML_RUN_TOKEN_EXPIRY": str(token_expiry),
+        "AZUREML_SERVICE_ENDPOINT": endpoints.api,
+        "AZUREML_EXPERIMENT_ID": experiment[1],
+        "AZUREML_WORKSPACE_ID": workspace_id,
+        # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and "localhost" has none.
+        **trust.variables(),
+        **_quiet(),
+    }
+
+
+def _quiet() -> dict[str, str]:
+    # The SDK's telemetry goes to a fixed host. This is the SDK's own switch for workspaces whose data must not leave them
+    # (azureml.telemetry HBI_MODE): without it a notebook offline fills with red "Upload failed" lines, online it reports a local run.
+    return {"HBI_WORKSPACE_JOB": "true"}

@@ -1,0 +1,138 @@
+"""A running server, as other processes see it: found through its state folder, started, asked, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from platformdirs import user_cache_path
+
+from azureml_local.environment import client_variables
+from azureml_local.server.launch import Instance
+from azureml_local.storage.folder import StateFolder
+from azureml_local.workspace.identity import WorkspaceName
+
+START_SECONDS = 30.0
+
+
+class ServerError(Exception):
+    """The server can't be started, reached or stopped; the message says what to do."""
+
+
+def cache_folder() -> Path:
+    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the platform's place for caches."""
+    chosen = os.environ.get("AZUREML_LOCAL_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("azureml-local")
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A server that runs on a state folder."""
+
+    folder: StateFolder
+    instance: Instance
+
+    @classmethod
+    def find(cls, folder: StateFolder) -> LocalServer | None:
+        """The server of this folder, or None when none is running."""
+        try:
+            instance = Instance(**json.loads(folder.instance.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        # A file that a killed server left behind may name a process that is now somebody else's.
+        try:
+            command = " ".join(psutil.Process(instance.pid).cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return None
+        return cls(folder, instance) if "azureml_local" in command else None
+
+    @classmethod
+    def start(cls, folder: StateFolder, *options: str) -> LocalServer:
+        """Start one in the background, and wait until it answers.
+
+        Raises:
+            ServerError: it did not come up; the message has its last words.
+        """
+        folder.create()
+        with folder.log.open("ab") as log:
+            start = log.tell()
+            child = subprocess.Popen(
+                [sys.executable, "-m", "azureml_local", "serve", "--state", str(folder.root), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=folder.root,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            found = cls.find(folder)
+            if found is not None and found.instance.pid == child.pid:
+                return found
+            if child.poll() is not None:
+                said = folder.log.read_bytes()[start:].decode("utf-8", "replace").strip()
+                raise ServerError(said.splitlines()[-1] if said else f"The server ended with status {child.returncode}.")
+            time.sleep(0.01)
+        child.terminate()
+        raise ServerError(f"The server did not answer within {START_SECONDS:g} s. Its log is {folder.log}.")
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it and its jobs are gone. Raises ServerError."""
+        try:
+            process = psutil.Process(self.instance.pid)
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+        except psutil.NoSuchProcess:
+            return
+        except psutil.TimeoutExpired as error:
+            raise ServerError(
+                f"The server (process {self.instance.pid}) did not stop within 30 s. Its log is {self.folder.log}."
+            ) from error
+
+    def variables(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What a process needs in its environment to use this workspace with the real SDK."""
+        return client_variables(
+            self.instance.endpoints,
+            trust=self.instance.trust,
+            sign_in_secret=self.folder.secrets().sign_in,
+            client_home=self.folder.client_home,
+            inherited=inherited,
+        )
+
+    def status(self) -> dict[str, Any]:
+        with self._client() as client:
+            answer = client.get("/local/status", timeout=120)
+            answer.raise_for_status()
+            body: dict[str, Any] = answer.json()
+            return body
+
+    def answer_to(self, name: WorkspaceName) -> None:
+        with self._client() as client:
+            body = {"subscription_id": name.subscription_id, "resource_group": name.resource_group, "workspace_name": name.name}
+            client.post("/local/names", json=body).raise_for_status()
+
+    def _client(self) -> httpx.Client:
+        endpoints = self.instance.endpoints
+        secret = self.folder.secrets().sign_in
+        try:
+            answer = httpx.get(f"{endpoints.plain}/msi/token", params={"resource": endpoints.api}, headers={"secret": secret}, trust_env=False)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ServerError(f"The server at {endpoints.plain} doesn't answer ({error}). Stop it with `azureml-local down`.") from error
+        return httpx.Client(
+            base_url=endpoints.api,
+            verify=ssl.create_default_context(cafile=str(self.folder.tls / "ca.pem")),
+            headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
+            trust_env=False,
+        )

@@ -1,0 +1,64 @@
+"""The two applications of a server: the API (https), and sign-in with the run pages (plain http on loopback)."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from azureml_local import __version__
+from azureml_local.server import errors
+from azureml_local.server.context import Context
+from azureml_local.server.routes import (
+    arm,
+    artifacts,
+    blobs,
+    compute,
+    content,
+    datasets,
+    datastores,
+    discovery,
+    environments,
+    execution,
+    history,
+    identity,
+    local,
+    metrics,
+    models,
+    opendata,
+    studio,
+)
+
+API = (
+    arm,
+    discovery,
+    compute,
+    history,
+    metrics,
+    artifacts,
+    content,
+    execution,
+    environments,
+    datasets,
+    datastores,
+    models,
+    opendata,
+    local,
+    blobs,
+)
+PLAIN = (identity, studio)
+
+
+def api_app(ctx: Context) -> FastAPI:
+    return _app(ctx, "Azure Machine Learning, local", API)
+
+
+def plain_app(ctx: Context) -> FastAPI:
+    return _app(ctx, "Sign-in and run pages", PLAIN)
+
+
+def _app(ctx: Context, title: str, modules: tuple[object, ...]) -> FastAPI:
+    app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.context = ctx
+    for module in modules:
+        app.include_router(module.router)  # type: ignore[attr-defined]
+    errors.install(app)
+    return app

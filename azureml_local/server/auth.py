@@ -1,0 +1,136 @@
+"""Tokens and signatures: who may talk to this server.
+
+A client gets a token for the store's sign-in secret (``MSI_SECRET``), a job gets one for its run. Both are JWTs signed with the store's
+key, for this store only (audience: its workspace id). URLs of blobs carry a signature of their own, as Azure's do.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import jwt
+
+from azureml_local.server.errors import Unauthorized
+from azureml_local.storage.blobs import BlobError
+from azureml_local.storage.folder import Secrets
+from azureml_local.workspace.identity import Identity
+
+ALGORITHM = "HS256"
+ISSUER = "https://azureml-local.invalid/"
+CLIENT_SECONDS = 24 * 3600
+RUN_SECONDS = 30 * 24 * 3600
+SIGNATURE_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Token:
+    text: str
+    expires: int  # seconds since 1970
+
+
+class Tokens:
+    def __init__(self, secrets: Secrets, identity: Identity) -> None:
+        self._key = secrets.signing_key
+        self._sign_in = secrets.sign_in
+        self._identity = identity
+
+    def sign_in(self, secret: str | None, resource: str) -> Token:
+        """A client's token. Raises Unauthorized unless it knows the secret."""
+        if secret is None or not hmac.compare_digest(secret.encode(), self._sign_in.encode()):
+            raise Unauthorized(
+                "Sign-in needs this server's secret in the header 'secret'. Start the client through azureml-local "
+                "(run, env, lab): it sets MSI_SECRET."
+            )
+        # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't be taken for a real one.
+        return self._issue(
+            CLIENT_SECONDS,
+            resource=resource,
+            oid=self._identity.principal_id,
+            name="azureml-local",
+            upn="you@azureml-local.invalid",
+        )
+
+    def for_run(self, run_id: str) -> Token:
+        return self._issue(RUN_SECONDS, run=run_id, oid=self._identity.principal_id)
+
+    def check(self, authorization: str | None) -> None:
+        """Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""
+        scheme, _, text = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            raise Unauthorized("The request has no bearer token. Use a client that azureml-local started or gave its variables to.")
+        try:
+            jwt.decode(
+                text,
+                self._key,
+                algorithms=[ALGORITHM],
+                audience=self._identity.workspace_id,
+                issuer=ISSUER,
+                options={"require": ["exp", "aud", "iss"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("The token has expired. Sign in again.") from None
+        except jwt.InvalidTokenError:
+            raise Unauthorized(
+                "The token isn't one of this server's. Was it made by another one, or by Azure? "
+                "Start the client anew through azureml-local."
+            ) from None
+
+    def _issue(self, seconds: int, **claims: str) -> Token:
+        moment = int(time.time())
+        expires = moment + seconds
+        payload = {
+            "iss": ISSUER,
+            "aud": self._identity.workspace_id,
+            "iat": moment,
+            "nbf": moment,
+            "exp": expires,
+            "tid": self._identity.tenant_id,
+            **claims,
+        }
+        return Token(jwt.encode(payload, self._key, ALGORITHM), expires)
+
+
+class BlobUrls:
+    """Signed URLs of blobs.
+
+    Reading takes any https URL. For writing, the SDK cuts the host at its first two dots into account, "blob" and rest and glues it
+    together again; ``localhost`` has none, so the dots stand in the user part, which no HTTP client sends.
+    """
+
+    def __init__(self, api: str, secrets: Secrets) -> None:
+        self._api = api
+        self._key = secrets.signing_key.encode()
+
+    def read(self, container: str, name: str) -> str:
+        return f"{self._api}/{self._path(container, name)}?{self._query('r', container, name)}"
+
+    def write(self, container: str, name: str) -> str:
+        base = self._api.replace("https://", "https://local.blob.core@", 1)
+        return f"{base}/{self._path(container, name)}?{self._query('rw', container, name)}"
+
+    def check(self, container: str, name: str, needed: str, query: dict[str, str]) -> None:
+        """Raises BlobError 403 unless the query's signature allows this."""
+        permissions, expiry, signature = query.get("sp", ""), query.get("se", ""), query.get("sig", "")
+        expected = self._signature(permissions, expiry, container, name)
+        if not hmac.compare_digest(signature.encode(), expected.encode()) or needed not in permissions:
+            raise BlobError(403, "AuthenticationFailed", "The URL's signature doesn't allow this. Ask for a new one.")
+        if not expiry.isdecimal() or int(expiry) < time.time():
+            raise BlobError(403, "AuthenticationFailed", "The URL's signature has expired. Ask for a new one.")
+
+    @staticmethod
+    def _path(container: str, name: str) -> str:
+        return f"{container}/{quote(name, safe='/')}"
+
+    def _query(self, permissions: str, container: str, name: str) -> str:
+        # The expiry is rounded, so that the same blob has the same URL for a while.
+        expiry = str((int(time.time()) // 3600 + 1) * 3600 + SIGNATURE_SECONDS)
+        return urlencode({"sp": permissions, "se": expiry, "sig": self._signature(permissions, expiry, container, name)})
+
+    def _signature(self, permissions: str, expiry: str, container: str, name: str) -> str:
+        text = "\n".join((permissions, expiry, container, name)).encode()
+        return base64.urlsafe_b64encode(hmac.new(self._key, text, hashlib.sha256).digest()).decode().rstrip("=")

@@ -1,0 +1,66 @@
+"""What every route needs, and the checks that stand before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from azureml_local.cluster.cluster import Cluster
+from azureml_local.environment import Endpoints
+from azureml_local.opendata.mirror import MnistSource
+from azureml_local.server.auth import BlobUrls, Tokens
+from azureml_local.storage.folder import Secrets
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.identity import WorkspaceName
+
+# The path of a workspace, after the name of each service.
+WORKSPACE_PATH = (
+    "/subscriptions/{subscription_id}/resourceGroups/{resource_group}"
+    "/providers/Microsoft.MachineLearningServices/workspaces/{workspace_name}"
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """One running server."""
+
+    workspace: Workspace
+    cluster: Cluster
+    endpoints: Endpoints
+    tokens: Tokens
+    urls: BlobUrls
+    secrets: Secrets
+    mnist: Callable[[], MnistSource]
+
+    def portal_url(self, run_id: str) -> str:
+        return f"{self.studio}/runs/{run_id}"
+
+    @property
+    def studio(self) -> str:
+        """The address that links of runs begin with; the key in it lets a browser look, and do nothing else."""
+        return f"{self.endpoints.plain}/studio/{self.secrets.view_key}"
+
+
+def context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+Ctx = Annotated[Context, Depends(context)]
+
+
+def authenticated(request: Request) -> None:
+    """Raises Unauthorized without a token of this server."""
+    context(request).tokens.check(request.headers.get("authorization"))
+
+
+def addressed(request: Request, subscription_id: str, resource_group: str, workspace_name: str) -> WorkspaceName:
+    """The workspace that the path names, and a valid token. Raises Unauthorized, NotFound."""
+    authenticated(request)
+    return context(request).workspace.identity.find(subscription_id, resource_group, workspace_name)
+
+
+Named = Annotated[WorkspaceName, Depends(addressed)]

@@ -1,0 +1,87 @@
+"""Errors in Azure's shape: ``{"error": {"code", "message"}}``; XML for the blob service."""
+
+from __future__ import annotations
+
+import logging
+from xml.sax.saxutils import escape
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from azureml_local.storage.blobs import BlobError
+from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt, NotFound, WorkspaceError
+
+logger = logging.getLogger("azureml_local.server")
+
+STATUS: dict[type[WorkspaceError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotBuilt: 501}
+COVERAGE = "what works is listed in docs/coverage.md"
+
+
+class Unauthorized(Exception):
+    """No token, or not one of this server's."""
+
+
+def error_body(code: str, message: str) -> dict[str, object]:
+    return {"error": {"code": code, "message": message, "details": []}}
+
+
+def error_response(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse(error_body(code, message), status)
+
+
+def blob_error_response(status: int, code: str, message: str) -> Response:
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
+    return Response(body, status, {"x-ms-error-code": code}, "application/xml")
+
+
+def install(app: FastAPI) -> None:
+    """Give every exception its answer."""
+
+    @app.exception_handler(WorkspaceError)
+    def workspace_error(_: Request, error: WorkspaceError) -> Response:
+        status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+        return error_response(status, error.code, str(error))
+
+    @app.exception_handler(BlobError)
+    def blob_error(_: Request, error: BlobError) -> Response:
+        return blob_error_response(error.status, error.code, str(error))
+
+    @app.exception_handler(Unauthorized)
+    def unauthorized(_: Request, error: Unauthorized) -> Response:
+        response = error_response(401, "Unauthorized", str(error))
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return error_response(
+            400, "BadArgument", f"{request.method} {request.url.path}: {first['msg']} (at {place})."
+        )
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (404, 405):
+            return not_built(request)
+        return error_response(error.status_code, "BadRequest", str(error.detail))
+
+    @app.exception_handler(Exception)
+    def fault(request: Request, error: Exception) -> Response:
+        logger.exception("%s %s failed", request.method, request.url.path)
+        return error_response(
+            500,
+            "InternalError",
+            f"The local server failed at {request.method} {request.url.path} ({type(error).__name__}). "
+            "That is a fault of azureml-local; its log (azureml-local logs) says more.",
+        )
+
+
+def not_built(request: Request) -> Response:
+    return error_response(
+        501,
+        "NotImplemented",
+        f"{request.method} {request.url.path} is not built in azureml-local; {COVERAGE}.",
+    )

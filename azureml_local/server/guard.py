@@ -1,0 +1,71 @@
+"""Who may not even ask: other sites in a browser, and other names for this machine.
+
+A loopback server is reachable from every page that its user opens. What keeps those out is checked before anything else, on every route:
+the Host header (against DNS rebinding) and where the browser says the request comes from. Never the User-Agent, which pages can choose.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from azureml_local.server.errors import error_response
+
+HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::(\d{1,5}))?", re.IGNORECASE)
+SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer")]
+
+
+class Guard:
+    """ASGI middleware. ``pages`` are paths below which a person may arrive by a link from elsewhere."""
+
+    def __init__(self, app: ASGIApp, port: int, pages: tuple[str, ...] = ()) -> None:
+        self._app = app
+        self._port = port
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        reason = self._refusal(scope)
+        if reason is not None:
+            await error_response(403, "Forbidden", reason)(scope, receive, send)
+            return
+
+        async def with_headers(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", []))  # type: ignore[call-overload]
+                present = {name.lower() for name, _ in headers}
+                message["headers"] = headers + [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)  # type: ignore[arg-type]
+
+    def _refusal(self, scope: Scope) -> str | None:
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        hosts = headers.get(b"host", [])
+        if len(hosts) != 1 or not self._is_us(hosts[0].decode("latin-1")):
+            seen = ", ".join(repr(host.decode("latin-1")) for host in hosts) or "none"
+            return f"The Host header is {seen}; this server answers to localhost:{self._port} and 127.0.0.1:{self._port} only."
+        for origin in headers.get(b"origin", []):
+            text = origin.decode("latin-1")
+            if not re.fullmatch(r"https?://.+", text) or not self._is_us(text.split("//", 1)[1]):
+                return f"The request comes from the page {text!r}; pages of other sites may not use this server."
+        site = b"".join(headers.get(b"sec-fetch-site", [])).decode("latin-1")
+        if site in ("cross-site", "same-site") and not self._arrives_by_link(scope, headers):
+            return "The request comes from a page of another site (Sec-Fetch-Site); those may not use this server."
+        return None
+
+    def _is_us(self, host: str) -> bool:
+        match = HOST.fullmatch(host)
+        return bool(match) and int(match[1] or 0) == self._port if match else False
+
+    def _arrives_by_link(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> bool:
+        return (
+            scope["method"] == "GET"
+            and headers.get(b"sec-fetch-mode") == [b"navigate"]
+            and any(scope["path"].startswith(page) for page in self._pages)
+        )

@@ -1,0 +1,129 @@
+"""Azure Resource Manager: clouds, subscriptions, the workspace itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from azureml_local.environment import CLOUD_NAME
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
+from azureml_local.workspace.identity import LOCATION, WorkspaceName
+
+router = APIRouter()
+
+WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
+
+
+@router.get("/metadata/endpoints")
+def clouds(ctx: Ctx) -> list[dict[str, Any]]:
+    """The only cloud there is; asked for once per configuration folder, without a token.
+
+    Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the machine by mistake.
+    """
+    api = ctx.endpoints.api
+    nowhere = "https://azureml-local.invalid/"
+    return [
+        {
+            "name": CLOUD_NAME,
+            "portal": f"{api}/portal.a.b.c",
+            "authentication": {
+                "loginEndpoint": nowhere,
+                "audiences": [f"{api}/", f"{api}/"],
+                "tenant": ctx.workspace.identity.tenant_id,
+                "identityProvider": "AAD",
+            },
+            "resourceManager": f"{api}/",
+            "media": nowhere,
+            "graph": nowhere,
+            "graphAudience": nowhere,
+            "batch": nowhere,
+            "gallery": nowhere,
+            "sqlManagement": nowhere,
+            "vmImageAliasDoc": nowhere,
+            "activeDirectoryDataLake": nowhere,
+            "microsoftGraphResourceId": nowhere,
+            "appInsightsResourceId": nowhere,
+            "appInsightsTelemetryChannelResourceId": nowhere,
+            "attestationResourceId": nowhere,
+            "synapseAnalyticsResourceId": nowhere,
+            "logAnalyticsResourceId": nowhere,
+            "ossrdbmsResourceId": nowhere,
+            "suffixes": {
+                "acrLoginServer": "azurecr.azureml-local.invalid",
+                "keyVaultDns": "vault.azureml-local.invalid",
+                "storage": "core.azureml-local.invalid",
+                "sqlServerHostname": "database.azureml-local.invalid",
+                "mysqlServerEndpoint": "mysql.azureml-local.invalid",
+                "postgresqlServerEndpoint": "postgres.azureml-local.invalid",
+                "mariadbServerEndpoint": "mariadb.azureml-local.invalid",
+                "azureDataLakeStoreFileSystem": "adl.azureml-local.invalid",
+                "azureDataLakeAnalyticsCatalogAndJob": "adla.azureml-local.invalid",
+                "storageSyncEndpointSuffix": "afs.azureml-local.invalid",
+                "mhsmDns": "mhsm.azureml-local.invalid",
+                "synapseAnalytics": "synapse.azureml-local.invalid",
+                "attestationEndpoint": "attest.azureml-local.invalid",
+            },
+        }
+    ]
+
+
+@router.get("/subscriptions", dependencies=[Depends(authenticated)])
+def subscriptions(ctx: Ctx) -> dict[str, Any]:
+    known = dict.fromkeys(name.subscription_id for name in ctx.workspace.identity.names)
+    return {
+        "value": [
+            {
+                "id": f"/subscriptions/{subscription}",
+                "subscriptionId": subscription,
+                "tenantId": ctx.workspace.identity.tenant_id,
+                "displayName": "azureml-local",
+                "state": "Enabled",
+            }
+            for subscription in known
+        ]
+    }
+
+
+@router.get("/subscriptions/{subscription_id}/resources", dependencies=[Depends(authenticated)])
+def resources(ctx: Ctx, subscription_id: str) -> dict[str, Any]:
+    """All workspaces of a subscription (Workspace.list)."""
+    names = [n for n in ctx.workspace.identity.names if n.subscription_id.lower() == subscription_id.lower()]
+    return {"value": [workspace_body(ctx, name) for name in names]}
+
+
+@router.get(WORKSPACE_PATH)
+@router.get("/rp/workspaces" + WORKSPACE_PATH)
+def workspace(ctx: Ctx, name: Named) -> dict[str, Any]:
+    return workspace_body(ctx, name)
+
+
+def workspace_body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
+    identity = ctx.workspace.identity
+    group = f"/subscriptions/{name.subscription_id}/resourceGroups/{name.resource_group}/providers"
+    return {
+        "id": name.arm_id,
+        "name": name.name,
+        "location": LOCATION,
+        "type": WORKSPACE_TYPE,
+        "tags": {},
+        "sku": {"name": "Basic", "tier": "Basic"},
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": identity.principal_id,
+            "tenantId": identity.tenant_id,
+        },
+        "properties": {
+            "friendlyName": name.name,
+            "description": "A local workspace (azureml-local).",
+            "storageAccount": f"{group}/Microsoft.Storage/storageAccounts/localstore",
+            "keyVault": f"{group}/Microsoft.Keyvault/vaults/localvault",
+            "applicationInsights": f"{group}/Microsoft.insights/components/localinsights",
+            "containerRegistry": None,
+            "workspaceId": identity.workspace_id,
+            "discoveryUrl": f"{ctx.endpoints.api}/discovery/workspaces/{identity.workspace_id}",
+            "creationTime": identity.created,
+            "provisioningState": "Succeeded",
+            "hbiWorkspace": False,
+        },
+    }

@@ -1,0 +1,47 @@
+"""This server's own questions, for the command line: how it stands, and which workspace it is to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from azureml_local.server.context import Ctx, authenticated
+from azureml_local.server.routes.studio import waiting_for
+from azureml_local.workspace.errors import Invalid
+from azureml_local.workspace.identity import WorkspaceName
+
+router = APIRouter(prefix="/local", dependencies=[Depends(authenticated)])
+
+
+@router.get("/status")
+def status(ctx: Ctx) -> dict[str, Any]:
+    source = ctx.mnist()
+    return {
+        "names": [
+            {"subscription_id": n.subscription_id, "resource_group": n.resource_group, "workspace_name": n.name}
+            for n in ctx.workspace.identity.names
+        ],
+        "api": ctx.endpoints.api,
+        "studio": ctx.studio,
+        "mnist": {"description": source.description, "real": source.real},
+        "unfinished": [
+            {"run_id": run.id, "status": run.status, "target": run.target, "waiting_for": waiting_for(ctx, run)}
+            for run in ctx.workspace.runs.unfinished()
+        ],
+        "computes": [
+            {"name": row.name, "nodes": ctx.cluster.pool(row.name).size, "max_nodes": row.max_nodes}
+            for row in ctx.workspace.computes.list()
+        ],
+        "models": [{"name": row.name, "version": row.version} for row in ctx.workspace.models.list(latest_only=True)],
+    }
+
+
+@router.post("/names")
+def answer_to(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
+    """From now on the workspace is known by the names of this config.json too."""
+    words = [body.get(key) for key in ("subscription_id", "resource_group", "workspace_name")]
+    if not all(isinstance(word, str) and word and "/" not in word for word in words):
+        raise Invalid("A workspace needs a subscription_id, a resource_group and a workspace_name.")
+    ctx.workspace.identity.answer_to(WorkspaceName(*map(str, words)))
+    return {}

@@ -1,0 +1,48 @@
+"""Azure Open Datasets: the MNIST files, from wherever this server has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from azureml_local.server.context import Ctx
+from azureml_local.server.ranges import send_file
+from azureml_local.workspace.errors import NotFound
+
+router = APIRouter(prefix="/opendata")
+
+
+@router.get("/mnist")
+def listing(ctx: Ctx) -> dict[str, Any]:
+    """Which data this is, in words, and the URLs of its files. The kind is part of each URL: whoever lists a dataset's files sees it."""
+    source = ctx.mnist()
+    names = sorted(path.name for path in source.folder.glob("*-ubyte.gz"))
+    base = f"{ctx.endpoints.api}/opendata/mnist/{kind(source.real)}"
+    return {"description": source.description, "real": source.real, "files": [f"{base}/{name}" for name in names]}
+
+
+@router.api_route("/mnist/{asked}/{file}", methods=["GET", "HEAD"], include_in_schema=False)
+def mnist(ctx: Ctx, request: Request, asked: str, file: str) -> Response:
+    """Public, as at Azure's: no token. The Rust engine asks for the size first, then for ranges."""
+    source = ctx.mnist()
+    if asked != kind(source.real):
+        raise NotFound(
+            f"This server has {source.description} A dataset that was registered from other data ({asked}) can't be served "
+            "from it; set AZUREML_LOCAL_MNIST to the folder with MNIST's files, or register the dataset anew."
+        )
+    path = {item.name: item for item in source.folder.glob("*-ubyte.gz")}.get(file)
+    if path is None:
+        raise NotFound(f"There is no file {file!r} in MNIST.")
+    return send_file(
+        path,
+        path.stat().st_size,
+        range_header=request.headers.get("range"),
+        media_type="application/gzip",
+        head=request.method == "HEAD",
+    )
+
+
+def kind(real: bool) -> str:
+    return "original" if real else "embedded-digits"

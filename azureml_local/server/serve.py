@@ -1,0 +1,207 @@
+"""Running a server: its two listeners, its lock, what it says of itself, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
+
+from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.environments import EnvironmentBuilder
+from azureml_local.cluster.execution import Machinery
+from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.environment import Endpoints, Trust, job_variables
+from azureml_local.opendata.mirror import MnistSource, find_mnist
+from azureml_local.server.app import api_app, plain_app
+from azureml_local.server.auth import BlobUrls, Tokens
+from azureml_local.server.context import Context
+from azureml_local.server.guard import Guard
+from azureml_local.server.launch import Instance
+from azureml_local.server.tls import Certificates
+from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.datasets import THIS_SERVER
+from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8843
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a server. ``port`` is tried first for the API, the next one for sign-in and pages; a taken one is replaced by a free one."""
+
+    state: Path
+    cache: Path
+    names: tuple[WorkspaceName, ...] = ()
+    port: int | None = None
+    host_environment: bool = False
+
+
+class _Server(uvicorn.Server):
+    """One of two in a process: signals are for both, so neither takes them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        StateFolderError: the folder can't be used, or another server is using it.
+    """
+    folder = StateFolder(settings.state)
+    folder.create()
+    lock = FileLock(folder.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StateFolderError(
+            f"Another server is running on {folder.root}. `azureml-local status` says where, `azureml-local down` stops it."
+        ) from None
+    try:
+        _serve(folder, settings, ready)
+    finally:
+        folder.instance.unlink(missing_ok=True)
+        lock.release()
+
+
+def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], None] | None) -> None:
+    trust = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE")).ensure()
+    workspace = Workspace(folder)
+    for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
+        workspace.identity.answer_to(name)
+    api_socket, plain_socket = _listen(workspace, settings.port)
+    ports = api_socket.getsockname()[1], plain_socket.getsockname()[1]
+    endpoints = Endpoints.at(*ports)
+    context = _context(workspace, folder, endpoints, trust, settings)
+    context.cluster.start()
+    instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder))
+    pem = folder.tls / "server.pem"
+    api = _server(Guard(api_app(context), ports[0]), certificate=pem)
+    plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)))
+
+    def started() -> None:
+        write_private(folder.instance, json.dumps(asdict(instance)))
+        if ready is not None:
+            ready(instance)
+
+    try:
+        asyncio.run(_run([(api, api_socket), (plain, plain_socket)], started))
+    finally:
+        context.cluster.stop()
+        workspace.close()
+
+
+async def _run(servers: list[tuple[_Server, socket.socket]], started: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server, _ in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    tasks = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+    while not all(server.started for server, _ in servers) and not any(task.done() for task in tasks):
+        await asyncio.sleep(0.005)
+    started()
+    await asyncio.gather(*tasks)
+
+
+def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            ssl_certfile=certificate,
+            ssl_keyfile=certificate,
+            access_log=False,
+            log_level="warning",
+            lifespan="off",
+            server_header=False,
+            # The SDK keeps connections and uses one again much later; closing them early would show as lost ones.
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+
+def _listen(workspace: Workspace, wanted: int | None) -> tuple[socket.socket, socket.socket]:
+    """Two sockets: on the ports asked for, or those of last time, or the usual ones; a free one for each that is taken."""
+    remembered = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
+    first = remembered if wanted is None else [wanted, wanted + 1 if wanted else 0]
+    sockets = _bind(first[0]), _bind(first[1])
+    if wanted != 0:
+        workspace.database.set_setting("ports", [bound.getsockname()[1] for bound in sockets])
+    return sockets
+
+
+def _bind(port: int) -> socket.socket:
+    for candidate in (port, 0):
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((LOOPBACK, candidate))
+            bound.listen(512)
+            return bound
+        except OSError:
+            bound.close()
+            if candidate == 0:
+                raise
+    raise AssertionError("port 0 is always free or raises")
+
+
+def _context(
+    workspace: Workspace, folder: StateFolder, endpoints: Endpoints, trust: Trust, settings: Settings
+) -> Context:
+    secrets = folder.secrets()
+    tokens = Tokens(secrets, workspace.identity)
+
+    # Looked for once, on first use: it may have to be downloaded or drawn.
+    @functools.cache
+    def mnist() -> MnistSource:
+        return find_mnist(settings.cache / "mnist", os.environ)
+
+    def variables(run: Run) -> dict[str, str]:
+        token = tokens.for_run(run.id)
+        return job_variables(
+            endpoints,
+            trust=trust,
+            arm_id=workspace.identity.names[0].arm_id,
+            workspace_id=workspace.identity.workspace_id,
+            experiment=(workspace.experiments.get_by_id(run.experiment_id).name, run.experiment_id),
+            run_id=run.id,
+            token=token.text,
+            token_expiry=token.expires,
+        )
+
+    mirror = Mirror(f"{THIS_SERVER}/opendata/mnist", lambda: mnist().folder)
+    machinery = Machinery(
+        workspace=workspace,
+        builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
+        inputs=Inputs(workspace.datasets, mirror),
+        job_variables=variables,
+    )
+    return Context(
+        workspace=workspace,
+        cluster=Cluster(machinery),
+        endpoints=endpoints,
+        tokens=tokens,
+        urls=BlobUrls(endpoints.api, secrets),
+        secrets=secrets,
+        mnist=mnist,
+    )

@@ -1,0 +1,144 @@
+"""Certificates: a CA of this store's own, and what it vouches for.
+
+The CA may only vouch for ``localhost`` and loopback addresses (name constraints), its key never leaves the store's folder, and
+only processes that get our variables trust it; the system's trust store is never touched.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from OpenSSL import crypto
+
+from azureml_local.environment import Trust
+from azureml_local.storage.folder import write_private
+
+LIFETIME = datetime.timedelta(days=397)
+RENEW_BEFORE = datetime.timedelta(days=30)
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+NAMES: list[x509.GeneralName] = [
+    x509.DNSName("localhost"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
+]
+PERMITTED: list[x509.GeneralName] = [
+    x509.DNSName("localhost"),
+    x509.IPAddress(ipaddress.ip_network("127.0.0.0/8")),
+    x509.IPAddress(ipaddress.ip_network("::1/128")),
+]
+
+
+class Certificates:
+    """The store's certificate files, made or renewed when they are needed."""
+
+    def __init__(self, folder: Path, inherited_bundle: str | None = None) -> None:
+        self._folder = folder
+        self._inherited = inherited_bundle
+        self.ca = folder / "ca.pem"
+        self.server = folder / "server.pem"  # key and certificate
+
+    def ensure(self) -> Trust:
+        """Make what is missing or about to expire; renew what clients trust."""
+        if not self._fresh():
+            self._issue()
+        return self._trust()
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.server)
+        return context
+
+    def _fresh(self) -> bool:
+        try:
+            certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
+            self.server.read_bytes()
+        except (OSError, ValueError):
+            return False
+        return certificate.not_valid_after_utc - RENEW_BEFORE > datetime.datetime.now(datetime.timezone.utc)
+
+    def _issue(self) -> None:
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"azureml-local {self._folder.parent}"[:64])])
+        constraints = x509.NameConstraints(permitted_subtrees=PERMITTED, excluded_subtrees=None)
+        ca = (
+            _builder(ca_name, ca_name, ca_key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs=True), critical=True)
+            .add_extension(constraints, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        leaf = (
+            _builder(leaf_name, ca_name, key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        # The CA's key is not kept: nothing will ever be signed with it again. A renewal makes a new CA.
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_private(self.server, (pem + leaf.public_bytes(serialization.Encoding.PEM)).decode())
+        self.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+
+    def _trust(self) -> Trust:
+        """Everyone's certificates (the ones this user trusts already, else certifi's) and ours, in both forms."""
+        source = Path(self._inherited) if self._inherited and Path(self._inherited).is_file() else Path(certifi.where())
+        bundle, folder = self._folder / "trusted.pem", self._folder / "trusted"
+        ours = self.ca.read_bytes()
+        text = source.read_bytes().rstrip() + b"\n" + ours
+        if bundle.is_file() and bundle.read_bytes() == text and folder.is_dir():
+            return Trust(bundle=bundle, folder=folder)
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        used: dict[str, int] = {}
+        for pem in PEM.findall(text):
+            name = f"{crypto.load_certificate(crypto.FILETYPE_PEM, pem).subject_name_hash():08x}"
+            number = used[name] = used.get(name, -1) + 1
+            (folder / f"{name}.{number}").write_bytes(pem + b"\n")
+        bundle.write_bytes(text)
+        return Trust(bundle=bundle, folder=folder)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - datetime.timedelta(days=1))
+        .not_valid_after(moment + LIFETIME)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )

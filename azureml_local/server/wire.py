@@ -1,0 +1,130 @@
+"""What workspace things look like on the wire: the JSON of Azure's services (field names from azureml._restclient.models)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azureml_local.server.context import Context
+from azureml_local.storage.tables import Blob, Experiment, Run
+from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
+from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.runs import data_container
+
+Json = dict[str, Any]
+
+
+def experiment(row: Experiment) -> Json:
+    return {
+        "experimentId": row.id,
+        "name": row.name,
+        "description": row.description,
+        "createdUtc": row.created,
+        "tags": row.tags,
+        "archivedTime": row.archived,
+    }
+
+
+def run(ctx: Context, name: WorkspaceName, row: Run) -> Json:
+    history = f"{ctx.endpoints.api}/history/v1.0{name.arm_id}"
+    return {
+        "runNumber": row.number,
+        "rootRunId": row.root_id,
+        "parentRunId": row.parent_id,
+        "runId": row.id,
+        "runUuid": row.uuid,
+        "experimentId": row.experiment_id,
+        "createdUtc": row.created,
+        "startTimeUtc": row.started,
+        "endTimeUtc": row.ended,
+        "status": row.status,
+        "runType": row.run_type,
+        "target": row.target,
+        "name": row.display_name,
+        "displayName": row.display_name or row.id,
+        "description": row.description,
+        "scriptName": row.script_name,
+        "hidden": row.hidden,
+        "dataContainerId": data_container(row),
+        "tags": row.tags,
+        "properties": row.properties,
+        "cancelUri": f"{history}/runs/{row.id}/cancel",
+        "error": row.error,
+        "warnings": row.warnings,
+        "createdBy": {"userObjectId": ctx.workspace.identity.principal_id, "userName": "azureml-local"},
+        "heartbeatEnabled": False,
+    }
+
+
+def run_details(ctx: Context, row: Run) -> Json:
+    container = data_container(row)
+    return {
+        "runId": row.id,
+        "target": row.target,
+        "status": row.status,
+        "startTimeUtc": row.started,
+        "endTimeUtc": row.ended,
+        "error": row.error,
+        "warnings": row.warnings,
+        "properties": row.properties,
+        "services": {},
+        "inputDatasets": _input_datasets(row),
+        "outputDatasets": [],
+        "runDefinition": row.definition,
+        "logFiles": {path(blob): ctx.urls.read(CONTAINER, blob.name) for blob in logs(ctx, container)},
+    }
+
+
+def logs(ctx: Context, container: str) -> list[Blob]:
+    found: list[Blob] = []
+    for folder in ("azureml-logs", "logs", "system_logs", "user_logs"):
+        found += ctx.workspace.artifacts.under(RUN_ORIGIN, container, folder)
+    return found
+
+
+def path(blob: Blob) -> str:
+    """An artifact's path within its container."""
+    return split_name(blob.name)[2]
+
+
+def artifact(blob: Blob, wanted_path: str | None = None) -> Json:
+    origin, container, own_path = split_name(blob.name)
+    return {
+        "artifactId": blob.name,
+        "origin": origin,
+        "container": container,
+        "path": wanted_path or own_path,
+        "etag": blob.etag,
+        "createdTime": blob.created,
+        "dataPath": None,
+    }
+
+
+def content_information(ctx: Context, blob: Blob) -> Json:
+    origin, container, own_path = split_name(blob.name)
+    return {
+        "contentUri": ctx.urls.read(CONTAINER, blob.name),
+        "origin": origin,
+        "container": container,
+        "path": own_path,
+    }
+
+
+def page(values: list[Json]) -> Json:
+    """A list that fits on one page."""
+    return {"value": values, "continuationToken": None, "nextLink": None}
+
+
+def _input_datasets(row: Run) -> list[Json]:
+    lineage = []
+    for name, item in (row.definition.get("data") or {}).items():
+        identifier = ((item.get("dataLocation") or {}).get("dataset") or {}).get("id")
+        if identifier:
+            mechanism = str(item.get("mechanism") or "direct").capitalize()
+            lineage.append(
+                {
+                    "identifier": {"savedId": identifier, "registeredId": None, "registeredVersion": None},
+                    "consumptionType": "RunInput",
+                    "inputDetails": {"inputName": name, "mechanism": mechanism, "pathOnCompute": item.get("pathOnCompute")},
+                }
+            )
+    return lineage
