@@ -63,7 +63,6 @@ def client_variables(
         # Caches of earlier servers and of the real cloud would be wrong here; ours would be wrong there.
         "AZURE_CONFIG_DIR": str(client_home / "azure"),
         "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
-        **_quiet(),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
     }
@@ -100,11 +99,6 @@ def job_variables(
         "AZUREML_WORKSPACE_ID": workspace_id,
         # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and "localhost" has none.
         **trust.variables(),
-        **_quiet(),
+        # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE): no telemetry.
+        "HBI_WORKSPACE_JOB": "true",
     }
-
-
-def _quiet() -> dict[str, str]:
-    # The SDK's telemetry goes to a fixed host. This is the SDK's own switch for workspaces whose data must not leave them
-    # (azureml.telemetry HBI_MODE): without it a notebook offline fills with red "Upload failed" lines, online it reports a local run.
-    return {"HBI_WORKSPACE_JOB": "true"}

@@ -89,6 +89,8 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
     ports = api_socket.getsockname()[1], plain_socket.getsockname()[1]
     endpoints = Endpoints.at(*ports)
     context = _context(workspace, folder, endpoints, trust, settings)
+    # Clients cache what the cloud said of itself for ever, and the ports may have changed since.
+    (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder))
     pem = folder.tls / "server.pem"

@@ -1,8 +1,12 @@
-"""Points azureml-opendatasets' MNIST at the local workspace's mirror, in processes that `azureml-local` gave its variables to.
+"""Answers for two hosts whose names are fixed inside the SDK, in processes that `azureml-local` gave its variables to.
 
-Python imports this at start-up because its folder stands in PYTHONPATH. The address of MNIST is fixed text inside the SDK's package, and
-fetched by an engine that no proxy variable reaches, so here, and only here, a class of the SDK gets another answer to one question:
-which files. Standard library only, and nothing happens until that module is imported.
+Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only, and nothing happens until one of
+the two modules is imported.
+
+- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another answer to one question,
+  which files: those of the local workspace's mirror.
+- Application Insights: what happens in a local workspace is not reported anywhere (offline, each report would end as a red
+  "Upload failed" in the notebook). The SDK's own switch is a file in its package, which would still be off in the cloud.
 """
 
 import importlib.abc
@@ -13,7 +17,6 @@ import os
 import sys
 import urllib.request
 
-MODULE = "azureml.opendatasets.dataaccess._mnist_blob_accessor"
 MIRROR = os.environ.get("AZUREML_LOCAL_MIRROR")
 PREFIXES = {"train": "train-", "test": "t10k-"}
 
@@ -26,7 +29,7 @@ def mirrored_files(dataset_filter):
     return [url for url in files if url.rsplit("/", 1)[1].startswith(prefix)]
 
 
-def redirect(module):
+def redirect_mnist(module):
     def get_file_dataflow(self, **kwargs):
         from azureml.dataprep.api.readers import from_file_path
 
@@ -35,25 +38,36 @@ def redirect(module):
     module.MNISTFileBlobAccessor.get_file_dataflow = get_file_dataflow
 
 
+def keep_telemetry_here(module):
+    module._http_send = lambda *_, **__: module.SUCCESS
+
+
+CHANGES = {
+    "azureml.opendatasets.dataaccess._mnist_blob_accessor": redirect_mnist,
+    "azureml.telemetry.logging_handler": keep_telemetry_here,
+}
+
+
 class Loader(importlib.abc.Loader):
-    def __init__(self, original):
+    def __init__(self, original, change):
         self.original = original
+        self.change = change
 
     def create_module(self, spec):
         return self.original.create_module(spec)
 
     def exec_module(self, module):
         self.original.exec_module(module)
-        redirect(module)
+        self.change(module)
 
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != MODULE:
+        if name not in CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None:
-            spec.loader = Loader(spec.loader)
+            spec.loader = Loader(spec.loader, CHANGES[name])
         return spec
 
 

@@ -33,7 +33,7 @@ def clouds(ctx: Ctx) -> list[dict[str, Any]]:
                 "tenant": ctx.workspace.identity.tenant_id,
                 "identityProvider": "AAD",
             },
-            "resourceManager": f"{api}/",
+            "resourceManager": api,  # without a slash at the end: the SDK joins paths that begin with one
             "media": nowhere,
             "graph": nowhere,
             "graphAudience": nowhere,

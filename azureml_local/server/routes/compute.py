@@ -24,7 +24,7 @@ DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)
 @router.get(READ)
 @router.get(WRITE, include_in_schema=False)
 def list_computes(ctx: Ctx, name: Named) -> dict[str, Any]:
-    return {"value": [_body(ctx, name, row) for row in ctx.workspace.computes.list()], "nextLink": None}
+    return {"value": [_body(ctx, name, row) for row in ctx.workspace.computes.list()]}
 
 
 @router.get(READ + "/{compute}")
@@ -71,7 +71,7 @@ def list_nodes(ctx: Ctx, name: Named, compute: str) -> dict[str, Any]:
         }
         for node in ctx.cluster.pool(compute).nodes()
     ]
-    return {"nodes": nodes, "nextLink": None}
+    return {"nodes": nodes}
 
 
 @router.get(WORKSPACE_PATH + "/computes/{compute}/operations/{operation}")
@@ -144,7 +144,6 @@ def _body(ctx: Context, name: WorkspaceName, row: Compute) -> dict[str, Any]:
         "location": row.location,
         "type": "Microsoft.MachineLearningServices/workspaces/computes",
         "tags": row.tags,
-        "identity": None,
         "properties": {
             "computeType": "AmlCompute",
             "computeLocation": row.location,
