@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -120,6 +121,37 @@ def run(
     """Run any command with a local workspace: azureml-local run -- jupyter lab."""
     with workspace_for_command(state, ephemeral=ephemeral, environments=environments) as server:
         raise typer.Exit(run_child(command, server))
+
+
+@app.command()
+def tutorial(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run")] = Path("notebooks/img-classification-part1-training.ipynb"),
+    state: State = None,
+    environments: Environments = "build",
+) -> None:
+    """Run the tutorial's notebook on the local workspace and sum up what came of it."""
+    from azureml_local.tutorial import TutorialError, run_notebook, summary
+
+    if not notebook.is_file():
+        raise ServerError(f"There is no notebook {notebook} here. Run this in the project's folder, or name a notebook.")
+    began = time.monotonic()
+    try:
+        with workspace_for_command(state, environments=environments) as server:
+            source = server.status()["mnist"]["description"]
+            out.print(f"{notebook} on the local workspace at {server.instance.endpoints.api}")
+            out.print(f"MNIST here is {source}", markup=False)
+            report = run_notebook(notebook.absolute(), server.folder.root / "tutorial", server, out)
+            lines = summary(report, server.status(), server.describe_run)
+    except TutorialError as error:
+        err.print(f"azureml-local: {error}", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        err.print("Stopped; nothing is left running. Run the same command to begin again: what was built is kept.")
+        raise typer.Exit(130) from None
+    out.print()
+    for line in lines:
+        out.print(line, markup=False)
+    out.print(f"All in all {time.monotonic() - began:.0f} s. `azureml-local up` shows the run's page again.")
 
 
 @app.command()

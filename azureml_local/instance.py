@@ -111,8 +111,15 @@ class LocalServer:
         )
 
     def status(self) -> dict[str, Any]:
+        return self._get("/local/status")
+
+    def describe_run(self, run_id: str) -> dict[str, Any]:
+        return self._get(f"/local/runs/{run_id}")
+
+    def _get(self, path: str) -> dict[str, Any]:
         with self._client() as client:
-            answer = client.get("/local/status", timeout=120)
+            # The first question about MNIST may have it downloaded.
+            answer = client.get(path, timeout=300)
             answer.raise_for_status()
             body: dict[str, Any] = answer.json()
             return body

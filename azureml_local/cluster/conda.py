@@ -1,8 +1,10 @@
-"""An Environment's conda dependencies, read as what uv can install: a Python version, PyPI requirements, index options.
+"""An Environment's conda dependencies, read as what uv can install: a Python version, PyPI requirements,
+index options.
 
-Conda's own grammar is CEP 29's MatchSpec; the subset here is what `environment.yml` files use: ``name``, ``name=1.2``,
-``name==1.2.3``, ``name>=1,<2``, ``name 1.2.*``, a build string behind a second ``=``, a channel in front of ``::``.
-The rest is refused by name, because an environment that differs from the one asked for is worse than none.
+Conda's own grammar is CEP 29's MatchSpec; the subset here is what `environment.yml` files use: ``name``,
+``name=1.2``, ``name==1.2.3``, ``name>=1,<2``, ``name 1.2.*``, a build string behind a second ``=``, a channel
+in front of ``::``. The rest is refused by name, because an environment that differs from the one asked for is
+worse than none.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ class EnvironmentBuildError(Exception):
 class PackageList:
     """What to install.
 
-    `python` is the version asked for (empty: any), `requirements` are PEP 508 lines (or a bare URL), `options` are pip's index
-    options as ``--name value`` lines (they can hold a password), `notes` are sentences for the build log about whatever was
-    read differently from how it was written.
+    `python` is the version asked for (empty: any), `requirements` are PEP 508 lines (or a bare URL),
+    `options` are pip's index options as ``--name value`` lines (they can hold a password), `notes` are
+    sentences for the build log about whatever was read differently from how it was written.
     """
 
     python: SpecifierSet = field(default_factory=SpecifierSet)
@@ -46,7 +48,8 @@ class PackageList:
 
 
 def read_packages(conda: Mapping[str, Any]) -> PackageList:
-    """The packages of a conda file given as JSON: ``{"dependencies": ["python=3.10", {"pip": [...]}, "numpy=1.26"], ...}``.
+    """The packages of a conda file given as JSON: ``{"dependencies": ["python=3.10", {"pip": [...]},
+    "numpy=1.26"], ...}``.
 
     Raises EnvironmentBuildError for whatever has no exact meaning outside conda.
     """
@@ -65,7 +68,8 @@ def read_packages(conda: Mapping[str, Any]) -> PackageList:
                 _read_pip(line, packages)
         else:
             raise EnvironmentBuildError(
-                f"The Environment lists {_shown(item)} among its conda dependencies; only package names and one 'pip' list can stand there."
+                f"The Environment lists {_shown(item)} among its conda dependencies; only package names and "
+                "one 'pip' list can stand there."
             )
     if builds:
         packages.notes.append(
@@ -76,7 +80,7 @@ def read_packages(conda: Mapping[str, Any]) -> PackageList:
     return packages
 
 
-# ---------------------------------------------------------------------------------------------------------------- conda
+# --- conda
 
 _CONDA_SPEC = re.compile(
     r"(?:(?P<channel>[\w./:+-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)(?P<rest>(?:[\s=<>!~].*)?)"
@@ -91,7 +95,8 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
     match = _CONDA_SPEC.fullmatch(spec.strip())
     if match is None or not spec.isprintable():
         raise EnvironmentBuildError(
-            f"The conda dependency {_shown(spec)} is not understood; write it as name, name=1.2 or name>=1,<2 "
+            f"The conda dependency {_shown(spec)} is not understood; write it as name, name=1.2 or "
+            "name>=1,<2 "
             "(brackets and selectors work in conda only)."
         )
     written, rest = match["name"], match["rest"].strip()
@@ -99,7 +104,8 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
     advice = no_counterpart(name)
     if advice is not None:
         raise EnvironmentBuildError(
-            f"The conda package {written} has no counterpart on PyPI, where packages come from here: {advice}."
+            f"The conda package {written} has no counterpart on PyPI, where packages come from here: "
+            f"{advice}."
         )
     rest = re.sub(r"([<>=!~,|])\s+|\s+(?=[<>=!~,|])", r"\1", rest)
     build = _BUILD.fullmatch(rest)
@@ -126,12 +132,14 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
 
 
 def _specifiers(text: str, spec: str) -> SpecifierSet:
-    """Conda's version constraint in PEP 440's form: ``=1.26`` (any 1.26) is ``==1.26.*``; ``*`` and nothing are any version."""
+    """Conda's version constraint in PEP 440's form: ``=1.26`` (any 1.26) is ``==1.26.*``; ``*`` and nothing
+    are any version."""
     if text in ("", "*", "=*", "==*"):
         return SpecifierSet()
     if "|" in text:
         raise EnvironmentBuildError(
-            f"The conda dependency {_shown(spec)} has alternatives (|), which PyPI does not know; choose one of them."
+            f"The conda dependency {_shown(spec)} has alternatives (|), which PyPI does not know; choose one "
+            "of them."
         )
     clauses = []
     for part in text.split(","):
@@ -166,7 +174,7 @@ def _clause(operator: str, version: str, spec: str) -> str:
     return f"{'==' if operator in ('', '=') else operator}{stem}"
 
 
-# ------------------------------------------------------------------------------------------------------------------ pip
+# --- pip
 
 _BARE_URL = re.compile(r"(?:https?|git\+https?|git\+ssh)://[^\s\\]+")
 _OPTION = re.compile(r"(?P<name>--?[A-Za-z][A-Za-z-]*)(?:(?:\s*=\s*|\s+)(?P<value>\S+))?")
@@ -196,7 +204,8 @@ def _pip_lines(value: object) -> Iterator[str]:
             not line.strip().isprintable()
         ):  # a line break would smuggle a second line, and an option, into the file for uv
             raise EnvironmentBuildError(
-                f"The pip requirement {_shown(line)} has a line break or control character in it; give one line each."
+                f"The pip requirement {_shown(line)} has a line break or control character in it; give one "
+                "line each."
             )
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if text:
@@ -225,13 +234,16 @@ def _read_pip(line: str, packages: PackageList) -> None:
 
 def _local(line: str) -> str:
     return (
-        f"The pip requirement {_shown(line)} is a path, and an Environment carries no files; publish the package on an index "
-        "or name it by an https or git+https URL (its modules can also travel in the source directory of the run)."
+        f"The pip requirement {_shown(line)} is a path, and an Environment carries no files; publish the "
+        "package on an index "
+        "or name it by an https or git+https URL (its modules can also travel in the source directory of the "
+        "run)."
     )
 
 
 def _read_option(line: str, packages: PackageList) -> None:
-    """Adds one option line of the pip section to `packages`; an option that says what to install from where, or nothing."""
+    """Adds one option line of the pip section to `packages`; an option that says what to install from where,
+    or nothing."""
     match = _OPTION.fullmatch(line)
     name = _LONG.get(match["name"], match["name"]) if match else line.split()[0]
     value = match["value"] if match else None
@@ -250,20 +262,21 @@ def _read_option(line: str, packages: PackageList) -> None:
         packages.notes.append(f"The pip option {name} is left out: it changes nothing here.")
     elif name in ("-r", "--requirement", "-c", "--constraint", "-e", "--editable"):
         raise EnvironmentBuildError(
-            f"The pip line {_shown(line)} points to a file or folder, and an Environment carries none; list the packages themselves "
+            f"The pip line {_shown(line)} points to a file or folder, and an Environment carries none; list "
+            "the packages themselves "
             "(Environment.from_pip_requirements reads a requirements file)."
         )
     else:
-        raise EnvironmentBuildError(
-            f"The pip option {_shown(line)} is not supported; supported are {', '.join((*_URL_OPTIONS, *_NAME_OPTIONS, *_FLAGS))}."
-        )
+        supported = ", ".join((*_URL_OPTIONS, *_NAME_OPTIONS, *_FLAGS))
+        raise EnvironmentBuildError(f"The pip option {_shown(line)} is not supported; supported are {supported}.")
 
 
 def _read_url_option(name: str, value: str, packages: PackageList) -> None:
     """Adds an index or a page of links, unless it is the public index under an old name.
 
-    `CondaDependencies.create` adds two such lines by itself: ``--find-links`` with the front page of the public index under its old
-    name in python.org, and ``--extra-index-url`` with that index. The first lists no files, and the second is what uv uses anyway.
+    `CondaDependencies.create` adds two such lines by itself: ``--find-links`` with the front page of the
+    public index under its old name in python.org, and ``--extra-index-url`` with that index. The first lists
+    no files, and the second is what uv uses anyway.
     """
     url = urlsplit(value)
     if url.scheme not in ("http", "https") or not url.hostname or "\\" in value:
@@ -284,7 +297,7 @@ def _read_url_option(name: str, value: str, packages: PackageList) -> None:
     packages.notes.append(f"{name} {value} is passed on to uv.")
 
 
-# ---------------------------------------------------------------------------------------------------------------- words
+# --- words
 
 
 def without_secrets(text: str) -> str:

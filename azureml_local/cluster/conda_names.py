@@ -1,8 +1,9 @@
 """The names that conda and PyPI do not share.
 
-Most Python packages have one name in both worlds (PEP 503 makes ``ruamel_yaml`` and ``ruamel-yaml`` the same), so only the
-exceptions are listed. Names are in PEP 503's normal form: lower case, with ``-`` for ``_`` and ``.``.
-Sources: the package pages of conda-forge and the main channel, and their published naming comparison of August 2025.
+Most Python packages have one name in both worlds (PEP 503 makes ``ruamel_yaml`` and ``ruamel-yaml`` the
+same), so only the exceptions are listed. Names are in PEP 503's normal form: lower case, with ``-`` for ``_``
+and ``.``. Sources: the package pages of conda-forge and the main channel, and their published naming
+comparison of August 2025.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ PYPI_NAMES: dict[str, str] = {
 }
 
 # Libraries and markers that conda packs one by one and that Python's wheels, or Python itself, bring along.
-# `conda env export` lists them; several have a namesake on PyPI that is something else entirely (snappy: 3-manifolds).
+# `conda env export` lists them; several have a namesake on PyPI that is something else entirely (snappy:
+# 3-manifolds).
 _LIBRARIES = """
     -libgcc-mutex -openmp-mutex -py-xgboost-mutex -tflow-select abseil-cpp archspec arrow-cpp backports
     blas blosc boost-cpp bzip2 c-ares ca-certificates cairo cpuonly double-conversion expat fontconfig
@@ -97,7 +99,8 @@ _PROGRAMS = """
     tar terraform tesseract texlive-core tmux unixodbc unrar unzip vim wget yarn zip
 """
 
-# What conda has and PyPI does not: name -> what to do. Some have a namesake on PyPI (ffmpeg, nodejs, redis) that must not be installed.
+# What conda has and PyPI does not: name -> what to do. Some have a namesake on PyPI (ffmpeg, nodejs, redis)
+# that must not be installed.
 NO_COUNTERPART: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -155,12 +158,14 @@ _NO_COUNTERPART_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def brought_along(name: str) -> bool:
-    """Whether the conda package `name` (normal form) is a library that needs no package of its own outside conda."""
+    """Whether the conda package `name` (normal form) is a library that needs no package of its own outside
+    conda."""
     return name in BROUGHT_ALONG or bool(_BROUGHT_ALONG_PATTERN.fullmatch(name))
 
 
 def no_counterpart(name: str) -> str | None:
-    """What to do about the conda package `name` (normal form) that PyPI does not have; None where PyPI should have it."""
+    """What to do about the conda package `name` (normal form) that PyPI does not have; None where PyPI should
+    have it."""
     if name in NO_COUNTERPART:
         return NO_COUNTERPART[name]
     return next((advice for pattern, advice in _NO_COUNTERPART_PATTERNS if pattern.fullmatch(name)), None)

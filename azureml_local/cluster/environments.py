@@ -1,8 +1,9 @@
 """Environment builds: an Azure ML Environment becomes a real virtual environment, made once by uv and kept.
 
 In Azure this is the image build of a run's *Preparing* phase. Here it is a folder of the cache, named by the
-definition's digest: ``<digest>/venv`` and, written last, ``<digest>/environment.json``. Without that file a folder is
-half-built and is built again. Virtual environments hold absolute paths, so each is made where it stays.
+definition's digest: ``<digest>/venv`` and, written last, ``<digest>/environment.json``. Without that file a
+folder is half-built and is built again. Virtual environments hold absolute paths, so each is made where it
+stays.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ _MARKER = "environment.json"
 
 # A conda environment always has these, and scripts rely on it.
 _ALWAYS = ("pip", "setuptools")
-# Older azureml-core and today's azureml-opendatasets import pkg_resources, which setuptools has given up since.
+# Older azureml-core and today's azureml-opendatasets import pkg_resources, which setuptools has given up
+# since.
 _SETUPTOOLS = "setuptools<81"
 # Without a floor, a resolver that has taken a newer numpy first goes back to azureml packages of 2020, whose
 # metadata did not limit numpy yet (seen with azureml-defaults and numpy on Python 3.11: azureml-core 1.0.85).
@@ -54,8 +56,8 @@ _AZUREML_FLOORS = tuple(f"azureml-{name}>=1.50" for name in ("core", "dataset-ru
 class JobEnvironment:
     """The interpreter that runs a job.
 
-    `python` is its path, `digest` the definition's (32 hexadecimal digits), `cached` is True where nothing had to be
-    built, `seconds` is what getting it took.
+    `python` is its path, `digest` the definition's (32 hexadecimal digits), `cached` is True where nothing
+    had to be built, `seconds` is what getting it took.
     """
 
     python: Path
@@ -66,7 +68,8 @@ class JobEnvironment:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a definition comes to on this machine. Without `packages`, the interpreter itself is the environment."""
+    """What a definition comes to on this machine. Without `packages`, the interpreter itself is the
+    environment."""
 
     digest: str
     interpreter: Interpreter
@@ -78,7 +81,8 @@ class _Plan:
 class EnvironmentBuilder:
     """Builds environments into the folder `cache` (made when first needed) and finds them there again.
 
-    With `host`, jobs run in the interpreter of this process whatever their Environment asks for; nothing is installed.
+    With `host`, jobs run in the interpreter of this process whatever their Environment asks for; nothing is
+    installed.
     """
 
     def __init__(self, cache: Path, *, host: bool = False) -> None:
@@ -86,8 +90,9 @@ class EnvironmentBuilder:
         self._host = host
 
     def digest(self, definition: Mapping[str, Any]) -> str:
-        """The identity of what `definition` comes to here: packages, indexes, Python, platform; not its name, its
-        version or the order of its packages. Raises EnvironmentBuildError for one that cannot be built."""
+        """The identity of what `definition` comes to here: packages, indexes, Python, platform; not its name,
+        its version or the order of its packages. Raises EnvironmentBuildError for one that cannot be
+        built."""
         return self._plan(definition).digest
 
     def build(self, definition: Mapping[str, Any], log: TextIO, cancelled: threading.Event) -> JobEnvironment:
@@ -194,14 +199,15 @@ def _user_managed(asked: str) -> Interpreter:
     path = Path(asked)
     if not path.is_absolute() or not path.is_file() or not os.access(path, os.X_OK):
         raise EnvironmentBuildError(
-            f"The Environment's python.interpreter_path '{asked}' is not a program on this machine; give the absolute "
-            "path of a Python interpreter here, or 'python' for the workspace's own."
+            f"The Environment's python.interpreter_path '{asked}' is not a program on this machine; give the "
+            "absolute path of a Python interpreter here, or 'python' for the workspace's own."
         )
     return Interpreter(path, Version("0"))  # its version is the user's business
 
 
 def _constraints(packages: PackageList) -> tuple[tuple[str, ...], list[str]]:
-    """What azureml packages need beyond their own metadata, where the definition leaves it open; and the log's words."""
+    """What azureml packages need beyond their own metadata, where the definition leaves it open; and the
+    log's words."""
     azureml = packages.named("azureml-")
     if not azureml:
         return (), []
@@ -254,7 +260,8 @@ def _build(
         common = ["--quiet", "--no-project", "--no-python-downloads"]
         venv = ["venv", *common, "--python", str(plan.interpreter.path), str(folder / "venv")]
         run_uv(venv, folder, say, cancelled, lock)
-        # Not --compile-bytecode: it takes 20 to 30 s for all, and Python compiles in 3 s what the script really imports.
+        # Not --compile-bytecode: it takes 20 to 30 s for all, and Python compiles in 3 s what the script
+        # really imports.
         target = ["--python", str(folder / "venv" / "bin" / "python"), "--no-python-downloads", *arguments]
         files = ["--requirements", str(requirements), "--constraints", str(constraints)]
         run_uv(["pip", "install", *target, *files], folder, say, cancelled, lock)
@@ -301,7 +308,8 @@ class _Log:
 
 @contextmanager
 def _locked(path: Path, say: _Log, cancelled: threading.Event) -> Iterator[int]:
-    """Holds the lock file `path`, waiting as long as another build of the definition has it; gives its descriptor."""
+    """Holds the lock file `path`, waiting as long as another build of the definition has it; gives its
+    descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         waiting = False

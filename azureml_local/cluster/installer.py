@@ -1,4 +1,5 @@
-"""uv, as the environment builds use it: the Pythons it finds, the variables it gets, a run of it that can be cancelled."""
+"""uv, as the environment builds use it: the Pythons it finds, the variables it gets, a run of it that can be
+cancelled."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ class EnvironmentBuildCanceled(EnvironmentBuildError):
         super().__init__("The environment build was canceled with its run.")
 
 
-# -------------------------------------------------------------------------------------------------------- Python
+# --- Python
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def own_interpreter() -> Interpreter:
 def interpreters() -> list[Interpreter]:
     """The CPython interpreters of this machine, this process's own first.
 
-    uv looks on PATH and among its own. pyenv's are added: its shims on PATH run only what is selected at the moment.
+    uv looks on PATH and among its own. pyenv's are added: its shims on PATH run only what is selected at the
+    moment.
     """
     environment = uv_environment()
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -73,7 +75,7 @@ def interpreters() -> list[Interpreter]:
         pyenv.glob("versions/3.*/bin")
     )
     environment["PATH"] = os.pathsep.join(map(str, folders))
-    options = ["--only-installed", "--no-python-downloads", "--output-format", "json", "--quiet"]
+    options = ["--only-installed", "--no-python-downloads", "--output-format", "json"]
     command = [uv_program(), "python", "list", *options]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
@@ -92,8 +94,9 @@ def interpreters() -> list[Interpreter]:
 def choose(asked: SpecifierSet, found: Sequence[Interpreter]) -> tuple[Interpreter, str]:
     """The interpreter for the version `asked` for, and a sentence about it for the log.
 
-    One that fits (the first of `found`, this process's own, before a newer one), else one of the same minor version,
-    else the nearest, the newer of two. Raises EnvironmentBuildError where not even the major version is there.
+    One that fits (the first of `found`, this process's own, before a newer one), else one of the same minor
+    version, else the nearest, the newer of two. Raises EnvironmentBuildError where not even the major version
+    is there.
     """
     fitting = [one for one in found if asked.contains(one.version)]
     if fitting:
@@ -118,7 +121,7 @@ def choose(asked: SpecifierSet, found: Sequence[Interpreter]) -> tuple[Interpret
     return chosen, f"Python {chosen.version}, {chosen.path}: the nearest here to the one asked for ({asked})."
 
 
-# ------------------------------------------------------------------------------------------------------------ uv
+# --- uv
 
 
 def uv_program() -> str:
@@ -152,8 +155,9 @@ def run_uv(
 ) -> None:
     """Runs uv in `folder`, in a process group of its own; `say` gets its words as they come.
 
-    uv inherits the descriptor `lock`: should this process be killed, nobody builds in the folder before uv has ended.
-    Raises EnvironmentBuildError with uv's most telling words, EnvironmentBuildCanceled soon after `cancelled` is set.
+    uv inherits the descriptor `lock`: should this process be killed, nobody builds in the folder before uv
+    has ended. Raises EnvironmentBuildError with uv's most telling words, EnvironmentBuildCanceled soon after
+    `cancelled` is set.
     """
     process = subprocess.Popen(
         [uv_program(), *arguments],
@@ -211,8 +215,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def telling_words(lines: Sequence[str], code: int) -> str:
-    """The most telling words of uv's output: its error with the cause, or the compiler's own error where a package
-    could not be built."""
+    """The most telling words of uv's output: its error with the cause, or the compiler's own error where a
+    package could not be built."""
     start = next((number for number, line in enumerate(lines) if line.startswith("error: ")), None)
     if start is None:
         spoken = [line.strip() for line in lines if line.strip()]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 
 from azureml_local.server.context import Ctx, authenticated
 from azureml_local.server.routes.studio import waiting_for
+from azureml_local.storage.clock import parse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.identity import WorkspaceName
 
@@ -33,8 +34,24 @@ def status(ctx: Ctx) -> dict[str, Any]:
             {"name": row.name, "nodes": ctx.cluster.pool(row.name).size, "max_nodes": row.max_nodes}
             for row in ctx.workspace.computes.list()
         ],
-        "models": [{"name": row.name, "version": row.version} for row in ctx.workspace.models.list(latest_only=True)],
+        "models": [
+            {"name": row.name, "version": row.version, "run_id": row.run_id}
+            for row in ctx.workspace.models.list(latest_only=True)
+        ],
     }
+
+
+@router.get("/runs/{run_id}")
+def run(ctx: Ctx, run_id: str) -> dict[str, Any]:
+    """A run in short: its status, how long it ran, and its single-number metrics."""
+    row = ctx.workspace.runs.get(run_id)
+    seconds = (parse(row.ended) - parse(row.started)).total_seconds() if row.started and row.ended else None
+    metrics = {
+        series.name: series.values[-1].data.get(series.name)
+        for series in ctx.workspace.metrics.all(run_id)
+        if series.kind == "azureml.v1.scalar" and series.values
+    }
+    return {"status": row.status, "seconds": seconds, "metrics": metrics, "page": ctx.portal_url(run_id)}
 
 
 @router.post("/names")

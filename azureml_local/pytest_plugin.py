@@ -1,0 +1,85 @@
+"""A local workspace for tests.
+
+``pytest --azureml-local`` gives the whole session one, the kernels that nbval starts included; the fixture ``azureml_local_server`` gives
+it to a test. It is fresh and gone afterwards; what would be slow to make anew, job environments and MNIST, comes from the user's cache.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from azureml_local import config
+from azureml_local.instance import LocalServer
+from azureml_local.storage.folder import StateFolder
+
+
+class EphemeralWorkspace:
+    """A server on a temporary state folder, and this process's environment pointed at it."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self._state = Path(tempfile.mkdtemp(prefix="azureml-local-"))
+        self.server = LocalServer.start(StateFolder(self._state), "--port", "0", *options)
+        self._written = None if config.find(root) else config.write_default(root)
+        self.server.answer_to(config.read(config.find(root) or config.write_default(root)))
+        # The SDK finds everything through the environment, and so do processes that are started from here, kernels for example.
+        self._before = dict(os.environ)
+        os.environ.update(self.server.variables())
+
+    def close(self) -> None:
+        os.environ.clear()
+        os.environ.update(self._before)
+        self.server.stop()
+        shutil.rmtree(self._state, ignore_errors=True)
+        if self._written is not None and config.is_default(self._written):
+            self._written.unlink(missing_ok=True)
+
+
+WORKSPACE = pytest.StashKey[EphemeralWorkspace]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("azureml-local")
+    group.addoption("--azureml-local", action="store_true", help="run everything with a fresh local Azure ML workspace")
+    group.addoption(
+        "--azureml-local-environments",
+        choices=("build", "host"),
+        default="build",
+        help="job environments: build a virtual environment for each, or use the host interpreter's packages",
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # Not in xdist's workers: they inherit the environment of the process that started them.
+    if session.config.getoption("--azureml-local") and not hasattr(session.config, "workerinput"):
+        options = ("--environments", session.config.getoption("--azureml-local-environments"))
+        workspace = EphemeralWorkspace(session.config.rootpath, *options)
+        session.config.stash[WORKSPACE] = workspace
+        session.config.add_cleanup(workspace.close)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    workspace = config.stash.get(WORKSPACE, None)
+    if workspace is None:
+        return None
+    return f"azureml-local: {workspace.server.instance.endpoints.api}; MNIST is {workspace.server.status()['mnist']['description']}"
+
+
+@pytest.fixture(scope="session")
+def azureml_local_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
+    """A running local workspace: the session's own where there is one, else one for the tests that ask for it."""
+    existing = request.config.stash.get(WORKSPACE, None)
+    if existing is not None:
+        yield existing.server
+        return
+    workspace = EphemeralWorkspace(request.config.rootpath, "--environments", request.config.getoption("--azureml-local-environments"))
+    try:
+        yield workspace.server
+    finally:
+        workspace.close()
+
