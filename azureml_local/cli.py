@@ -25,7 +25,7 @@ from azureml_local.workspace.identity import WorkspaceName
 
 app = typer.Typer(
     name="azureml-local",
-    help="A local Azure Machine Learning workspace: the real SDK talks to it, and the jobs you submit really run.",
+    help=("A local Azure Machine Learning workspace: the real SDK talks to it, and the jobs you submit really run."),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,12 +35,23 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 State = Annotated[
     Path | None,
-    typer.Option("--state", help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]", show_default=False),
+    typer.Option(
+        "--state",
+        help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]",
+        show_default=False,
+    ),
 ]
-Port = Annotated[int | None, typer.Option(help="Port of the API; sign-in and pages take the next one.", min=0, max=65534, show_default=False)]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Port of the API; sign-in and pages take the next one.", min=0, max=65534, show_default=False),
+]
 Environments = Annotated[
     str,
-    typer.Option(help="How jobs get their packages: 'build' a virtual environment for each, or use the 'host' interpreter's own."),
+    typer.Option(
+        help=(
+            "How jobs get their packages: 'build' a virtual environment for each, or use the 'host' interpreter's own."
+        )
+    ),
 ]
 
 
@@ -90,7 +101,9 @@ def status(state: State = None) -> None:
     out.print(f"Up at {answer['api']} (process {server.instance.pid}), state in {folder.root}")
     out.print(f"Pages     {answer['studio']}/")
     for name in answer["names"]:
-        out.print(f"Workspace {name['workspace_name']} in {name['resource_group']}, subscription {name['subscription_id']}")
+        out.print(
+            f"Workspace {name['workspace_name']} in {name['resource_group']}, subscription {name['subscription_id']}"
+        )
     out.print(f"MNIST     {answer['mnist']['description']}")
     for compute in answer["computes"]:
         out.print(f"Compute   {compute['name']}: {compute['nodes']} of at most {compute['max_nodes']} nodes")
@@ -115,7 +128,9 @@ def env(state: State = None) -> None:
 def run(
     command: Annotated[list[str], typer.Argument(help="The command, after --")],
     state: State = None,
-    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="In a fresh workspace that is gone afterwards.")] = False,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="In a fresh workspace that is gone afterwards.")
+    ] = False,
     environments: Environments = "build",
 ) -> None:
     """Run any command with a local workspace: azureml-local run -- jupyter lab."""
@@ -125,7 +140,9 @@ def run(
 
 @app.command()
 def tutorial(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to run")] = Path("notebooks/img-classification-part1-training.ipynb"),
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run")] = Path(
+        "notebooks/img-classification-part1-training.ipynb"
+    ),
     state: State = None,
     environments: Environments = "build",
 ) -> None:
@@ -133,7 +150,9 @@ def tutorial(
     from azureml_local.tutorial import TutorialError, run_notebook, summary
 
     if not notebook.is_file():
-        raise ServerError(f"There is no notebook {notebook} here. Run this in the project's folder, or name a notebook.")
+        raise ServerError(
+            f"There is no notebook {notebook} here. Run this in the project's folder, or name a notebook."
+        )
     began = time.monotonic()
     try:
         with workspace_for_command(state, environments=environments) as server:
@@ -165,9 +184,7 @@ def logs(state: State = None, lines: Annotated[int, typer.Option("-n", help="How
 
 
 @app.command()
-def reset(
-    state: State = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
-) -> None:
+def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
     """Delete everything in the workspace: runs, metrics, models, files. The caches stay."""
     folder = _folder(state)
     if not folder.root.exists():
@@ -192,7 +209,11 @@ def serve(state: State = None, port: Port = None, environments: Environments = "
 
     known = tuple(WorkspaceName(*words.split("/")) for words in filter(None, names.split(",")))
     settings = Settings(
-        state=_folder(state).root, cache=cache_folder(), names=known, port=port, host_environment=environments == "host"
+        state=_folder(state).root,
+        cache=cache_folder(),
+        names=known,
+        port=port,
+        host_environment=environments == "host",
     )
     serve_workspace(settings)
 
@@ -226,7 +247,10 @@ def workspace_for_command(
 
 
 def run_child(command: list[str], server: LocalServer) -> int:
-    """Run a command with the workspace's variables. Ctrl-C is the command's to handle; afterwards we go on with our own end."""
+    """Run a command with the workspace's variables.
+
+    Ctrl-C is the command's to handle; afterwards we go on with our own end.
+    """
     try:
         child = subprocess.Popen(command, env={**os.environ, **server.variables()})
     except OSError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
 
-# Where Workspace.from_config looks, and in which order (azureml.core.workspace): each of these folders all the way up, then the next.
+# Where Workspace.from_config looks, and in which order (azureml.core.workspace): each of these folders all
+# the way up, then the next.
 FOLDERS = (".azureml", "aml_config", ".")
 FILES = ("config.json", "project.json")
 
@@ -37,7 +38,9 @@ def read(path: Path) -> WorkspaceName:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is no valid JSON ({error}).") from error
     except KeyError as error:
-        raise ConfigError(f"{path} has no {error}. It needs subscription_id, resource_group and workspace_name.") from error
+        raise ConfigError(
+            f"{path} has no {error}. It needs subscription_id, resource_group and workspace_name."
+        ) from error
     if not all(isinstance(word, str) and word and "/" not in word for word in words):
         raise ConfigError(f"{path}: subscription_id, resource_group and workspace_name must be names, not {words}.")
     return WorkspaceName(*words)

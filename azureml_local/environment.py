@@ -1,4 +1,5 @@
-"""The environment variables that point a process with the real SDK, client or job, at a local workspace server.
+"""The environment variables that point a process with the real SDK, client or job, at a local workspace
+server.
 
 Which variable does what was measured with azureml-core 1.61 (each dropped in turn); see docs/protocol.md.
 """
@@ -12,14 +13,17 @@ from pathlib import Path
 
 STARTUP_FOLDER = Path(__file__).parent / "startup"
 
-# The name of the cloud must be this one: a job's sign-in asks for it by this name whatever AZUREML_CURRENT_CLOUD says.
+# The name of the cloud must be this one: a job's sign-in asks for it by this name whatever
+# AZUREML_CURRENT_CLOUD says.
 CLOUD_NAME = "AzureCloud"
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http on loopback, for sign-in
-    and for the pages that a person opens in a browser, which does not know our certificate."""
+    """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http
+    on loopback, for sign-in and for the pages that a person opens in a browser, which does not know our
+    certificate.
+    """
 
     api: str
     plain: str
@@ -37,8 +41,9 @@ class Trust:
     folder: Path
 
     def variables(self) -> dict[str, str]:
-        # requests takes the folder: OpenSSL looks a certificate up there by name, where it would parse all 140 of the file anew for
-        # each of the SDK's connections (82 ms against 20). The Rust engine and urllib take the file.
+        # requests takes the folder: OpenSSL looks a certificate up there by name, where it would parse all
+        # 140 of the file anew for each of the SDK's connections (82 ms against 20). The Rust engine and
+        # urllib take the file.
         return {
             "REQUESTS_CA_BUNDLE": str(self.folder),
             "SSL_CERT_FILE": str(self.bundle),
@@ -48,7 +53,12 @@ class Trust:
 
 
 def client_variables(
-    endpoints: Endpoints, *, trust: Trust, sign_in_secret: str, client_home: Path, inherited: Mapping[str, str]
+    endpoints: Endpoints,
+    *,
+    trust: Trust,
+    sign_in_secret: str,
+    client_home: Path,
+    inherited: Mapping[str, str],
 ) -> dict[str, str]:
     """For a process that uses the SDK as a person does: a notebook, a script, a test."""
     python_path = [str(STARTUP_FOLDER), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
@@ -79,7 +89,8 @@ def job_variables(
     token: str,
     token_expiry: int,
 ) -> dict[str, str]:
-    """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and says nothing.
+    """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and
+    says nothing.
 
     Args:
         experiment: its name and its id.
@@ -97,8 +108,10 @@ def job_variables(
         "AZUREML_SERVICE_ENDPOINT": endpoints.api,
         "AZUREML_EXPERIMENT_ID": experiment[1],
         "AZUREML_WORKSPACE_ID": workspace_id,
-        # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and "localhost" has none.
+        # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and
+        # "localhost" has none.
         **trust.variables(),
-        # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE): no telemetry.
+        # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE):
+        # no telemetry.
         "HBI_WORKSPACE_JOB": "true",
     }

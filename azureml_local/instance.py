@@ -31,7 +31,9 @@ class ServerError(Exception):
 
 
 def cache_folder() -> Path:
-    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the platform's place for caches."""
+    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the
+    platform's place for caches.
+    """
     chosen = os.environ.get("AZUREML_LOCAL_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else user_cache_path("azureml-local")
 
@@ -82,7 +84,9 @@ class LocalServer:
                 return found
             if child.poll() is not None:
                 said = folder.log.read_bytes()[start:].decode("utf-8", "replace").strip()
-                raise ServerError(said.splitlines()[-1] if said else f"The server ended with status {child.returncode}.")
+                raise ServerError(
+                    said.splitlines()[-1] if said else f"The server ended with status {child.returncode}."
+                )
             time.sleep(0.01)
         child.terminate()
         raise ServerError(f"The server did not answer within {START_SECONDS:g} s. Its log is {folder.log}.")
@@ -126,17 +130,28 @@ class LocalServer:
 
     def answer_to(self, name: WorkspaceName) -> None:
         with self._client() as client:
-            body = {"subscription_id": name.subscription_id, "resource_group": name.resource_group, "workspace_name": name.name}
+            body = {
+                "subscription_id": name.subscription_id,
+                "resource_group": name.resource_group,
+                "workspace_name": name.name,
+            }
             client.post("/local/names", json=body).raise_for_status()
 
     def _client(self) -> httpx.Client:
         endpoints = self.instance.endpoints
         secret = self.folder.secrets().sign_in
         try:
-            answer = httpx.get(f"{endpoints.plain}/msi/token", params={"resource": endpoints.api}, headers={"secret": secret}, trust_env=False)
+            answer = httpx.get(
+                f"{endpoints.plain}/msi/token",
+                params={"resource": endpoints.api},
+                headers={"secret": secret},
+                trust_env=False,
+            )
             answer.raise_for_status()
         except httpx.HTTPError as error:
-            raise ServerError(f"The server at {endpoints.plain} doesn't answer ({error}). Stop it with `azureml-local down`.") from error
+            raise ServerError(
+                f"The server at {endpoints.plain} doesn't answer ({error}). Stop it with `azureml-local down`."
+            ) from error
         return httpx.Client(
             base_url=endpoints.api,
             verify=ssl.create_default_context(cafile=str(self.folder.tls / "ca.pem")),

@@ -1,7 +1,8 @@
 """A local workspace for tests.
 
-``pytest --azureml-local`` gives the whole session one, the kernels that nbval starts included; the fixture ``azureml_local_server`` gives
-it to a test. It is fresh and gone afterwards; what would be slow to make anew, job environments and MNIST, comes from the user's cache.
+``pytest --azureml-local`` gives the whole session one, the kernels that nbval starts included; the fixture
+``azureml_local_server`` gives it to a test. It is fresh and gone afterwards; what would be slow to make anew,
+job environments and MNIST, comes from the user's cache.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class EphemeralWorkspace:
         self.server = LocalServer.start(StateFolder(self._state), "--port", "0", *options)
         self._written = None if config.find(root) else config.write_default(root)
         self.server.answer_to(config.read(config.find(root) or config.write_default(root)))
-        # The SDK finds everything through the environment, and so do processes that are started from here, kernels for example.
+        # The SDK finds everything through the environment, and so do processes that are started from here,
+        # kernels for example.
         self._before = dict(os.environ)
         os.environ.update(self.server.variables())
 
@@ -67,19 +69,25 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     workspace = config.stash.get(WORKSPACE, None)
     if workspace is None:
         return None
-    return f"azureml-local: {workspace.server.instance.endpoints.api}; MNIST is {workspace.server.status()['mnist']['description']}"
+    return (
+        f"azureml-local: {workspace.server.instance.endpoints.api}; MNIST is "
+        f"{workspace.server.status()['mnist']['description']}"
+    )
 
 
 @pytest.fixture(scope="session")
 def azureml_local_server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
-    """A running local workspace: the session's own where there is one, else one for the tests that ask for it."""
+    """A running local workspace: the session's own where there is one, else one for the tests that ask for
+    it.
+    """
     existing = request.config.stash.get(WORKSPACE, None)
     if existing is not None:
         yield existing.server
         return
-    workspace = EphemeralWorkspace(request.config.rootpath, "--environments", request.config.getoption("--azureml-local-environments"))
+    workspace = EphemeralWorkspace(
+        request.config.rootpath, "--environments", request.config.getoption("--azureml-local-environments")
+    )
     try:
         yield workspace.server
     finally:
         workspace.close()
-

@@ -43,12 +43,13 @@ class Report:
 
 
 def run_notebook(source: Path, target_folder: Path, server: LocalServer, console: Console) -> Report:
-    """Execute a notebook where it lies, with the workspace's variables, and write it with its outputs, as a notebook and as HTML.
+    """Execute a notebook where it lies, with the workspace's variables, and write it with its outputs, as a
+    notebook and as HTML.
 
     Raises:
         TutorialError: a cell failed or the kernel died. What had run by then is written all the same.
     """
-    notebook = nbformat.read(source, as_version=4)
+    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
     target_folder.mkdir(parents=True, exist_ok=True)
     report = Report(target_folder / source.name, (target_folder / source.name).with_suffix(".html"))
     progress = _Progress(notebook, report, server, console)
@@ -68,14 +69,16 @@ def run_notebook(source: Path, target_folder: Path, server: LocalServer, console
     except DeadKernelError as error:
         raise TutorialError(f"The kernel died in the section {progress.section!r}. Was there enough memory?") from error
     finally:
-        nbformat.write(notebook, report.notebook)
-        html, _ = HTMLExporter().from_notebook_node(notebook)
+        nbformat.write(notebook, report.notebook)  # type: ignore[no-untyped-call]
+        html, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
         report.html.write_text(html, encoding="utf-8")
     return report
 
 
 class _Progress:
-    """A line for each section that is done, and a live one for the cell that runs, with what the submitted run is doing."""
+    """A line for each section that is done, and a live one for the cell that runs, with what the submitted
+    run is doing.
+    """
 
     def __init__(self, notebook: Any, report: Report, server: LocalServer, console: Console) -> None:
         self._report = report
@@ -156,6 +159,9 @@ def summary(report: Report, status: dict[str, Any], describe_run: Callable[[str]
                 lines.append(f"Accuracy  {accuracy:.4f}")
             if run["seconds"] is not None:
                 lines.append(f"Run       {model['run_id']}: {run['status']}, its script took {run['seconds']:.1f} s")
-    lines += [f"Took      {report.total:.0f} s in the notebook's cells", f"Notebook  {report.notebook}", f"As HTML   {report.html}"]
+    lines += [
+        f"Took      {report.total:.0f} s in the notebook's cells",
+        f"Notebook  {report.notebook}",
+        f"As HTML   {report.html}",
+    ]
     return lines
-

@@ -1,4 +1,6 @@
-"""The local cluster: who waits, who runs where, and what becomes of them when a server stops and starts again."""
+"""The local cluster: who waits, who runs where, and what becomes of them when a server stops and starts
+again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ logger = logging.getLogger("azureml_local.cluster")
 
 
 class Cluster:
-    """One queue and one pool of nodes for each AmlCompute. A thread for each running job, and one that assigns them."""
+    """One queue and one pool of nodes for each AmlCompute.
+
+    A thread for each running job, and one that assigns them.
+    """
 
     def __init__(self, machinery: Machinery) -> None:
         self._machinery = machinery
@@ -30,7 +35,7 @@ class Cluster:
         self._stopping = False
         self._scheduler = threading.Thread(target=self._schedule, name="cluster", daemon=True)
 
-    # Life ---------------------------------------------------------------------------------------------------------
+    # Life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         for compute in self._workspace.computes.list():
@@ -39,7 +44,10 @@ class Cluster:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End every running job as cancelled, and wait until their processes are gone. Waiting runs stay in the queue."""
+        """End every running job as cancelled, and wait until their processes are gone.
+
+        Waiting runs stay in the queue.
+        """
         with self._changed:
             self._stopping = True
             running = list(self._running.values())
@@ -52,7 +60,9 @@ class Cluster:
             self._scheduler.join()
 
     def _take_up(self) -> None:
-        """Runs of an earlier server: waiting ones wait again, living processes are followed on, the others have failed."""
+        """Runs of an earlier server: waiting ones wait again, living processes are followed on, the others
+        have failed.
+        """
         for run in self._workspace.runs.unfinished():
             if run.snapshot_id is None or not run.target:
                 continue  # an interactive run: its own process says when it ends
@@ -66,7 +76,7 @@ class Cluster:
                 reason = f"The local server stopped while the run was {run.status}."
                 self._workspace.runs.advance(run.id, "Failed", error=user_error(reason, "SystemError"))
 
-    # Computes -----------------------------------------------------------------------------------------------------
+    # Computes -----------------------------------------------------------------------------------------------
 
     def resize(self, compute: Compute) -> None:
         """Make the pool of a compute, or give it new limits."""
@@ -97,7 +107,7 @@ class Cluster:
                 raise NotFound(f"There is no compute target {name!r} in this workspace.")
             return self._pools[name]
 
-    # Runs ---------------------------------------------------------------------------------------------------------
+    # Runs ---------------------------------------------------------------------------------------------------
 
     def submit(self, run: Run) -> None:
         """Put a run into its compute's queue."""
@@ -129,7 +139,7 @@ class Cluster:
         else:
             self._workspace.runs.advance(run_id, "Canceled")
 
-    # Scheduling ---------------------------------------------------------------------------------------------------
+    # Scheduling ---------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         with self._changed:

@@ -72,9 +72,7 @@ def read_packages(conda: Mapping[str, Any]) -> PackageList:
                 "one 'pip' list can stand there."
             )
     if builds:
-        packages.notes.append(
-            f"Conda build strings have no counterpart on PyPI and are left out: {', '.join(builds)}."
-        )
+        packages.notes.append(f"Conda build strings have no counterpart on PyPI and are left out: {', '.join(builds)}.")
     packages.requirements = sorted(set(packages.requirements), key=str.lower)
     packages.options = list(dict.fromkeys(packages.options))
     return packages
@@ -82,9 +80,7 @@ def read_packages(conda: Mapping[str, Any]) -> PackageList:
 
 # --- conda
 
-_CONDA_SPEC = re.compile(
-    r"(?:(?P<channel>[\w./:+-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)(?P<rest>(?:[\s=<>!~].*)?)"
-)
+_CONDA_SPEC = re.compile(r"(?:(?P<channel>[\w./:+-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)(?P<rest>(?:[\s=<>!~].*)?)")
 _BUILD = re.compile(r"(?P<version>={0,2}[^=<>!~,|\s]+)(?:=|\s+)(?P<build>[^=<>!~,|\s]+)")
 _CLAUSE = re.compile(r"(?P<operator>==|>=|<=|!=|~=|=|>|<|)\s*(?P<version>[^\s=<>!~,|]+)")
 _INSTALLERS = ("pip", "wheel")
@@ -104,8 +100,7 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
     advice = no_counterpart(name)
     if advice is not None:
         raise EnvironmentBuildError(
-            f"The conda package {written} has no counterpart on PyPI, where packages come from here: "
-            f"{advice}."
+            f"The conda package {written} has no counterpart on PyPI, where packages come from here: {advice}."
         )
     rest = re.sub(r"([<>=!~,|])\s+|\s+(?=[<>=!~,|])", r"\1", rest)
     build = _BUILD.fullmatch(rest)
@@ -138,16 +133,13 @@ def _specifiers(text: str, spec: str) -> SpecifierSet:
         return SpecifierSet()
     if "|" in text:
         raise EnvironmentBuildError(
-            f"The conda dependency {_shown(spec)} has alternatives (|), which PyPI does not know; choose one "
-            "of them."
+            f"The conda dependency {_shown(spec)} has alternatives (|), which PyPI does not know; choose one of them."
         )
     clauses = []
     for part in text.split(","):
         match = _CLAUSE.fullmatch(part)
         if match is None:
-            raise EnvironmentBuildError(
-                f"The version in the conda dependency {_shown(spec)} is not understood."
-            )
+            raise EnvironmentBuildError(f"The version in the conda dependency {_shown(spec)} is not understood.")
         clauses.append(_clause(match["operator"], match["version"], spec))
     try:
         return SpecifierSet(",".join(clauses))
@@ -204,8 +196,7 @@ def _pip_lines(value: object) -> Iterator[str]:
             not line.strip().isprintable()
         ):  # a line break would smuggle a second line, and an option, into the file for uv
             raise EnvironmentBuildError(
-                f"The pip requirement {_shown(line)} has a line break or control character in it; give one "
-                "line each."
+                f"The pip requirement {_shown(line)} has a line break or control character in it; give one line each."
             )
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if text:
@@ -282,9 +273,7 @@ def _read_url_option(name: str, value: str, packages: PackageList) -> None:
     if url.scheme not in ("http", "https") or not url.hostname or "\\" in value:
         path = name == "--find-links" and re.fullmatch(r"(file://)?/[^\s\\]+", value)
         if not path:
-            raise EnvironmentBuildError(
-                f"The pip option {_shown(f'{name} {value}')} needs an http or https URL."
-            )
+            raise EnvironmentBuildError(f"The pip option {_shown(f'{name} {value}')} needs an http or https URL.")
     if (url.hostname or "").endswith(".python.org") and url.path.rstrip("/") in (
         "/simple",
         "/simple/index.html",

@@ -148,9 +148,7 @@ _NO_COUNTERPART_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"r-.+"), "R packages cannot be installed here, only Python packages"),
     (re.compile(r"(cuda|nvidia-cuda|libcudnn|libnccl)-.+"), _CUDA),
     (
-        re.compile(
-            r"(binutils|gcc|gxx|gfortran|sysroot|clang|clangxx|kernel-headers)(-impl)?-(linux|osx|win)-.+"
-        ),
+        re.compile(r"(binutils|gcc|gxx|gfortran|sysroot|clang|clangxx|kernel-headers)(-impl)?-(linux|osx|win)-.+"),
         _COMPILER,
     ),
     (re.compile(r"(java|texlive|perl)-.+"), _SYSTEM),

@@ -129,9 +129,7 @@ class EnvironmentBuilder:
         python = folder / "venv" / "bin" / "python"
         self._cache.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_suffix(".lock"), say, cancelled) as lock:
-            cached = (
-                folder / _MARKER
-            ).is_file() and python.exists()  # false too when the base Python has gone
+            cached = (folder / _MARKER).is_file() and python.exists()  # false too when the base Python has gone
             if cached:
                 say(f"Taken from the cache, nothing to build: {folder}")
             else:
@@ -167,9 +165,7 @@ class EnvironmentBuilder:
         packages.requirements = sorted({*packages.requirements, *_ALWAYS})
         digest = _digest(
             packages=packages.requirements,
-            options=[
-                without_secrets(option) for option in packages.options
-            ],  # a new password is no new environment
+            options=[without_secrets(option) for option in packages.options],  # a new password is no new environment
             constraints=constraints,
             python=[str(packages.python), str(interpreter.version), os.path.realpath(interpreter.path)],
         )
@@ -213,18 +209,14 @@ def _constraints(packages: PackageList) -> tuple[tuple[str, ...], list[str]]:
         return (), []
     constraints: list[str] = []
     notes = []
-    if any(
-        one.specifier or one.url for one in packages.named("setuptools") if one.name.lower() == "setuptools"
-    ):
+    if any(one.specifier or one.url for one in packages.named("setuptools") if one.name.lower() == "setuptools"):
         notes.append(f"setuptools is as the definition has it; azureml packages can need {_SETUPTOOLS}.")
     else:
         constraints.append(_SETUPTOOLS)
         notes.append(f"Constraint added: {_SETUPTOOLS}, because azureml packages import pkg_resources.")
     if not any(one.specifier or one.url for one in azureml):
         constraints += _AZUREML_FLOORS
-        notes.append(
-            "Constraint added: azureml packages from 1.50 on, so that the resolver takes none from 2020."
-        )
+        notes.append("Constraint added: azureml packages from 1.50 on, so that the resolver takes none from 2020.")
     return tuple(constraints), notes
 
 
@@ -240,22 +232,16 @@ def _image_notes(definition: Mapping[str, Any]) -> Iterator[str]:
         yield f"The image's conda environment {base} is not here: only the listed packages are installed."
 
 
-def _build(
-    plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelled: threading.Event, lock: int
-) -> None:
+def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelled: threading.Event, lock: int) -> None:
     """Makes the virtual environment in `folder`, or leaves nothing there."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700)
     try:
-        requirements = (
-            folder / "requirements.txt"
-        )  # not arguments: any user can read those, and there are passwords
+        requirements = folder / "requirements.txt"  # not arguments: any user can read those, and there are passwords
         constraints = folder / "constraints.txt"
         in_file, arguments = _uv_options(packages.options)
-        requirements.write_text(
-            "".join(f"{line}\n" for line in (*in_file, *packages.requirements)), encoding="utf-8"
-        )
+        requirements.write_text("".join(f"{line}\n" for line in (*in_file, *packages.requirements)), encoding="utf-8")
         constraints.write_text("".join(f"{line}\n" for line in plan.constraints), encoding="utf-8")
         common = ["--quiet", "--no-project", "--no-python-downloads"]
         venv = ["venv", *common, "--python", str(plan.interpreter.path), str(folder / "venv")]

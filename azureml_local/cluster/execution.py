@@ -47,7 +47,10 @@ class Machinery:
 
 
 class Execution:
-    """Runs one job and says truthfully how it ended. ``run`` is a thread's whole work; ``cancel`` may come at any time."""
+    """Runs one job and says truthfully how it ended.
+
+    ``run`` is a thread's whole work; ``cancel`` may come at any time.
+    """
 
     def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
         self._machinery = machinery
@@ -70,7 +73,7 @@ class Execution:
         """Go on with a job that an earlier server started."""
         self._guarded(self._rest)
 
-    # Steps --------------------------------------------------------------------------------------------------------
+    # Steps --------------------------------------------------------------------------------------------------
 
     def _whole(self, log: IO[str]) -> None:
         spec = parse(self._run.definition)
@@ -143,7 +146,10 @@ class Execution:
                 self._process.terminate()
             elif deadline and time.monotonic() > deadline:
                 self._process.terminate()
-                self._fail(f"The run took longer than its max_run_duration_seconds ({max_seconds:g}).", "TimeoutError")
+                self._fail(
+                    f"The run took longer than its max_run_duration_seconds ({max_seconds:g}).",
+                    "TimeoutError",
+                )
         # Whatever the script left behind in its group ends with it, as on a node that is given back.
         self._process.kill_group()
         code = self._process.returncode if self._process.returncode is not None else -9
@@ -151,7 +157,7 @@ class Execution:
         if code != 0 and not self._cancelled.is_set():
             self._fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
 
-    # The end ------------------------------------------------------------------------------------------------------
+    # The end ------------------------------------------------------------------------------------------------
 
     def _guarded(self, steps: Callable[[IO[str]], None]) -> None:
         path = self._workspace.artifacts.open_log(self._container, NODE_LOG)
@@ -213,7 +219,9 @@ class Execution:
         return self._folder / "exit_status"
 
     def _variables(self, spec: JobSpec, environment: JobEnvironment) -> dict[str, str]:
-        """A job's whole environment: nothing of the server's own but where programs are found and how text is written."""
+        """A job's whole environment: nothing of the server's own but where programs are found and how text is
+        written.
+        """
         home = self._folder / "home"
         temporary = self._folder / "tmp"
         for folder in (home, temporary):

@@ -1,12 +1,12 @@
 """A job's inputs: datasets brought into its folder before the script starts.
 
-Azure mounts or downloads them with the SDK's Rust engine. So does this: the same engine, in a process of its own, with the job's token.
-The one short cut is for files of our own open data mirror, which lie on this machine already.
+Azure mounts or downloads them with the SDK's Rust engine. So does this: the same engine, in a process of its
+own, with the job's token. The one short cut is for files of our own open data mirror, which lie on this
+machine already.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +37,10 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Mirror:
-    """The files that the server itself serves: their URL's beginning, and where they lie. The folder is found on first use."""
+    """The files that the server itself serves: their URL's beginning, and where they lie.
+
+    The folder is found on first use.
+    """
 
     url: str
     folder: Callable[[], Path]
@@ -56,7 +59,8 @@ class Inputs:
         log: IO[str],
         cancelled: threading.Event,
     ) -> dict[str, str]:
-        """Bring every input. Returns what each stands for in the arguments: a folder, or a dataset id for ``direct``.
+        """Bring every input. Returns what each stands for in the arguments: a folder, or a dataset id for
+        ``direct``.
 
         Raises:
             InputError: a dataset that can't be read. NotFound: one that isn't there.
@@ -98,7 +102,11 @@ class Inputs:
 
     @staticmethod
     def _download(
-        dataset_id: str, target: Path, environment: Mapping[str, str], log: IO[str], cancelled: threading.Event
+        dataset_id: str,
+        target: Path,
+        environment: Mapping[str, str],
+        log: IO[str],
+        cancelled: threading.Event,
     ) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", FETCH, dataset_id, str(target)],
@@ -125,7 +133,9 @@ class Inputs:
 
 
 def _engine_path(url: str) -> str:
-    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex 2.26)."""
+    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex
+    2.26).
+    """
     parts = urlsplit(url)
     return f"{quote(parts.scheme + ':', safe='')}/{quote('/' + parts.netloc, safe='')}{parts.path}"
 
@@ -133,4 +143,4 @@ def _engine_path(url: str) -> str:
 def _link_or_copy(source: Path, destination: Path) -> None:
     # A copy, where a link would let a job that writes to its input change the mirror.
     shutil.copyfile(source, destination)
-    os.chmod(destination, 0o444)
+    destination.chmod(0o444)

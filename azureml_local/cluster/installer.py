@@ -71,9 +71,7 @@ def interpreters() -> list[Interpreter]:
     environment = uv_environment()
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [Path(part) for part in environment.get("PATH", os.defpath).split(os.pathsep)]
-    folders = [folder for folder in folders if folder != pyenv / "shims"] + sorted(
-        pyenv.glob("versions/3.*/bin")
-    )
+    folders = [folder for folder in folders if folder != pyenv / "shims"] + sorted(pyenv.glob("versions/3.*/bin"))
     environment["PATH"] = os.pathsep.join(map(str, folders))
     options = ["--only-installed", "--no-python-downloads", "--output-format", "json"]
     command = [uv_program(), "python", "list", *options]
@@ -105,9 +103,7 @@ def choose(asked: SpecifierSet, found: Sequence[Interpreter]) -> tuple[Interpret
         return chosen, f"Python {chosen.version}, {chosen.path}{f' (asked for: {asked})' if asked else ''}"
     wanted = Version(next(iter(asked)).version.removesuffix(".*"))
     same_minor = [one for one in found if one.version.release[:2] == wanted.release[:2]]
-    same_major = [
-        one for one in found if one.version.major == wanted.major and one.version >= _OLDEST_STAND_IN
-    ]
+    same_major = [one for one in found if one.version.major == wanted.major and one.version >= _OLDEST_STAND_IN]
     if same_minor:
         chosen = max(same_minor, key=lambda one: one.version)
     elif same_major:
@@ -178,9 +174,7 @@ def run_uv(
     finally:
         _end(process)
     if code != 0:
-        raise EnvironmentBuildError(
-            f"The environment's packages could not be installed: {telling_words(lines, code)}"
-        )
+        raise EnvironmentBuildError(f"The environment's packages could not be installed: {telling_words(lines, code)}")
 
 
 def _lines(process: subprocess.Popen[bytes], cancelled: threading.Event) -> Iterator[str]:
@@ -225,9 +219,7 @@ def telling_words(lines: Sequence[str], code: int) -> str:
     headline = lines[start].removeprefix("error: ")
     details = [line.strip().removeprefix("cause: ") for line in rest if line.startswith("  cause: ")][:1]
     if headline.startswith("Failed to build"):
-        details = [line.strip() for line in rest if re.search(r"\b(fatal error|\w*Error): ", line)][
-            -1:
-        ] or details
+        details = [line.strip() for line in rest if re.search(r"\b(fatal error|\w*Error): ", line)][-1:] or details
     elif headline.startswith("Failed to download") or headline.startswith("Failed to fetch"):
         details = [line.strip().removeprefix("cause: ") for line in rest if line.startswith("  cause: ")][-1:]
     return without_secrets(": ".join([headline, *details]))[:600]

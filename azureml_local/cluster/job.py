@@ -1,29 +1,34 @@
 """What a node runs: the user's script inside the SDK's own history context.
 
-Azure's service wraps scripts in the same way: the context flushes metrics (the SDK has no exit hook, so they would be lost with the
-process), uploads ``outputs`` and ``logs``, and reports an exception as the run's error. Started by path with the job environment's
-interpreter, which knows nothing of this package: standard library only, and azureml where it is installed.
+Azure's service wraps scripts in the same way: the context flushes metrics (the SDK has no exit hook, so they
+would be lost with the process), uploads ``outputs`` and ``logs``, and reports an exception as the run's
+error. Started by path with the job environment's interpreter, which knows nothing of this package: standard
+library only, and azureml where it is installed.
 """
 
 import contextlib
-import os
 import runpy
 import sys
+from pathlib import Path
 
 
-def history_context():
+def history_context() -> contextlib.AbstractContextManager[object]:
     """azureml's context manager, or one that does nothing where the environment has no azureml-core."""
     try:
         from azureml.history._tracking import get_history_context_manager
     except ImportError:
-        print("azureml-core isn't in this environment: metrics can't be logged; outputs are kept all the same.", flush=True)
+        print(
+            "azureml-core isn't in this environment: metrics can't be logged; outputs are kept all the same.",
+            flush=True,
+        )
         return contextlib.nullcontext()
-    return get_history_context_manager(DirectoriesToWatch=["logs"])
+    context: contextlib.AbstractContextManager[object] = get_history_context_manager(DirectoriesToWatch=["logs"])
+    return context
 
 
-def main(script, arguments):
+def main(script: str, arguments: list[str]) -> None:
     sys.argv = [script, *arguments]
-    sys.path[0] = os.path.dirname(os.path.abspath(script))
+    sys.path[0] = str(Path(script).resolve().parent)
     with history_context():
         runpy.run_path(script, run_name="__main__")
 

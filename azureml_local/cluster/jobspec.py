@@ -14,7 +14,10 @@ DATASET_REFERENCE = "DatasetConsumptionConfig:"
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A dataset that the job reads. ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id)."""
+    """A dataset that the job reads.
+
+    ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id).
+    """
 
     name: str
     dataset_id: str
@@ -47,7 +50,8 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
         raise Invalid("The run names no compute target. Set ScriptRunConfig(compute_target=...).")
     if int(configuration.get("nodeCount") or 1) > 1 or _several_processes(configuration):
         raise NotBuilt(
-            "A local workspace runs a job on one node and in one process: node_count > 1 and distributed configurations "
+            "A local workspace runs a job on one node and in one process: node_count > 1 and distributed "
+            "configurations "
             "(MPI, PyTorch, TensorFlow with several processes) only run in Azure."
         )
     environment = configuration.get("environment") or {}
@@ -115,7 +119,8 @@ def _words(command: str) -> list[str]:
 
 
 def _argument(value: Any) -> str:
-    # Numbers arrive as numbers, truth values as such; Python's own text of them (0.5, True) is what the user wrote.
+    # Numbers arrive as numbers, truth values as such; Python's own text of them (0.5, True) is what the user
+    # wrote.
     if not isinstance(value, (str, int, float)):
         raise Invalid(f"The argument {value!r} is neither text nor a number.")
     return str(value)

@@ -57,7 +57,10 @@ class NodePool:
                 return
 
     def scale_down(self) -> float | None:
-        """Give back nodes that have been idle long enough. Returns the seconds until the next one is due, if any will be."""
+        """Give back nodes that have been idle long enough.
+
+        Returns the seconds until the next one is due, if any will be.
+        """
         due: list[float] = []
         for node in [n for n in self._nodes if n.state == IDLE]:
             if len(self._nodes) <= self.scale.min_nodes:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-# The shell stays beside the job and writes how it ended, so that this is known even to a server that was started in between. The trap
-# makes it outlive a SIGTERM to the group, which is meant for the job.
+# The shell stays beside the job and writes how it ended, so that this is known even to a server that was
+# started in between. The trap makes it outlive a SIGTERM to the group, which is meant for the job.
 KEEPER = 'trap : TERM INT; "$@"; echo $? >"$0.tmp"; mv "$0.tmp" "$0"'
 
 TERMINATION_GRACE = 10.0
@@ -90,7 +90,8 @@ class JobProcess:
             time.sleep(0.01)
 
     def _signal_group(self, number: signal.Signals) -> None:
-        # Only a group whose leader is (or was) our process: a recycled id has another start time and is left alone.
+        # Only a group whose leader is (or was) our process: a recycled id has another start time and is left
+        # alone.
         if self._child is None and not self._alive():
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):

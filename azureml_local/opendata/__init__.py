@@ -1,1 +1,3 @@
-"""Azure Open Datasets' MNIST without Azure: from the user's files, or drawn from digits that every scikit-learn has."""
+"""Azure Open Datasets' MNIST without Azure: from the user's files, or drawn from digits that every
+scikit-learn has.
+"""

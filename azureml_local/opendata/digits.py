@@ -1,12 +1,12 @@
 """The embedded digits: scikit-learn's 1,797 handwritten digits, redrawn as MNIST drew its own.
 
-MNIST put each digit, anti-aliased, into a box of 20 by 20 pixels and that with its centre of mass in the middle of 28 by 28. The
-originals are 8 by 8 pixels in 17 greys (UCI, Alpaydin and Kaynak 1998); they are real handwriting, of 43 people.
+MNIST put each digit, anti-aliased, into a box of 20 by 20 pixels and that with its centre of mass in the
+middle of 28 by 28. The originals are 8 by 8 pixels in 17 greys (UCI, Alpaydin and Kaynak 1998); they are real
+handwriting, of 43 people.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +23,9 @@ SEED = 42
 
 def write_digits(folder: Path) -> Path:
     """Write the four files into a folder, whole or not at all; nothing happens when they are there."""
-    if all((folder / name).is_file() for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)):
+    if all(
+        (folder / name).is_file() for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)
+    ):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
@@ -36,11 +38,11 @@ def write_digits(folder: Path) -> Path:
         idx.write_labels(temporary / idx.TEST_LABELS, labels[test])
         temporary.chmod(0o755)
         try:
-            os.rename(temporary, folder)
+            temporary.rename(folder)
         except OSError:
             # Another process was quicker, or an incomplete folder is in the way.
             shutil.rmtree(folder)
-            os.rename(temporary, folder)
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -68,7 +70,8 @@ def _redraw(image: NDArray[np.float64]) -> NDArray[np.uint8]:
     weights = canvas / canvas.sum()
     centre = [(weights.sum(axis=1 - axis) * np.arange(SIDE)).sum() for axis in (0, 1)]
     canvas = shift(canvas, [(SIDE - 1) / 2 - place for place in centre], order=1)
-    return np.clip(np.rint(canvas * 255 / 16), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(np.rint(canvas * 255 / 16), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -1,4 +1,6 @@
-"""IDX, the format of MNIST's files (yann.lecun.com/exdb/mnist): a magic number, the dimensions, then the bytes; gzip around it."""
+"""IDX, the format of MNIST's files (yann.lecun.com/exdb/mnist): a magic number, the dimensions, then the
+bytes; gzip around it.
+"""
 
 from __future__ import annotations
 

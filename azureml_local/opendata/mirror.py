@@ -1,4 +1,6 @@
-"""Where MNIST comes from: the user's folder, the cache, a download, or, without any of them, the embedded digits."""
+"""Where MNIST comes from: the user's folder, the cache, a download, or, without any of them, the embedded
+digits.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class MnistError(Exception):
 
 @dataclass(frozen=True)
 class MnistSource:
-    """Which data this is. ``kind``: folder, cache, download or embedded. ``description``: one sentence for people."""
+    """Which data this is.
+
+    ``kind``: folder, cache, download or embedded. ``description``: one sentence for people.
+    """
 
     kind: str
     description: str
@@ -65,26 +70,38 @@ def find_mnist(
 
     Args:
         cache: the user's folder for downloads and drawn digits.
-        environ: ``AZUREML_LOCAL_MNIST`` names a folder with the four files; ``AZUREML_LOCAL_OFFLINE=1`` forbids a download.
+        environ: ``AZUREML_LOCAL_MNIST`` names a folder with the four files; ``AZUREML_LOCAL_OFFLINE=1``
+            forbids a download.
         progress: called with a file's name, the bytes so far, and the bytes in all.
 
     Raises:
-        MnistError: the folder that was named lacks a file, or has a damaged one. It is never passed over in silence.
+        MnistError: the folder that was named lacks a file, or has a damaged one. It is never passed over in
+            silence.
     """
     named = environ.get("AZUREML_LOCAL_MNIST")
     if named:
         folder = Path(named).expanduser()
         for name in ORIGINALS:
             verify_file(folder / name)
-        return MnistSource("folder", f"the original MNIST, 60,000 training and 10,000 test images, from {folder}.", folder, True)
+        return MnistSource(
+            "folder",
+            f"the original MNIST, 60,000 training and 10,000 test images, from {folder}.",
+            folder,
+            True,
+        )
     kept = cache / "original"
     if _complete(kept):
-        return MnistSource("cache", "the original MNIST, 60,000 training and 10,000 test images, from the cache.", kept, True)
+        return MnistSource(
+            "cache", "the original MNIST, 60,000 training and 10,000 test images, from the cache.", kept, True
+        )
     if environ.get("AZUREML_LOCAL_OFFLINE") != "1" and download(kept, sources, progress):
-        return MnistSource("download", "the original MNIST, 60,000 training and 10,000 test images, downloaded.", kept, True)
+        return MnistSource(
+            "download", "the original MNIST, 60,000 training and 10,000 test images, downloaded.", kept, True
+        )
     drawn = digits.write_digits(cache / "embedded-digits-1")
     description = (
-        "the embedded digits: scikit-learn's 1,797 handwritten digits redrawn in MNIST's style, 1,500 to train and 297 to test with. "
+        "the embedded digits: scikit-learn's 1,797 handwritten digits redrawn in MNIST's style, 1,500 to "
+        "train and 297 to test with. "
         "For the original, set AZUREML_LOCAL_MNIST to a folder with its four files."
     )
     return MnistSource("embedded", description, drawn, False)
@@ -99,13 +116,15 @@ def verify_file(path: Path) -> None:
         raise MnistError(f"MNIST's file {path} can't be read ({error.strerror}). Check AZUREML_LOCAL_MNIST.") from error
     if hashlib.sha256(data).hexdigest() != original.sha256:
         raise MnistError(
-            f"MNIST's file {path} is damaged: {len(data)} bytes with another SHA-256 than the original's {original.size}. "
+            f"MNIST's file {path} is damaged: {len(data)} bytes with another SHA-256 than the original's "
+            f"{original.size}. "
             "It isn't used; replace it, or unset AZUREML_LOCAL_MNIST."
         )
 
 
 def download(folder: Path, sources: tuple[str, ...] = SOURCES, progress: Progress | None = None) -> bool:
-    """Fetch the four files from the first source that has them all. False when none could be reached, as when offline.
+    """Fetch the four files from the first source that has them all. False when none could be reached, as when
+    offline.
 
     Each file is checked before it gets its name: what isn't the original is thrown away.
     """

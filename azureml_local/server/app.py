@@ -56,7 +56,14 @@ def plain_app(ctx: Context) -> FastAPI:
 
 
 def _app(ctx: Context, title: str, modules: tuple[object, ...]) -> FastAPI:
-    app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.state.context = ctx
     for module in modules:
         app.include_router(module.router)  # type: ignore[attr-defined]

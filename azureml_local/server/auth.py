@@ -1,7 +1,8 @@
 """Tokens and signatures: who may talk to this server.
 
-A client gets a token for the store's sign-in secret (``MSI_SECRET``), a job gets one for its run. Both are JWTs signed with the store's
-key, for this store only (audience: its workspace id). URLs of blobs carry a signature of their own, as Azure's do.
+A client gets a token for the store's sign-in secret (``MSI_SECRET``), a job gets one for its run. Both are
+JWTs signed with the store's key, for this store only (audience: its workspace id). URLs of blobs carry a
+signature of their own, as Azure's do.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Tokens:
         """A client's token. Raises Unauthorized unless it knows the secret."""
         if secret is None or not hmac.compare_digest(secret.encode(), self._sign_in.encode()):
             raise Unauthorized(
-                "Sign-in needs this server's secret in the header 'secret'. Start the client through azureml-local "
+                "Sign-in needs this server's secret in the header 'secret'. Start the client through "
+                "azureml-local "
                 "(run, env, lab): it sets MSI_SECRET."
             )
-        # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't be taken for a real one.
+        # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't
+        # be taken for a real one.
         return self._issue(
             CLIENT_SECONDS,
             resource=resource,
@@ -62,7 +65,9 @@ class Tokens:
         """Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not text:
-            raise Unauthorized("The request has no bearer token. Use a client that azureml-local started or gave its variables to.")
+            raise Unauthorized(
+                "The request has no bearer token. Use a client that azureml-local started or gave its variables to."
+            )
         try:
             jwt.decode(
                 text,
@@ -98,8 +103,9 @@ class Tokens:
 class BlobUrls:
     """Signed URLs of blobs.
 
-    Reading takes any https URL. For writing, the SDK cuts the host at its first two dots into account, "blob" and rest and glues it
-    together again; ``localhost`` has none, so the dots stand in the user part, which no HTTP client sends.
+    Reading takes any https URL. For writing, the SDK cuts the host at its first two dots into account, "blob"
+    and rest and glues it together again; ``localhost`` has none, so the dots stand in the user part, which no
+    HTTP client sends.
     """
 
     def __init__(self, api: str, secrets: Secrets) -> None:
@@ -129,7 +135,9 @@ class BlobUrls:
     def _query(self, permissions: str, container: str, name: str) -> str:
         # The expiry is rounded, so that the same blob has the same URL for a while.
         expiry = str((int(time.time()) // 3600 + 1) * 3600 + SIGNATURE_SECONDS)
-        return urlencode({"sp": permissions, "se": expiry, "sig": self._signature(permissions, expiry, container, name)})
+        return urlencode(
+            {"sp": permissions, "se": expiry, "sig": self._signature(permissions, expiry, container, name)}
+        )
 
     def _signature(self, permissions: str, expiry: str, container: str, name: str) -> str:
         text = "\n".join((permissions, expiry, container, name)).encode()

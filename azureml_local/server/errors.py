@@ -32,8 +32,10 @@ def error_response(status: int, code: str, message: str) -> JSONResponse:
 
 
 def blob_error_response(status: int, code: str, message: str) -> Response:
-    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
-    return Response(body, status, {"x-ms-error-code": code}, "application/xml")
+    body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    return Response(
+        f'<?xml version="1.0" encoding="utf-8"?>{body}', status, {"x-ms-error-code": code}, "application/xml"
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -58,9 +60,7 @@ def install(app: FastAPI) -> None:
     def malformed(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return error_response(
-            400, "BadArgument", f"{request.method} {request.url.path}: {first['msg']} (at {place})."
-        )
+        return error_response(400, "BadArgument", f"{request.method} {request.url.path}: {first['msg']} (at {place}).")
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:

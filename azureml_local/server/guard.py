@@ -1,7 +1,8 @@
 """Who may not even ask: other sites in a browser, and other names for this machine.
 
-A loopback server is reachable from every page that its user opens. What keeps those out is checked before anything else, on every route:
-the Host header (against DNS rebinding) and where the browser says the request comes from. Never the User-Agent, which pages can choose.
+A loopback server is reachable from every page that its user opens. What keeps those out is checked before
+anything else, on every route: the Host header (against DNS rebinding) and where the browser says the request
+comes from. Never the User-Agent, which pages can choose.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from azureml_local.server.errors import error_response
 
 HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::(\d{1,5}))?", re.IGNORECASE)
-SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer")]
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 
 class Guard:
@@ -49,7 +54,10 @@ class Guard:
         hosts = headers.get(b"host", [])
         if len(hosts) != 1 or not self._is_us(hosts[0].decode("latin-1")):
             seen = ", ".join(repr(host.decode("latin-1")) for host in hosts) or "none"
-            return f"The Host header is {seen}; this server answers to localhost:{self._port} and 127.0.0.1:{self._port} only."
+            return (
+                f"The Host header is {seen}; this server answers to localhost:{self._port} and "
+                f"127.0.0.1:{self._port} only."
+            )
         for origin in headers.get(b"origin", []):
             text = origin.decode("latin-1")
             if not re.fullmatch(r"https?://.+", text) or not self._is_us(text.split("//", 1)[1]):

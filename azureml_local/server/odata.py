@@ -1,4 +1,6 @@
-"""The OData filters that the SDK writes (azureml._restclient._odata): comparisons joined by ``and``, in parentheses or not."""
+"""The OData filters that the SDK writes (azureml._restclient._odata): comparisons joined by ``and``, in
+parentheses or not.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ MAPPINGS: dict[str, Callable[[Run], dict[str, object]]] = {
 
 
 def run_filter(text: object) -> Predicate:
-    """A filter of runs. Raises Invalid for what it does not understand: a filter that is ignored would answer with too much."""
+    """A filter of runs.
+
+    Raises Invalid for what it does not understand: a filter that is ignored would answer with too much.
+    """
     if text is None or text == "":
         return lambda run: True
     if not isinstance(text, str) or len(text) > 10_000:

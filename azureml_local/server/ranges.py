@@ -16,7 +16,10 @@ WHOLE = 1 << 20
 
 
 def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
-    """(start, length) of a Range header, None when there is none (or several, which may be ignored). Raises ValueError: out of it."""
+    """(start, length) of a Range header, None when there is none (or several, which may be ignored).
+
+    Raises ValueError: out of it.
+    """
     match = RANGE.fullmatch(text.strip()) if text else None
     if match is None or match[1] == match[2] == "":
         return None
@@ -45,7 +48,10 @@ def send_file(
     try:
         part = parse_range(range_header, size)
     except ValueError:
-        return Response(status_code=416, headers={**fields, "Content-Range": f"bytes */{size}", "x-ms-error-code": "InvalidRange"})
+        return Response(
+            status_code=416,
+            headers={**fields, "Content-Range": f"bytes */{size}", "x-ms-error-code": "InvalidRange"},
+        )
     start, length = part or (0, size)
     if part is not None:
         fields["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"

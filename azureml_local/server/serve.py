@@ -1,4 +1,6 @@
-"""Running a server: its two listeners, its lock, what it says of itself, and an end that leaves nothing behind."""
+"""Running a server: its two listeners, its lock, what it says of itself, and an end that leaves nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ DEFAULT_PORT = 8843
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run a server. ``port`` is tried first for the API, the next one for sign-in and pages; a taken one is replaced by a free one."""
+    """How to run a server.
+
+    ``port`` is tried first for the API, the next one for sign-in and pages; a taken one is replaced by a free
+    one.
+    """
 
     state: Path
     cache: Path
@@ -71,7 +77,8 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
         lock.acquire(timeout=0)
     except Timeout:
         raise StateFolderError(
-            f"Another server is running on {folder.root}. `azureml-local status` says where, `azureml-local down` stops it."
+            f"Another server is running on {folder.root}. `azureml-local status` says where, `azureml-local "
+            "down` stops it."
         ) from None
     try:
         _serve(folder, settings, ready)
@@ -135,7 +142,8 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
             log_level="warning",
             lifespan="off",
             server_header=False,
-            # The SDK keeps connections and uses one again much later; closing them early would show as lost ones.
+            # The SDK keeps connections and uses one again much later; closing them early would show as lost
+            # ones.
             timeout_keep_alive=120,
             timeout_graceful_shutdown=2,
         )
@@ -143,7 +151,9 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
 
 
 def _listen(workspace: Workspace, wanted: int | None) -> tuple[socket.socket, socket.socket]:
-    """Two sockets: on the ports asked for, or those of last time, or the usual ones; a free one for each that is taken."""
+    """Two sockets: on the ports asked for, or those of last time, or the usual ones; a free one for each that
+    is taken.
+    """
     remembered = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
     first = remembered if wanted is None else [wanted, wanted + 1 if wanted else 0]
     sockets = _bind(first[0]), _bind(first[1])

@@ -1,6 +1,7 @@
 """Azure Storage's Shared Key signature, as blob clients of a datastore send it.
 
-Source: "Authorize with Shared Key" of the Storage REST documentation; checked against azure-storage-blob 12 and the SDK's Rust engine.
+Source: "Authorize with Shared Key" of the Storage REST documentation; checked against azure-storage-blob 12
+and the SDK's Rust engine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ SIGNED_HEADERS = (
 
 
 def signature(method: str, raw_path: str, query: str, headers: Mapping[str, str], account: str, key: str) -> str:
-    """The signature that this request must carry. ``key`` is the account key, base64; header names are lower case."""
+    """The signature that this request must carry.
+
+    ``key`` is the account key, base64; header names are lower case.
+    """
     lines = [method.upper()]
     for name in SIGNED_HEADERS:
         value = headers.get(name, "")
@@ -43,7 +47,13 @@ def signature(method: str, raw_path: str, query: str, headers: Mapping[str, str]
 
 
 def matches(
-    authorization: str, method: str, raw_path: str, query: str, headers: Mapping[str, str], account: str, key: str
+    authorization: str,
+    method: str,
+    raw_path: str,
+    query: str,
+    headers: Mapping[str, str],
+    account: str,
+    key: str,
 ) -> bool:
     """Whether ``SharedKey {account}:{signature}`` is right for this request."""
     scheme, _, rest = authorization.partition(" ")

@@ -1,7 +1,7 @@
 """Certificates: a CA of this store's own, and what it vouches for.
 
-The CA may only vouch for ``localhost`` and loopback addresses (name constraints), its key never leaves the store's folder, and
-only processes that get our variables trust it; the system's trust store is never touched.
+The CA may only vouch for ``localhost`` and loopback addresses (name constraints), its key never leaves the
+store's folder, and only processes that get our variables trust it; the system's trust store is never touched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from OpenSSL import crypto
 
 from azureml_local.environment import Trust
@@ -98,7 +97,9 @@ class Certificates:
         self.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
 
     def _trust(self) -> Trust:
-        """Everyone's certificates (the ones this user trusts already, else certifi's) and ours, in both forms."""
+        """Everyone's certificates (the ones this user trusts already, else certifi's) and ours, in both
+        forms.
+        """
         source = Path(self._inherited) if self._inherited and Path(self._inherited).is_file() else Path(certifi.where())
         bundle, folder = self._folder / "trusted.pem", self._folder / "trusted"
         ours = self.ca.read_bytes()

@@ -1,4 +1,6 @@
-"""What workspace things look like on the wire: the JSON of Azure's services (field names from azureml._restclient.models)."""
+"""What workspace things look like on the wire: the JSON of Azure's services (field names from
+azureml._restclient.models).
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,11 @@ def _input_datasets(row: Run) -> list[Json]:
                 {
                     "identifier": {"savedId": identifier, "registeredId": None, "registeredVersion": None},
                     "consumptionType": "RunInput",
-                    "inputDetails": {"inputName": name, "mechanism": mechanism, "pathOnCompute": item.get("pathOnCompute")},
+                    "inputDetails": {
+                        "inputName": name,
+                        "mechanism": mechanism,
+                        "pathOnCompute": item.get("pathOnCompute"),
+                    },
                 }
             )
     return lineage

@@ -1,13 +1,19 @@
-"""Answers for two hosts whose names are fixed inside the SDK, in processes that `azureml-local` gave its variables to.
+"""Answers for two hosts whose names are fixed inside the SDK, in processes that `azureml-local` gave its
+variables to.
 
-Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only, and nothing happens until one of
-the two modules is imported.
+Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only, and nothing
+happens until one of the two modules is imported.
 
-- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another answer to one question,
+- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another
+answer to one question,
   which files: those of the local workspace's mirror.
-- Application Insights: what happens in a local workspace is not reported anywhere (offline, each report would end as a red
-  "Upload failed" in the notebook). The SDK's own switch is a file in its package, which would still be off in the cloud.
+- Application Insights: what happens in a local workspace is not reported anywhere (offline, each report would
+end as a red
+  "Upload failed" in the notebook). The SDK's own switch is a file in its package, which would still be off in
+  the cloud.
 """
+
+from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
@@ -15,13 +21,16 @@ import importlib.util
 import json
 import os
 import sys
+import types
 import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any
 
 MIRROR = os.environ.get("AZUREML_LOCAL_MIRROR")
 PREFIXES = {"train": "train-", "test": "t10k-"}
 
 
-def mirrored_files(dataset_filter):
+def mirrored_files(dataset_filter: str) -> list[str]:
     """The URLs of MNIST's files on the mirror; ``dataset_filter`` is all, train or test."""
     with urllib.request.urlopen(f"{MIRROR}/mnist", timeout=60) as answer:
         files = json.load(answer)["files"]
@@ -29,8 +38,8 @@ def mirrored_files(dataset_filter):
     return [url for url in files if url.rsplit("/", 1)[1].startswith(prefix)]
 
 
-def redirect_mnist(module):
-    def get_file_dataflow(self, **kwargs):
+def redirect_mnist(module: types.ModuleType) -> None:
+    def get_file_dataflow(self: object, **kwargs: Any) -> Any:
         from azureml.dataprep.api.readers import from_file_path
 
         return from_file_path(mirrored_files(kwargs.get("dataset_filter", "all")))
@@ -38,8 +47,8 @@ def redirect_mnist(module):
     module.MNISTFileBlobAccessor.get_file_dataflow = get_file_dataflow
 
 
-def keep_telemetry_here(module):
-    module._http_send = lambda *_, **__: module.SUCCESS
+def keep_telemetry_here(module: types.ModuleType) -> None:
+    setattr(module, "_http_send", lambda *_, **__: module.SUCCESS)  # noqa: B010  (mypy knows no such name)
 
 
 CHANGES = {
@@ -49,29 +58,31 @@ CHANGES = {
 
 
 class Loader(importlib.abc.Loader):
-    def __init__(self, original, change):
+    def __init__(self, original: importlib.abc.Loader, change: Callable[[types.ModuleType], None]) -> None:
         self.original = original
         self.change = change
 
-    def create_module(self, spec):
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
         return self.original.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: types.ModuleType) -> None:
         self.original.exec_module(module)
         self.change(module)
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             spec.loader = Loader(spec.loader, CHANGES[name])
         return spec
 
 
-def run_the_next_one():
+def run_the_next_one() -> None:
     """Another sitecustomize further down the path is hidden by this one; it has its turn all the same."""
     here = os.path.dirname(os.path.abspath(__file__))
     path = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != here]

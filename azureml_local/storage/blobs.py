@@ -1,8 +1,8 @@
 """Blobs: bytes as files, names in the database.
 
-A blob's name never becomes a path: its bytes lie in a file with a random name, and the database says which. So no name can reach
-outside the folder, names that differ only by case stay apart, and a blob is replaced whole or not at all: the file is complete before
-the row that names it is committed.
+A blob's name never becomes a path: its bytes lie in a file with a random name, and the database says which.
+So no name can reach outside the folder, names that differ only by case stay apart, and a blob is replaced
+whole or not at all: the file is complete before the row that names it is committed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class BlobStore:
         self._database = database
         self._root = root
 
-    # Reading ------------------------------------------------------------------------------------------------------
+    # Reading ------------------------------------------------------------------------------------------------
 
     def get(self, container: str, name: str) -> Blob:
         """Raises BlobError 404 BlobNotFound."""
@@ -87,7 +87,7 @@ class BlobStore:
         with self._database.read() as session:
             return session.get(Blob, (container, name)) is not None
 
-    def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> list[Blob]:
+    def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[Blob]:
         """Blobs in order of their names, from the first one after ``after``."""
         query = select(Blob).where(Blob.container == container, Blob.name > after).order_by(Blob.name)
         if prefix:
@@ -108,7 +108,7 @@ class BlobStore:
             blob.size = self.path(blob).stat().st_size
         return blob
 
-    # Writing ------------------------------------------------------------------------------------------------------
+    # Writing ------------------------------------------------------------------------------------------------
 
     def writer(self) -> UploadWriter:
         return UploadWriter(self._new_file())
@@ -136,7 +136,7 @@ class BlobStore:
             blob = self._row(container, name, upload.path, upload.size, kind, content_type, old)
             blob.md5 = upload.md5.hex()
             session.merge(blob)
-            stale = self._drop_blocks(session, container, name) + ([old.file] if old else [])
+            stale = [*self._drop_blocks(session, container, name), *([old.file] if old else [])]
         self._unlink(stale)
         return blob
 
@@ -161,15 +161,25 @@ class BlobStore:
             stale = [old.file] if old else []
             session.merge(
                 Block(
-                    container=container, blob=name, id=block_id, file=self._relative(upload.path), size=upload.size, created=now()
+                    container=container,
+                    blob=name,
+                    id=block_id,
+                    file=self._relative(upload.path),
+                    size=upload.size,
+                    created=now(),
                 )
             )
         self._unlink(stale)
 
     def commit_blocks(self, container: str, name: str, block_ids: Iterable[str], content_type: str) -> Blob:
-        """Join staged blocks in the given order. Raises BlobError 400 InvalidBlockList when one was never staged."""
+        """Join staged blocks in the given order.
+
+        Raises BlobError 400 InvalidBlockList when one was never staged.
+        """
         with self._database.read() as session:
-            staged = {b.id: b for b in session.scalars(select(Block).where(Block.container == container, Block.blob == name))}
+            staged = {
+                b.id: b for b in session.scalars(select(Block).where(Block.container == container, Block.blob == name))
+            }
         writer = self.writer()
         for block_id in block_ids:
             if block_id not in staged:
@@ -218,7 +228,12 @@ class BlobStore:
         with self._database.write() as session:
             blob = session.get(Blob, (container, name))
             if blob is not None and blob.live:
-                blob.size, blob.live, blob.modified, blob.etag = self.path(blob).stat().st_size, False, now(), _etag()
+                blob.size, blob.live, blob.modified, blob.etag = (
+                    self.path(blob).stat().st_size,
+                    False,
+                    now(),
+                    _etag(),
+                )
 
     def delete(self, container: str, name: str) -> None:
         with self._database.write() as session:
@@ -228,7 +243,7 @@ class BlobStore:
             session.delete(blob)
         self._unlink([blob.file])
 
-    # Files --------------------------------------------------------------------------------------------------------
+    # Files --------------------------------------------------------------------------------------------------
 
     def _row(
         self, container: str, name: str, path: Path, size: int, kind: str, content_type: str, old: Blob | None
@@ -249,7 +264,7 @@ class BlobStore:
             blocks=0,
         )
 
-    def _drop_blocks(self, session: Session, container: str, name: str) -> list[str]:
+    def _drop_blocks(self, session: Session, container: str, name: str) -> Sequence[str]:
         of_blob = (Block.container == container, Block.blob == name)
         files = list(session.scalars(select(Block.file).where(*of_blob)))
         if files:
@@ -271,7 +286,9 @@ class BlobStore:
 
 
 def check_name(name: str) -> None:
-    """Raises BlobError for a name that the blob service would not take, or that could mislead whoever downloads it."""
+    """Raises BlobError for a name that the blob service would not take, or that could mislead whoever
+    downloads it.
+    """
     parts = name.split("/")
     if not name or len(name) > MAX_BLOB_NAME or "\0" in name or "\\" in name or ".." in parts or name.startswith("/"):
         raise BlobError(400, "InvalidResourceName", f"{name[:80]!r} is no valid blob name.")

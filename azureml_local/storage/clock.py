@@ -11,7 +11,10 @@ _lock = threading.Lock()
 
 
 def now() -> str:
-    """The present, e.g. ``2026-11-23T23:32:00.1234560+00:00``; never earlier than what this process said before."""
+    """The present, e.g.
+
+    ``2026-11-23T23:32:00.1234560+00:00``; never earlier than what this process said before.
+    """
     global _last
     text = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
     with _lock:

@@ -21,8 +21,9 @@ SCHEMA_VERSION = 1
 class Database:
     """Sessions on one SQLite file.
 
-    ``read()`` never waits for a writer (WAL). ``write()`` takes a lock of this process first, then ``BEGIN IMMEDIATE``: a
-    writer waits its turn in a queue instead of polling SQLite's lock, and what it read stays true until it commits.
+    ``read()`` never waits for a writer (WAL). ``write()`` takes a lock of this process first, then ``BEGIN
+    IMMEDIATE``: a writer waits its turn in a queue instead of polling SQLite's lock, and what it read stays
+    true until it commits.
 
     Raises:
         StateFolderError: the file is no database, damaged, or of a newer version.
@@ -40,7 +41,8 @@ class Database:
         except DatabaseError as error:
             raise StateFolderError(
                 f"{path} can't be opened as a workspace database ({error.orig}). "
-                "`azureml-local reset` starts a new workspace; copy the folder first if you need what is in it."
+                "`azureml-local reset` starts a new workspace; copy the folder first if you need what is in "
+                "it."
             ) from error
 
     def _open(self) -> None:
@@ -51,8 +53,10 @@ class Database:
                 session.add(StoreInfo(key="schema_version", value=SCHEMA_VERSION))
             elif found.value != SCHEMA_VERSION:
                 raise StateFolderError(
-                    f"{self.path} was written by another version of azureml-local (format {found.value}, this one reads "
-                    f"{SCHEMA_VERSION}). Install that version, or start a new workspace with `azureml-local reset`."
+                    f"{self.path} was written by another version of azureml-local (format {found.value}, "
+                    "this one reads "
+                    f"{SCHEMA_VERSION}). Install that version, or start a new workspace with `azureml-local "
+                    "reset`."
                 )
 
     @contextmanager
@@ -80,7 +84,8 @@ class Database:
 
 
 def _configure_connection(connection: Any, _record: Any) -> None:
-    # The driver must not open transactions by itself: _begin does, so that a writer is one from its first statement.
+    # The driver must not open transactions by itself: _begin does, so that a writer is one from its first
+    # statement.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")

@@ -19,8 +19,9 @@ class StateFolderError(Exception):
 class Secrets:
     """What makes this store's credentials its own. Never logged, never in an answer but the account key's.
 
-    signing_key signs tokens and blob URLs; sign_in is the managed identity's secret (``MSI_SECRET``); account_key is the
-    default datastore's (base64, 64 bytes, as Azure's are); view_key opens the run pages in a browser, read only.
+    signing_key signs tokens and blob URLs; sign_in is the managed identity's secret (``MSI_SECRET``);
+    account_key is the default datastore's (base64, 64 bytes, as Azure's are); view_key opens the run pages in
+    a browser, read only.
     """
 
     signing_key: str
@@ -52,7 +53,9 @@ class StateFolder:
 
     @classmethod
     def locate(cls, start: Path | None = None) -> StateFolder:
-        """``$AZUREML_LOCAL_STATE``, else the nearest ``.azureml-local`` upward, else one in the current folder."""
+        """``$AZUREML_LOCAL_STATE``, else the nearest ``.azureml-local`` upward, else one in the current
+        folder.
+        """
         chosen = os.environ.get("AZUREML_LOCAL_STATE")
         if chosen:
             return cls(Path(chosen).expanduser())
@@ -118,7 +121,8 @@ class StateFolder:
                 return Secrets(**json.loads(path.read_text()))
             except (ValueError, TypeError) as error:
                 raise StateFolderError(
-                    f"{path} is damaged ({error}). Delete it to have new secrets made; clients then need a new "
+                    f"{path} is damaged ({error}). Delete it to have new secrets made; clients then need a "
+                    "new "
                     "`azureml-local env`."
                 ) from error
         made = Secrets.fresh()

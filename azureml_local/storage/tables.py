@@ -1,4 +1,7 @@
-"""The tables. Times are the service's own text form (ISO 8601, UTC, seven digits), which sorts as it reads."""
+"""The tables.
+
+Times are the service's own text form (ISO 8601, UTC, seven digits), which sorts as it reads.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a workspace holds: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models, computes.
+"""What a workspace holds: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models,
+computes.
 
 Plain Python on top of `storage`: no HTTP, no processes.
 """

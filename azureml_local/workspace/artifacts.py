@@ -1,11 +1,13 @@
 """Artifacts: the files of a run (logs, outputs, images), and files uploaded for a model.
 
-As in Azure, they are blobs of the container ``azureml`` under ``{origin}/{container}/{path}``, the origin being ``ExperimentRun`` or
-``LocalUpload`` and the container a run's data container. There is no second list of them to disagree with the blobs.
+As in Azure, they are blobs of the container ``azureml`` under ``{origin}/{container}/{path}``, the origin
+being ``ExperimentRun`` or ``LocalUpload`` and the container a run's data container. There is no second list
+of them to disagree with the blobs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from azureml_local.storage.blobs import BlobStore, check_name
@@ -33,10 +35,10 @@ class Artifacts:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def list(self, origin: str, container: str, prefix: str = "") -> list[Blob]:
+    def list(self, origin: str, container: str, prefix: str = "") -> Sequence[Blob]:
         return self._blobs.list(CONTAINER, f"{origin}/{container}/{clean_path(prefix) if prefix else ''}")
 
-    def under(self, origin: str, container: str, prefix: str) -> list[Blob]:
+    def under(self, origin: str, container: str, prefix: str) -> Sequence[Blob]:
         """The artifact of exactly this path, and those in the folder of this name."""
         wanted = clean_path(prefix)
         found = self.list(origin, container, wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -50,7 +51,8 @@ class Computes:
         """Create a cluster, or change the settings of the one with this name."""
         if not 2 <= len(request.name) <= 32 or not NAME.fullmatch(request.name):
             raise Invalid(
-                f"{request.name[:80]!r} is no compute name: use 2 to 32 letters, digits and '-', a letter first, no '-' last."
+                f"{request.name[:80]!r} is no compute name: use 2 to 32 letters, digits and '-', a letter "
+                "first, no '-' last."
             )
         request.scale.check()
         with self._database.write() as session:
@@ -79,7 +81,11 @@ class Computes:
             row = session.get(Compute, name)
             if row is None:
                 raise self._missing(name)
-            row.min_nodes, row.max_nodes, row.idle_seconds = scale.min_nodes, scale.max_nodes, scale.idle_seconds
+            row.min_nodes, row.max_nodes, row.idle_seconds = (
+                scale.min_nodes,
+                scale.max_nodes,
+                scale.idle_seconds,
+            )
             row.modified = now()
         return row
 
@@ -90,7 +96,7 @@ class Computes:
             raise self._missing(name)
         return row
 
-    def list(self) -> list[Compute]:
+    def list(self) -> Sequence[Compute]:
         with self._database.read() as session:
             return list(session.scalars(select(Compute).order_by(Compute.name)))
 

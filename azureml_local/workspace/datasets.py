@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -14,8 +15,8 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Dataset, DatasetVersion, Json, SavedDataset
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
-# Data flows name files by URL. A server that moved to another port must still find its own, so they are kept with this in place of
-# the server's address.
+# Data flows name files by URL. A server that moved to another port must still find its own, so they are kept
+# with this in place of the server's address.
 THIS_SERVER = "https://this-server.azureml-local.invalid"
 
 
@@ -32,7 +33,7 @@ class Datasets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # Saved datasets -----------------------------------------------------------------------------------------------
+    # Saved datasets -----------------------------------------------------------------------------------------
 
     def save(self, kind: str, dataflow: str, properties: Json) -> SavedDataset:
         """Keep a data flow; the same one again is the same saved dataset."""
@@ -57,7 +58,7 @@ class Datasets:
             session.flush()
         return found
 
-    # Registrations ------------------------------------------------------------------------------------------------
+    # Registrations ------------------------------------------------------------------------------------------
 
     def register(
         self,
@@ -75,7 +76,8 @@ class Datasets:
         """Register a data flow under a name.
 
         Raises:
-            Conflict: the name is taken and ``exist_ok`` is false. Invalid: no name, or a dataset of another type has it.
+            Conflict: the name is taken and ``exist_ok`` is false. Invalid: no name, or a dataset of another
+                type has it.
         """
         if not name or len(name) > 255:
             raise Invalid(f"{name[:80]!r} is no dataset name.")
@@ -90,7 +92,8 @@ class Datasets:
             if latest is not None:
                 if not exist_ok:
                     raise Conflict(
-                        f"There is a dataset named {name!r} already. Pass create_new_version=True to register a new version of it."
+                        f"There is a dataset named {name!r} already. Pass create_new_version=True to "
+                        "register a new version of it."
                     )
                 if dataset.kind != kind:
                     raise Invalid(f"The dataset {name!r} is a {dataset.kind} dataset; this one is {kind}.")
@@ -131,7 +134,7 @@ class Datasets:
             dataset = session.get(Dataset, version.dataset_id) if version else None
             return self._detail(session, dataset, version) if dataset and version else None
 
-    def list(self, *, invisible: bool = False) -> list[DatasetDetail]:
+    def list(self, *, invisible: bool = False) -> Sequence[DatasetDetail]:
         """The latest version of each, by name."""
         with self._database.read() as session:
             query = select(Dataset).order_by(Dataset.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 
 from azureml_local.storage.clock import now
@@ -17,7 +15,10 @@ class Environments:
         self._database = database
 
     def register(self, name: str, definition: Json, version: str | None = None) -> Environment:
-        """Keep a definition. Without a version, a new one is made only when the definition changed, as Azure does."""
+        """Keep a definition.
+
+        Without a version, a new one is made only when the definition changed, as Azure does.
+        """
         if not name or len(name) > 255 or "/" in name:
             raise Invalid(f"{name[:80]!r} is no environment name.")
         definition = {key: value for key, value in definition.items() if key not in ("name", "version")}
@@ -44,7 +45,8 @@ class Environments:
             return found
         if name.startswith("AzureML-"):
             raise NotFound(
-                f"The curated environment {name!r} is a container image of Azure's, which a local workspace can't have. "
+                f"The curated environment {name!r} is a container image of Azure's, which a local workspace "
+                "can't have. "
                 "Define the packages yourself, e.g. Environment.from_pip_requirements(name, file)."
             )
         which = f"version {version!r} of the environment" if version else "environment"

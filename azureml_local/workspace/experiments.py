@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
@@ -12,7 +13,8 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Experiment
 from azureml_local.workspace.errors import Invalid, NotFound
 
-# The rule that the SDK checks too (azureml.core.experiment): 1 to 255 of letters, digits, - and _, beginning with a letter or digit.
+# The rule that the SDK checks too (azureml.core.experiment): 1 to 255 of letters, digits, - and _, beginning
+# with a letter or digit.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 
@@ -37,7 +39,8 @@ class Experiments:
     def get_or_create(self, name: str) -> Experiment:
         if not NAME.fullmatch(name):
             raise Invalid(
-                f"{name[:80]!r} is no experiment name: use 1 to 255 letters, digits, '-' and '_', a letter or digit first."
+                f"{name[:80]!r} is no experiment name: use 1 to 255 letters, digits, '-' and '_', a letter "
+                "or digit first."
             )
         with self._database.write() as session:
             found = session.scalar(select(Experiment).where(Experiment.name == name))
@@ -48,7 +51,7 @@ class Experiments:
                 session.add(found)
         return found
 
-    def list(self, *, archived: bool | None = False) -> list[Experiment]:
+    def list(self, *, archived: bool | None = False) -> Sequence[Experiment]:
         """Newest first. ``archived``: only those (True), only the others (False), or all (None)."""
         query = select(Experiment).order_by(Experiment.created.desc())
         if archived is not None:

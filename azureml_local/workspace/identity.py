@@ -37,7 +37,8 @@ DEFAULT_NAME = WorkspaceName("00000000-0000-0000-0000-000000000000", "local", "a
 class Identity:
     """The workspace id is new with every store (the SDK caches snapshots under it), and stays with the store.
 
-    One workspace may be known by several names: those of each ``config.json`` from whose folder it was started or used.
+    One workspace may be known by several names: those of each ``config.json`` from whose folder it was
+    started or used.
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,18 +57,21 @@ class Identity:
         """From now on the workspace is known by this name too."""
         if not any(known._key() == name._key() for known in self.names):
             self.names.append(name)
-            self._database.set_setting(
-                "names", [[n.subscription_id, n.resource_group, n.name] for n in self.names]
-            )
+            self._database.set_setting("names", [[n.subscription_id, n.resource_group, n.name] for n in self.names])
 
     def find(self, subscription_id: str, resource_group: str, name: str) -> WorkspaceName:
-        """Azure compares these names without regard to case. Raises NotFound with the names that are known."""
+        """Azure compares these names without regard to case.
+
+        Raises NotFound with the names that are known.
+        """
         asked = WorkspaceName(subscription_id, resource_group, name)
         for known in self.names:
             if known._key() == asked._key():
                 return known
         listed = "; ".join(f"{n.name} in {n.resource_group}, subscription {n.subscription_id}" for n in self.names)
         raise NotFound(
-            f"This local server is not the workspace {name!r} in resource group {resource_group!r}, subscription "
-            f"{subscription_id!r}. It is: {listed or 'nothing yet'}. Start it where your config.json lies (azureml-local up)."
+            f"This local server is not the workspace {name!r} in resource group {resource_group!r}, "
+            "subscription "
+            f"{subscription_id!r}. It is: {listed or 'nothing yet'}. Start it where your config.json lies "
+            "(azureml-local up)."
         )

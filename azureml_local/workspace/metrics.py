@@ -18,7 +18,10 @@ MAX_NAME = 255
 
 @dataclass(frozen=True)
 class MetricSeries:
-    """A metric with all its values, oldest first. ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``."""
+    """A metric with all its values, oldest first.
+
+    ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``.
+    """
 
     name: str
     kind: str
@@ -41,16 +44,21 @@ class Metrics:
         self._database = database
 
     def append(self, run_id: str, batches: Iterable[MetricBatch]) -> None:
-        """Add values, in order. A value that was kept already (same id, as when a client retries) isn't kept twice.
+        """Add values, in order. A value that was kept already (same id, as when a client retries) isn't kept
+        twice.
 
-        Raises Invalid for a metric without a name or with one that is too long; then nothing of the call is kept.
+        Raises Invalid for a metric without a name or with one that is too long; then nothing of the call is
+        kept.
         """
         with self._database.write() as session:
             known = {m.name: m for m in session.scalars(select(Metric).where(Metric.run_id == run_id))}
             rows: list[dict[str, Any]] = []
             for batch in batches:
                 if not batch.name or len(batch.name) > MAX_NAME:
-                    raise Invalid(f"A metric's name must have 1 to {MAX_NAME} characters; {batch.name[:40]!r} has {len(batch.name)}.")
+                    raise Invalid(
+                        f"A metric's name must have 1 to {MAX_NAME} characters; {batch.name[:40]!r} has "
+                        f"{len(batch.name)}."
+                    )
                 metric = known.get(batch.name)
                 if metric is None:
                     metric = known[batch.name] = Metric(
@@ -83,7 +91,9 @@ class Metrics:
             metric = session.scalar(select(Metric).where(Metric.run_id == run_id, Metric.name == name))
             if metric is None:
                 raise NotFound(f"The run {run_id!r} has no metric {name!r}.")
-            values = session.scalars(select(MetricValue).where(MetricValue.metric == metric.id).order_by(MetricValue.id))
+            values = session.scalars(
+                select(MetricValue).where(MetricValue.metric == metric.id).order_by(MetricValue.id)
+            )
             return MetricSeries(metric.name, metric.kind, metric.columns, list(values))
 
     def all(self, run_id: str) -> list[MetricSeries]:

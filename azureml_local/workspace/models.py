@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -20,7 +20,7 @@ class Models:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # Assets -------------------------------------------------------------------------------------------------------
+    # Assets -------------------------------------------------------------------------------------------------
 
     def create_asset(self, body: Json) -> Asset:
         asset = Asset(id=uuid.uuid4().hex, body=body, created=now())
@@ -35,7 +35,7 @@ class Models:
             raise NotFound(f"There is no asset {asset_id!r} in this workspace.")
         return found
 
-    # Models -------------------------------------------------------------------------------------------------------
+    # Models -------------------------------------------------------------------------------------------------
 
     def register(self, name: str, body: Json, run_id: str | None) -> Model:
         """A new version, one higher than the highest there is."""
@@ -47,7 +47,12 @@ class Models:
             )
             moment = now()
             model = Model(
-                name=name, version=(latest or 0) + 1, run_id=run_id, body=body, created=moment, modified=moment
+                name=name,
+                version=(latest or 0) + 1,
+                run_id=run_id,
+                body=body,
+                created=moment,
+                modified=moment,
             )
             session.add(model)
         return model
@@ -70,7 +75,7 @@ class Models:
         latest_only: bool = False,
         keep: Callable[[Model], bool] | None = None,
         limit: int | None = None,
-    ) -> list[Model]:
+    ) -> Sequence[Model]:
         """Newest first."""
         query: Select[Any] = select(Model).order_by(Model.created.desc(), Model.version.desc())
         if name is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
-# In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes down this list, never up.
+# In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes
+# down this list, never up.
 ORDER = (
     "NotStarted",
     "Queued",
@@ -33,8 +34,9 @@ ORDER = (
 )
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
-# How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no log at all of a run that
-# is final at the first look, and looks for the first time within this many seconds of submitting.
+# How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
+# log at all of a run that is final at the first look, and looks for the first time within this many seconds
+# of submitting.
 FOLLOWER_GRACE = 3.0
 
 
@@ -65,7 +67,7 @@ class Runs:
         self._listeners: list[Callable[[Run], None]] = []
         self._followed: set[str] = set()
 
-    # Reading ------------------------------------------------------------------------------------------------------
+    # Reading ------------------------------------------------------------------------------------------------
 
     def get(self, run_id: str) -> Run:
         with self._database.read() as session:
@@ -82,7 +84,7 @@ class Runs:
         parent_id: str | None = None,
         statuses: Iterable[str] | None = None,
         limit: int | None = None,
-    ) -> list[Run]:
+    ) -> Sequence[Run]:
         """Newest first."""
         query = select(Run).order_by(Run.number.desc())
         if experiment_id is not None:
@@ -96,16 +98,16 @@ class Runs:
         with self._database.read() as session:
             return list(session.scalars(query.limit(limit)))
 
-    def unfinished(self) -> list[Run]:
+    def unfinished(self) -> Sequence[Run]:
         """Runs that are not final, oldest first."""
         with self._database.read() as session:
             return list(session.scalars(select(Run).where(Run.status.not_in(FINAL)).order_by(Run.number)))
 
-    def events(self, run_id: str) -> list[RunEvent]:
+    def events(self, run_id: str) -> Sequence[RunEvent]:
         with self._database.read() as session:
             return list(session.scalars(select(RunEvent).where(RunEvent.run_id == run_id).order_by(RunEvent.id)))
 
-    # Writing ------------------------------------------------------------------------------------------------------
+    # Writing ------------------------------------------------------------------------------------------------
 
     def create(self, new: NewRun) -> Run:
         """Raises Conflict when the id is taken, Invalid when it is none."""
@@ -146,14 +148,20 @@ class Runs:
         return run
 
     def modify(self, run_id: str, changes: Mapping[str, Any]) -> Run:
-        """Merge tags and properties, set the display name, description or hidden flag, as a PATCH of the history service does."""
+        """Merge tags and properties, set the display name, description or hidden flag, as a PATCH of the
+        history service does.
+        """
         with self._database.write() as session:
             run = self._locked(session, run_id)
             for key in ("tags", "properties"):
                 merged = changes.get(key)
                 if isinstance(merged, Mapping):
                     setattr(run, key, {**getattr(run, key), **{str(k): _text(v) for k, v in merged.items()}})
-            for key, column in (("displayName", "display_name"), ("name", "display_name"), ("description", "description")):
+            for key, column in (
+                ("displayName", "display_name"),
+                ("name", "display_name"),
+                ("description", "description"),
+            ):
                 if isinstance(changes.get(key), str):
                     setattr(run, column, changes[key])
             if isinstance(changes.get("hidden"), bool):
@@ -201,7 +209,7 @@ class Runs:
             self._locked(session, run_id)
             session.add(RunEvent(run_id=run_id, name=name, time=now(), data=data))
 
-    # Following ----------------------------------------------------------------------------------------------------
+    # Following ----------------------------------------------------------------------------------------------
 
     def listen(self, listener: Callable[[Run], None]) -> None:
         """Call this whenever a run is made or its status changes."""
@@ -216,14 +224,18 @@ class Runs:
         return run
 
     def followed(self, run: Run) -> None:
-        """A client has read the details of a run that goes on: from now on it will see the whole log at its last look."""
+        """A client has read the details of a run that goes on: from now on it will see the whole log at its
+        last look.
+        """
         if run.status not in FINAL:
             with self._changed:
                 self._followed.add(run.id)
                 self._changed.notify_all()
 
     def await_follower(self, run_id: str) -> None:
-        """Give a client that has just submitted a run the time to begin following it, before the run's end is told."""
+        """Give a client that has just submitted a run the time to begin following it, before the run's end is
+        told.
+        """
         deadline = time.monotonic() + FOLLOWER_GRACE
         with self._changed:
             while run_id not in self._followed and (left := deadline - time.monotonic()) > 0:

@@ -42,7 +42,8 @@ class Snapshots:
             uploads: blob name by path, for the files that are new or changed; all others are the parent's.
 
         Raises:
-            NotFound: the parent is unknown. Invalid: a path that leaves the folder, or a file that is nowhere.
+            NotFound: the parent is unknown. Invalid: a path that leaves the folder, or a file that is
+                nowhere.
         """
         inherited: dict[str, Any] = dict(self.get(parent_id).files) if parent_id else {}
         files: dict[str, Any] = {}
@@ -71,7 +72,9 @@ class Snapshots:
             try:
                 shutil.copyfile(self._blobs.path(self._blobs.get(CONTAINER, entry["blob"])), target)
             except (BlobError, FileNotFoundError) as error:
-                raise NotFound(f"The file {path!r} of the snapshot {snapshot_id} is gone from the state folder.") from error
+                raise NotFound(
+                    f"The file {path!r} of the snapshot {snapshot_id} is gone from the state folder."
+                ) from error
         return len(files)
 
 

@@ -19,7 +19,8 @@ WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
 def clouds(ctx: Ctx) -> list[dict[str, Any]]:
     """The only cloud there is; asked for once per configuration folder, without a token.
 
-    Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the machine by mistake.
+    Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the
+    machine by mistake.
     """
     api = ctx.endpoints.api
     nowhere = "https://azureml-local.invalid/"

@@ -111,7 +111,10 @@ def _keep(ctx: Context, request: Request, container: str, name: str, comp: str |
         data = upload.path.read_bytes()
         upload.path.unlink(missing_ok=True)
         offset, blob = blobs.append(container, name, data)
-        headers = {"x-ms-blob-append-offset": str(offset), "x-ms-blob-committed-block-count": str(blob.blocks)}
+        headers = {
+            "x-ms-blob-append-offset": str(offset),
+            "x-ms-blob-committed-block-count": str(blob.blocks),
+        }
     elif comp is None:
         blob = _put(ctx, request, container, name, upload)
     else:

@@ -21,7 +21,10 @@ NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"
 
 @router.get(V1 + "/latest/metadata")
 def latest(ctx: Ctx, name: Named) -> dict[str, Any]:
-    """Always "none yet": the client then sends the whole folder. What it sent before it remembers by itself."""
+    """Always "none yet": the client then sends the whole folder.
+
+    What it sent before it remembers by itself.
+    """
     return {"id": NO_SNAPSHOT, "root": {}}
 
 

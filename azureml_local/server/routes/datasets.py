@@ -43,13 +43,17 @@ def register(
 
 
 @router.get(DATASET + "/datasets")
-def list_datasets(ctx: Ctx, name: Named, include_invisible: bool = Query(False, alias="includeInvisible")) -> dict[str, Any]:
+def list_datasets(
+    ctx: Ctx, name: Named, include_invisible: bool = Query(False, alias="includeInvisible")
+) -> dict[str, Any]:
     details = ctx.workspace.datasets.list(invisible=include_invisible)
     return wire.page([_registration(ctx, detail) for detail in details])
 
 
 @router.get(DATASET + "/datasets/query/name={dataset}")
-def get_by_name(ctx: Ctx, name: Named, dataset: str, version: int | None = Query(None, alias="versionId")) -> dict[str, Any]:
+def get_by_name(
+    ctx: Ctx, name: Named, dataset: str, version: int | None = Query(None, alias="versionId")
+) -> dict[str, Any]:
     return _registration(ctx, ctx.workspace.datasets.get(dataset, version))
 
 

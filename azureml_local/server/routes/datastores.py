@@ -46,7 +46,8 @@ def _body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
         "azureStorageSection": {
             "accountName": ACCOUNT,
             "containerName": DATASTORE_CONTAINER,
-            # The client makes https://{account}.blob.{endpoint}/... of it: the dots stand in the user part, the host is ours.
+            # The client makes https://{account}.blob.{endpoint}/... of it: the dots stand in the user part,
+            # the host is ours.
             "endpoint": f"core.local@{host}",
             "protocol": "https",
             "credentialType": "AccountKey",

@@ -24,9 +24,7 @@ def register(ctx: Ctx, name: Named, environment: str, body: dict[str, Any]) -> d
 
 
 @router.put("/{environment}/versions/{version}")
-def register_version(
-    ctx: Ctx, name: Named, environment: str, version: str, body: dict[str, Any]
-) -> dict[str, Any]:
+def register_version(ctx: Ctx, name: Named, environment: str, version: str, body: dict[str, Any]) -> dict[str, Any]:
     return _body(ctx.workspace.environments.register(environment, _lower_camel(body), version))
 
 

@@ -13,8 +13,13 @@ from azureml_local.workspace.runs import FINAL, NewRun
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 
-# The SDK names an experiment by its name in some calls and by its id in others, for the same run; both lead here.
-RUN_PATHS = ("/experiments/{experiment}/runs/{run_id}", "/experimentids/{experiment}/runs/{run_id}", "/runs/{run_id}")
+# The SDK names an experiment by its name in some calls and by its id in others, for the same run; both lead
+# here.
+RUN_PATHS = (
+    "/experiments/{experiment}/runs/{run_id}",
+    "/experimentids/{experiment}/runs/{run_id}",
+    "/runs/{run_id}",
+)
 
 EVENT_STATUS = {
     "Microsoft.MachineLearning.Run.Start": "Running",
@@ -27,7 +32,7 @@ ERROR_EVENT = "Microsoft.MachineLearning.Run.Error"
 OptionalBody = Annotated[dict[str, Any] | None, Body()]
 
 
-# Experiments ----------------------------------------------------------------------------------------------------------
+# Experiments ------------------------------------------------------------------------------------------------
 
 
 @router.get("/experiments/{experiment}")
@@ -52,7 +57,7 @@ def query_experiments(ctx: Ctx, name: Named, body: OptionalBody = None) -> dict[
     return wire.page([wire.experiment(row) for row in ctx.workspace.experiments.list(archived=archived)])
 
 
-# Runs -----------------------------------------------------------------------------------------------------------------
+# Runs -------------------------------------------------------------------------------------------------------
 
 
 def _get_run(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:

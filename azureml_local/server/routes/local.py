@@ -20,14 +20,23 @@ def status(ctx: Ctx) -> dict[str, Any]:
     source = ctx.mnist()
     return {
         "names": [
-            {"subscription_id": n.subscription_id, "resource_group": n.resource_group, "workspace_name": n.name}
+            {
+                "subscription_id": n.subscription_id,
+                "resource_group": n.resource_group,
+                "workspace_name": n.name,
+            }
             for n in ctx.workspace.identity.names
         ],
         "api": ctx.endpoints.api,
         "studio": ctx.studio,
         "mnist": {"description": source.description, "real": source.real},
         "unfinished": [
-            {"run_id": run.id, "status": run.status, "target": run.target, "waiting_for": waiting_for(ctx, run)}
+            {
+                "run_id": run.id,
+                "status": run.status,
+                "target": run.target,
+                "waiting_for": waiting_for(ctx, run),
+            }
             for run in ctx.workspace.runs.unfinished()
         ],
         "computes": [

@@ -80,7 +80,9 @@ def query_metrics(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) 
 
 
 def _old_form(run: Run, series: MetricSeries, value: MetricValue) -> dict[str, Any]:
-    """One value as azureml._restclient.models.run_metric_dto has it: cells and their schema, or where an artifact lies."""
+    """One value as azureml._restclient.models.run_metric_dto has it: cells and their schema, or where an
+    artifact lies.
+    """
     inline = series.kind in INLINE
     schema = [{"propertyId": key, "name": key, "type": kind} for key, kind in series.columns.items()]
     return {

@@ -28,7 +28,9 @@ def get_asset(ctx: Ctx, name: Named, asset_id: str) -> dict[str, Any]:
 @router.post("/models")
 def register(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
     run_id = body.get("runId")
-    model = ctx.workspace.models.register(str(body.get("name") or ""), body, run_id if isinstance(run_id, str) else None)
+    model = ctx.workspace.models.register(
+        str(body.get("name") or ""), body, run_id if isinstance(run_id, str) else None
+    )
     return _model(model)
 
 
@@ -61,7 +63,9 @@ def get_model(ctx: Ctx, name: Named, model_id: str) -> dict[str, Any]:
 
 
 def _pairs(text: str | None) -> list[tuple[str, str | None]]:
-    """``tags=a=1,b``: a name with a value, or just the name (azureml.core.model: the words are joined by commas)."""
+    """``tags=a=1,b``: a name with a value, or just the name (azureml.core.model: the words are joined by
+    commas).
+    """
     pairs: list[tuple[str, str | None]] = []
     for word in filter(None, (text or "").split(",")):
         key, equals, value = word.partition("=")

@@ -16,11 +16,18 @@ router = APIRouter(prefix="/opendata")
 
 @router.get("/mnist")
 def listing(ctx: Ctx) -> dict[str, Any]:
-    """Which data this is, in words, and the URLs of its files. The kind is part of each URL: whoever lists a dataset's files sees it."""
+    """Which data this is, in words, and the URLs of its files.
+
+    The kind is part of each URL: whoever lists a dataset's files sees it.
+    """
     source = ctx.mnist()
     names = sorted(path.name for path in source.folder.glob("*-ubyte.gz"))
     base = f"{ctx.endpoints.api}/opendata/mnist/{kind(source.real)}"
-    return {"description": source.description, "real": source.real, "files": [f"{base}/{name}" for name in names]}
+    return {
+        "description": source.description,
+        "real": source.real,
+        "files": [f"{base}/{name}" for name in names],
+    }
 
 
 @router.api_route("/mnist/{asked}/{file}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -29,7 +36,8 @@ def mnist(ctx: Ctx, request: Request, asked: str, file: str) -> Response:
     source = ctx.mnist()
     if asked != kind(source.real):
         raise NotFound(
-            f"This server has {source.description} A dataset that was registered from other data ({asked}) can't be served "
+            f"This server has {source.description} A dataset that was registered from other data ({asked}) "
+            "can't be served "
             "from it; set AZUREML_LOCAL_MNIST to the folder with MNIST's files, or register the dataset anew."
         )
     path = {item.name: item for item in source.folder.glob("*-ubyte.gz")}.get(file)

@@ -24,10 +24,14 @@ from azureml_local.workspace.runs import FINAL, data_container
 
 router = APIRouter(prefix="/studio/{key}")
 
-TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "pages"), autoescape=select_autoescape(default=True))
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parents[1] / "pages"), autoescape=select_autoescape(default=True)
+)
 # Nothing that a job wrote can run here: no scripts at all, no other sites, no frames.
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'"
+    ),
     "X-Frame-Options": "DENY",
 }
 LOG_TAIL = 256 * 1024
@@ -97,7 +101,9 @@ def waiting_for(ctx: Context, run: Run) -> str | None:
 def _page(template: str, ctx: Context, **values: Any) -> Response:
     names = ctx.workspace.identity.names
     html = TEMPLATES.get_template(template).render(
-        workspace=names[0].name if names else "azureml-local", base=f"/studio/{ctx.secrets.view_key}", **values
+        workspace=names[0].name if names else "azureml-local",
+        base=f"/studio/{ctx.secrets.view_key}",
+        **values,
     )
     return HTMLResponse(html, headers=PAGE_HEADERS)
 
