@@ -1,7 +1,7 @@
 """The environment variables that point a process with the real SDK, client or job, at a local workspace
 server.
 
-Which variable does what was measured with azureml-core 1.61 (each dropped in turn); see docs/protocol.md.
+Which variable does what was measured with azureml-core 1.61 (each dropped in turn).
 """
 
 from __future__ import annotations

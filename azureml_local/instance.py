@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class LocalServer:
 
     folder: StateFolder
     instance: Instance
+    # Where this process started it: kept, so that it is not taken for a forgotten child while it runs.
+    _child: subprocess.Popen[bytes] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def find(cls, folder: StateFolder) -> LocalServer | None:
@@ -81,7 +83,7 @@ class LocalServer:
         while time.monotonic() < deadline:
             found = cls.find(folder)
             if found is not None and found.instance.pid == child.pid:
-                return found
+                return cls(folder, found.instance, child)
             if child.poll() is not None:
                 said = folder.log.read_bytes()[start:].decode("utf-8", "replace").strip()
                 raise ServerError(
@@ -94,12 +96,16 @@ class LocalServer:
     def stop(self) -> None:
         """Ask it to stop, and wait until it and its jobs are gone. Raises ServerError."""
         try:
-            process = psutil.Process(self.instance.pid)
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            if self._child is not None:
+                self._child.terminate()
+                self._child.wait(timeout=30)
+            else:
+                process = psutil.Process(self.instance.pid)
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout=30)
         except psutil.NoSuchProcess:
             return
-        except psutil.TimeoutExpired as error:
+        except (psutil.TimeoutExpired, subprocess.TimeoutExpired) as error:
             raise ServerError(
                 f"The server (process {self.instance.pid}) did not stop within 30 s. Its log is {self.folder.log}."
             ) from error

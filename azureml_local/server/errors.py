@@ -16,7 +16,7 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt, NotFound
 logger = logging.getLogger("azureml_local.server")
 
 STATUS: dict[type[WorkspaceError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotBuilt: 501}
-COVERAGE = "what works is listed in docs/coverage.md"
+COVERAGE = "the README lists what works"
 
 
 class Unauthorized(Exception):

@@ -1,0 +1,97 @@
+"""What the tests of the server share: one local workspace, seen through the real SDK."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azureml_local.instance import LocalServer
+from azureml_local.workspace.identity import DEFAULT_NAME
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def server(azureml_local_server: LocalServer) -> LocalServer:
+    return azureml_local_server
+
+
+@pytest.fixture(scope="session")
+def workspace(server: LocalServer) -> Any:
+    """azureml.core's Workspace, signed in as any client is."""
+    from azureml.core import Workspace
+
+    server.answer_to(DEFAULT_NAME)
+    return Workspace(DEFAULT_NAME.subscription_id, DEFAULT_NAME.resource_group, DEFAULT_NAME.name)
+
+
+@pytest.fixture(scope="session")
+def compute(workspace: Any) -> Any:
+    from azureml.core.compute import AmlCompute, ComputeTarget
+
+    configuration = AmlCompute.provisioning_configuration(vm_size="STANDARD_D2_V2", min_nodes=0, max_nodes=2)
+    return ComputeTarget.create(workspace, "tests", configuration)
+
+
+@pytest.fixture(scope="session")
+def here(workspace: Any) -> Any:
+    """An environment whose packages are those of the server's own interpreter: nothing to build."""
+    from azureml.core import Environment
+
+    environment = Environment("here")
+    environment.python.user_managed_dependencies = True
+    return environment
+
+
+@pytest.fixture
+def experiment(workspace: Any, request: pytest.FixtureRequest) -> Any:
+    from azureml.core import Experiment
+
+    return Experiment(workspace, request.node.name.split("[")[0][:60].replace(".", "-"))
+
+
+@pytest.fixture
+def submit(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Submit a script's text as a run; whatever still runs at the end is cancelled."""
+    from azureml.core import ScriptRunConfig
+
+    runs = []
+
+    def submit_script(text: str, arguments: list[Any] | None = None, **options: Any) -> Any:
+        folder = tmp_path / "source"
+        folder.mkdir(exist_ok=True)
+        (folder / "script.py").write_text(textwrap.dedent(text))
+        configuration = ScriptRunConfig(
+            str(folder),
+            script="script.py",
+            arguments=arguments,
+            compute_target=options.pop("compute_target", compute),
+            environment=here,
+            **options,
+        )
+        runs.append(experiment.submit(configuration))
+        return runs[-1]
+
+    yield submit_script
+    for run in runs:
+        if run.get_status() not in ("Completed", "Failed", "Canceled"):
+            run.cancel()
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., Any]:
+    """Ask until the answer is true; fail with the last one after a while."""
+
+    def wait(question: Callable[[], Any], seconds: float = 30.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := question()):
+            assert time.monotonic() < deadline, f"still {answer!r} after {seconds:g} s"
+            time.sleep(0.1)
+        return answer
+
+    return wait
