@@ -135,8 +135,9 @@ class BlobStore:
                 raise BlobError(409, "BlobAlreadyExists", f"The blob {name!r} exists already.")
             blob = self._row(container, name, upload.path, upload.size, kind, content_type, old)
             blob.md5 = upload.md5.hex()
-            session.merge(blob)
+            # Before the merge, which makes the old row the new one.
             stale = [*self._drop_blocks(session, container, name), *([old.file] if old else [])]
+            session.merge(blob)
         self._unlink(stale)
         return blob
 

@@ -157,7 +157,10 @@ def test_several_nodes_are_refused_at_submission(submit: Submit) -> None:
 def test_an_unchanged_folder_is_submitted_without_uploading_it_again(submit: Submit) -> None:
     first = submit("print('same')")
     second = submit("print('same')")
-    assert first.get_details()["properties"]["ContentSnapshotId"] == second.get_details()["properties"]["ContentSnapshotId"]
+    assert (
+        first.get_details()["properties"]["ContentSnapshotId"]
+        == second.get_details()["properties"]["ContentSnapshotId"]
+    )
     first.wait_for_completion()
     second.wait_for_completion()
 

@@ -1,0 +1,114 @@
+"""Blobs: bytes in, the same bytes out, whatever they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from azureml_local.storage.blobs import BlobError, BlobStore
+from azureml_local.storage.database import Database
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    (tmp_path / "blobs").mkdir()
+    return BlobStore(Database(tmp_path / "database.sqlite3"), tmp_path / "blobs")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
+
+
+def test_what_is_put_is_read(blobs: BlobStore) -> None:
+    blobs.put_bytes("c", "a/b.txt", b"hello")
+    assert blobs.read_bytes("c", "a/b.txt") == b"hello"
+    assert blobs.get("c", "a/b.txt").size == 5
+
+
+def test_replacing_keeps_the_new_bytes_and_only_them(blobs: BlobStore, tmp_path: Path) -> None:
+    for text in (b"one", b"two", b"three"):
+        blobs.put_bytes("c", "same", text)
+    assert blobs.read_bytes("c", "same") == b"three"
+    assert len(files_in(tmp_path)) == 1
+
+
+def test_an_existing_blob_is_not_replaced_where_that_is_forbidden(blobs: BlobStore, tmp_path: Path) -> None:
+    blobs.put_bytes("c", "once", b"first")
+    writer = blobs.writer()
+    writer.write(b"second")
+    with pytest.raises(BlobError) as refused:
+        blobs.put("c", "once", writer.finish(), only_if_absent=True)
+    assert (refused.value.status, refused.value.code) == (409, "BlobAlreadyExists")
+    assert blobs.read_bytes("c", "once") == b"first"
+    assert len(files_in(tmp_path)) == 1
+
+
+def test_blocks_are_joined_in_the_lists_order(blobs: BlobStore, tmp_path: Path) -> None:
+    for block, text in (("b2", b"world"), ("b1", b"old "), ("b1", b"hello "), ("unused", b"!")):
+        writer = blobs.writer()
+        writer.write(text)
+        blobs.stage_block("c", "joined", block, writer.finish())
+    with pytest.raises(BlobError, match="never uploaded"):
+        blobs.commit_blocks("c", "joined", ["b1", "b3"], "text/plain")
+    assert not blobs.exists("c", "joined")
+    blobs.commit_blocks("c", "joined", ["b1", "b2"], "text/plain")
+    assert blobs.read_bytes("c", "joined") == b"hello world"
+    assert len(files_in(tmp_path)) == 1
+
+
+def test_appending_gives_the_offset(blobs: BlobStore) -> None:
+    blobs.create_append("c", "log")
+    assert blobs.append("c", "log", b"one ")[0] == 0
+    assert blobs.append("c", "log", b"two")[0] == 4
+    assert blobs.read_bytes("c", "log") == b"one two"
+    blobs.create_append("c", "log")
+    assert blobs.append("c", "log", b"anew")[0] == 0
+    assert blobs.read_bytes("c", "log") == b"anew"
+
+
+def test_a_block_blob_takes_no_appends(blobs: BlobStore) -> None:
+    blobs.put_bytes("c", "fixed", b"x")
+    with pytest.raises(BlobError, match="no append blob"):
+        blobs.append("c", "fixed", b"y")
+
+
+def test_a_live_blob_is_as_long_as_its_file_until_it_is_sealed(blobs: BlobStore) -> None:
+    path = blobs.create_live("c", "log.txt")
+    path.write_bytes(b"12345")
+    assert blobs.get("c", "log.txt").size == 5
+    path.write_bytes(b"1234567")
+    assert blobs.list("c")[0].size == 7
+    blobs.seal("c", "log.txt")
+    path.write_bytes(b"123456789")
+    assert blobs.get("c", "log.txt").size == 7
+
+
+def test_listing_is_by_prefix_and_case_and_wildcards_are_letters(blobs: BlobStore) -> None:
+    for name in ("a/1", "a/2", "A/3", "a_4", "aX4", "b"):
+        blobs.put_bytes("c", name, b"")
+    assert [blob.name for blob in blobs.list("c", "a/")] == ["a/1", "a/2"]
+    assert [blob.name for blob in blobs.list("c", "a_")] == ["a_4"]
+    assert [blob.name for blob in blobs.list("c", "A")] == ["A/3"]
+    assert [blob.name for blob in blobs.list("c", after="a/1", limit=2)] == ["a/2", "aX4"]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/../../x", "/etc/passwd", "a\0b", "a\\..\\b", "x" * 1025])
+def test_names_that_could_mislead_are_refused_and_nothing_is_written_elsewhere(
+    blobs: BlobStore, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(BlobError) as refused:
+        blobs.put_bytes("c", name, b"x")
+    assert refused.value.status == 400
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "blobs",
+        "database.sqlite3",
+        "database.sqlite3-wal",
+        "database.sqlite3-shm",
+    }
+
+
+def test_a_blob_that_is_not_there(blobs: BlobStore) -> None:
+    with pytest.raises(BlobError) as missing:
+        blobs.get("c", "nothing")
+    assert (missing.value.status, missing.value.code) == (404, "BlobNotFound")
