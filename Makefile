@@ -8,7 +8,7 @@ BIN = .venv/bin
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/.ready ## make .venv: the pinned packages and this project (PYTHON=python3.10 to choose the Python)
+setup: .venv/.ready ## make .venv: the pinned packages and this project (the first time, PYTHON=... chooses the Python)
 
 # A clone gives all files about the same age; a failed set-up leaves no stamp; nothing changed costs nothing.
 .venv/.ready: requirements.txt pyproject.toml scripts/setup

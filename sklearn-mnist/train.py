@@ -52,7 +52,7 @@ predicted = model.predict(X_test)
 accuracy = float(np.mean(predicted == y_test))
 print(f"Accuracy on the test images: {accuracy:.4f}")
 run.log("accuracy", accuracy)
-run.log_confusion_matrix("confusion matrix", {
+run.log_confusion_matrix("confusion_matrix", {
     "schema_type": "confusion_matrix",
     "schema_version": "1.0.0",
     "data": {

@@ -140,7 +140,7 @@ NO_COUNTERPART: dict[str, str] = {
     "anaconda": "name the packages that the script needs instead of the whole distribution",
     "conda": "packages are installed from PyPI here: remove the line",
     "mamba": "packages are installed from PyPI here: remove the line",
-    "graphviz": "it is the Graphviz program: install it on this machine, and ask for python-graphviz to get the Python package",
+    "graphviz": "it is the Graphviz program: install it on this machine, and ask for python-graphviz for Python's part",
     "r": "R packages cannot be installed here, only Python packages",
     "rstudio": "R packages cannot be installed here, only Python packages",
 }

@@ -55,7 +55,7 @@ def _container(request: Request, ctx: Ctx) -> Response:
 
 def _read(request: Request, ctx: Ctx, name: str) -> Response:
     container = _container_of(request)
-    _authorize(ctx, request, container, name, "r")
+    name = _authorize(ctx, request, container, name, "r")
     try:
         blob = ctx.workspace.blobs.get(container, name)
     except BlobError as error:
@@ -75,7 +75,7 @@ def _read(request: Request, ctx: Ctx, name: str) -> Response:
 async def _write(request: Request, name: str) -> Response:
     ctx = context(request)
     container = _container_of(request)
-    await run_in_threadpool(_authorize, ctx, request, container, name, "w")
+    name = await run_in_threadpool(_authorize, ctx, request, container, name, "w")
     comp = request.query_params.get("comp")
     limit = MAX_APPEND if comp in ("appendblock", "blocklist") else MAX_BODY
     writer = ctx.workspace.blobs.writer()
@@ -139,7 +139,7 @@ def _put(ctx: Context, request: Request, container: str, name: str, upload: Uplo
 
 def _delete(request: Request, ctx: Ctx, name: str) -> Response:
     container = _container_of(request)
-    _authorize(ctx, request, container, name, "d")
+    name = _authorize(ctx, request, container, name, "d")
     ctx.workspace.blobs.delete(container, name)
     return Response(status_code=202)
 
@@ -193,17 +193,31 @@ def _marker(text: str) -> str:
         raise BlobError(400, "InvalidQueryParameterValue", "The marker isn't one of this server's.") from None
 
 
-def _authorize(ctx: Context, request: Request, container: str, name: str, needed: str) -> None:
-    """A signed URL, or (for the datastore) the account key. Raises BlobError 403."""
+def _authorize(ctx: Context, request: Request, container: str, name: str, needed: str) -> str:
+    """The name of the blob that a signed URL, or (for the datastore) the account key, gives access to.
+
+    The SDK's uploader takes the name out of our URL as it is written there and encodes it once more, so that
+    ``a b`` arrives as ``a%20b``. The signature says which name was meant.
+
+    Raises BlobError 403.
+    """
     authorization = request.headers.get("authorization", "")
     if authorization and container == DATASTORE_CONTAINER:
         raw = request.scope["raw_path"].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}
         if sharedkey.matches(authorization, request.method, raw, query, headers, ACCOUNT, ctx.secrets.account_key):
-            return
+            return name
         raise BlobError(403, "AuthenticationFailed", "The request isn't signed with the key of this datastore.")
-    ctx.urls.check(container, name, needed, dict(request.query_params))
+    query_params = dict(request.query_params)
+    try:
+        ctx.urls.check(container, name, needed, query_params)
+        return name
+    except BlobError:
+        if (written := unquote(name)) == name:
+            raise
+        ctx.urls.check(container, written, needed, query_params)
+        return written
 
 
 def _container_of(request: Request) -> str:
