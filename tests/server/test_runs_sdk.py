@@ -25,7 +25,7 @@ METRICS = """
     run.log_table("table", {"a": [1, 2], "b": [3, 4]})
     for step in range(3):
         run.log("step", step)
-    run.log_confusion_matrix("confusion", {
+    run.log_confusion_matrix("confusion of two", {
         "schema_type": "confusion_matrix", "schema_version": "1.0.0",
         "data": {"class_labels": ["0", "1"], "matrix": [[5, 1], [2, 7]]},
     })
@@ -47,7 +47,7 @@ def test_a_script_runs_and_its_metrics_tags_and_files_are_kept(submit: Submit, t
     assert metrics["step"] == [0, 1, 2]
     assert run.get_tags() == {"flavour": "vanilla"}
     files = run.get_file_names()
-    assert {"outputs/deep/model.bin", "confusion", "user_logs/std_log.txt"} <= set(files)
+    assert {"outputs/deep/model.bin", "confusion of two", "user_logs/std_log.txt"} <= set(files)
     run.download_file("outputs/deep/model.bin", str(tmp_path / "model.bin"))
     assert (tmp_path / "model.bin").read_bytes() == bytes(range(256)) * 100
     details = run.get_details()

@@ -41,13 +41,14 @@ LOG_TAIL = 256 * 1024
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def overview(ctx: Ctx, key: str) -> Response:
     _check(ctx, key)
-    experiments = {row.id: row.name for row in ctx.workspace.experiments.list(archived=None)}
-    rows = [
-        {"run": run, "experiment": experiments.get(run.experiment_id, "?"), "duration": _duration(run)}
-        for run in ctx.workspace.runs.list(limit=200)
-    ]
-    models = ctx.workspace.models.list(limit=50)
-    return _page("overview.html", ctx, rows=rows, models=models, mnist=ctx.mnist())
+    return _overview(ctx, None)
+
+
+@router.get("/experiments/{experiment}", response_class=HTMLResponse)
+def experiment_page(ctx: Ctx, key: str, experiment: str) -> Response:
+    """The page behind an experiment's link."""
+    _check(ctx, key)
+    return _overview(ctx, ctx.workspace.experiments.get(experiment).id)
 
 
 @router.get("/runs/{run_id}", response_class=HTMLResponse)
@@ -96,6 +97,18 @@ def waiting_for(ctx: Context, run: Run) -> str | None:
     if run.status == "CancelRequested":
         return "Waiting for the job's processes to end."
     return None
+
+
+def _overview(ctx: Context, experiment_id: str | None) -> Response:
+    """The newest runs, of all experiments or of one."""
+    experiments = {row.id: row.name for row in ctx.workspace.experiments.list(archived=None)}
+    rows = [
+        {"run": run, "experiment": experiments.get(run.experiment_id, "?"), "duration": _duration(run)}
+        for run in ctx.workspace.runs.list(experiment_id, limit=200)
+    ]
+    models = ctx.workspace.models.list(limit=50)
+    title = f"Runs of {experiments[experiment_id]}" if experiment_id else "Runs"
+    return _page("overview.html", ctx, title=title, rows=rows, models=models, mnist=ctx.mnist())
 
 
 def _page(template: str, ctx: Context, **values: Any) -> Response:
