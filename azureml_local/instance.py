@@ -79,18 +79,27 @@ class LocalServer:
                 start_new_session=True,
                 cwd=folder.root,
             )
+        try:
+            return cls._await(folder, child, start)
+        except BaseException:
+            # Ctrl-C too: nobody would know of this server.
+            child.terminate()
+            child.wait()
+            raise
+
+    @classmethod
+    def _await(cls, folder: StateFolder, child: subprocess.Popen[bytes], log_start: int) -> LocalServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             found = cls.find(folder)
             if found is not None and found.instance.pid == child.pid:
                 return cls(folder, found.instance, child)
             if child.poll() is not None:
-                said = folder.log.read_bytes()[start:].decode("utf-8", "replace").strip()
+                said = folder.log.read_bytes()[log_start:].decode("utf-8", "replace").strip()
                 raise ServerError(
                     said.splitlines()[-1] if said else f"The server ended with status {child.returncode}."
                 )
             time.sleep(0.01)
-        child.terminate()
         raise ServerError(f"The server did not answer within {START_SECONDS:g} s. Its log is {folder.log}.")
 
     def stop(self) -> None:

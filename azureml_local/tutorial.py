@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,13 +60,14 @@ def run_notebook(source: Path, target_folder: Path, server: LocalServer, console
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
+        extra_arguments=["--log-level=ERROR"],  # or each start says that loopback isn't encrypted
         resources={"metadata": {"path": str(source.parent)}},
         on_cell_start=progress.cell_started,
         on_cell_executed=progress.cell_executed,
     )
     try:
         with progress:
-            client.execute(env={**os.environ, **server.variables()})
+            _execute(client, {**os.environ, **server.variables()})
     except CellExecutionError as error:
         where = f"In the section {progress.section!r}, cell {progress.cell + 1} failed"
         raise TutorialError(f"{where} with {ESCAPES.sub('', error.ename)}: {ESCAPES.sub('', error.evalue)}") from error
@@ -70,9 +75,41 @@ def run_notebook(source: Path, target_folder: Path, server: LocalServer, console
         raise TutorialError(f"The kernel died in the section {progress.section!r}. Was there enough memory?") from error
     finally:
         nbformat.write(notebook, report.notebook)  # type: ignore[no-untyped-call]
-        html, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
-        report.html.write_text(html, encoding="utf-8")
+        report.html.write_text(_html(notebook), encoding="utf-8")
     return report
+
+
+def _execute(client: NotebookClient, environment: dict[str, str]) -> None:
+    """Run the notebook in a thread of its own, so that Ctrl-C is ours: in the main thread nbclient takes it, and
+    ends in an assertion of its own.
+
+    Raises what the notebook raised, or KeyboardInterrupt when its kernel is gone.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        execution = pool.submit(client.execute, env=environment)
+        try:
+            execution.result()
+        except KeyboardInterrupt:
+            while not execution.done():
+                _end_kernel(client)
+                wait([execution], timeout=0.2)
+            raise
+
+
+def _end_kernel(client: NotebookClient) -> None:
+    provisioner = getattr(client.km, "provisioner", None)
+    pid = getattr(provisioner, "pid", None)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _html(notebook: Any) -> str:
+    with warnings.catch_warnings():
+        # The widget's state is for a live kernel: it has no place on a page.
+        warnings.filterwarnings("ignore", message="Your element with mimetype")
+        html, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    return str(html)
 
 
 class _Progress:
