@@ -1,0 +1,148 @@
+"""The command line, as a person uses it: real processes, their words and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from azureml_local.instance import LocalServer
+from azureml_local.storage.folder import StateFolder
+
+
+class Shell:
+    """Commands in one folder, with a state folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / ".azureml-local"
+
+    def __call__(self, *words: str, code: int = 0, **variables: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AZUREML_LOCAL_STATE")} | variables
+        done = subprocess.run(
+            [sys.executable, "-m", "azureml_local", *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def server(self) -> LocalServer:
+        found = LocalServer.find(StateFolder(self.state))
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    (tmp_path / "project").mkdir()
+    made = Shell(tmp_path / "project")
+    yield made
+    made("down")
+
+
+def test_up_status_env_down(shell: Shell) -> None:
+    assert "is up at https://localhost:" in shell("up", "--port", "0")
+    assert "up already" in shell("up")
+    assert json.loads((shell.folder / "config.json").read_text())["workspace_name"] == "azureml-local"
+    assert "MNIST" in shell("status")
+    exported = shell("env")
+    assert "export MSI_ENDPOINT=http://localhost:" in exported
+    shell("down")
+    assert "Nothing is running" in shell("status", code=3)
+    assert "Nothing is running" in shell("env", code=1)
+    assert "Nothing is running" in shell("down")
+
+
+def test_a_port_that_is_taken_is_replaced_and_the_choice_remembered(shell: Shell) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        shell("up", "--port", str(taken.getsockname()[1]))
+        first = shell.server.instance.api_port
+        assert first != taken.getsockname()[1]
+    shell("down")
+    shell("up")
+    assert shell.server.instance.api_port == first
+
+
+def test_a_second_server_on_the_same_folder_is_refused_in_a_sentence(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    assert "Another server is running on" in shell("serve", code=1)
+
+
+def test_run_gives_a_command_the_workspace_and_its_exit_code(shell: Shell) -> None:
+    script = "import os, sys; print(os.environ['MSI_ENDPOINT']); sys.exit(7)"
+    assert "http://localhost:" in shell("run", "--", sys.executable, "-c", script, code=7)
+    assert LocalServer.find(StateFolder(shell.state)) is None
+    assert "no-such-command" in shell("run", "--", "no-such-command", code=1)
+
+
+def test_an_ephemeral_workspace_is_gone_afterwards(shell: Shell) -> None:
+    script = "import os; print(os.environ['SSL_CERT_FILE'])"
+    shown = shell("run", "--ephemeral", "--", sys.executable, "-c", script)
+    trusted = Path(shown.strip().splitlines()[-1])
+    assert trusted.name == "trusted.pem"
+    assert not trusted.parent.exists()
+
+
+def test_reset_deletes_after_a_question(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    first = shell.server.status()
+    shell("reset", "--yes")
+    assert not shell.state.exists()
+    assert "nothing to delete" in shell("reset", "--yes")
+    shell("up", "--port", "0")
+    assert shell.server.status()["studio"] != first["studio"]
+
+
+def test_a_state_folder_that_cannot_be_made_is_said_in_a_sentence(shell: Shell) -> None:
+    (shell.folder / "file").write_text("in the way")
+    said = shell("up", "--state", str(shell.folder / "file" / "state"), code=1)
+    assert "can't be written" in said
+    assert "--state" in said
+
+
+def test_a_broken_database_is_said_in_a_sentence(shell: Shell) -> None:
+    shell.state.mkdir()
+    (shell.state / "workspace.sqlite3").write_bytes(b"this is no database, however one looks at it" * 100)
+    assert "can't be opened as a workspace database" in shell("up", code=1)
+
+
+def test_a_config_that_cannot_be_read_is_said_in_a_sentence(shell: Shell) -> None:
+    (shell.folder / "config.json").write_text("{")
+    assert "no valid JSON" in shell("up", "--port", "0", code=1)
+    (shell.folder / "config.json").write_text("{}")
+    assert "has no 'subscription_id'" in shell("run", "--", "true", code=1)
+
+
+def test_what_was_acknowledged_survives_a_kill(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    server = shell.server
+    before = server.status()["names"]
+    psutil.Process(server.instance.pid).kill()
+    psutil.Process(server.instance.pid).wait(10) if psutil.pid_exists(server.instance.pid) else None
+    shell("up")
+    assert shell.server.status()["names"] == before
+
+
+def test_tutorial_says_where_there_is_no_notebook(shell: Shell) -> None:
+    assert "There is no notebook" in shell("tutorial", code=1)
+
+
+def test_version(shell: Shell) -> None:
+    import azureml_local
+
+    assert shell("--version").strip() == azureml_local.__version__

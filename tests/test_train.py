@@ -1,0 +1,94 @@
+"""sklearn-mnist/train.py as a real process, outside of any workspace."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import pytest
+
+from azureml_local.opendata.digits import write_digits
+from utils import load_data
+
+SCRIPT = Path(__file__).parents[1] / "sklearn-mnist" / "train.py"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_digits(tmp_path_factory.mktemp("digits") / "deep" / "inside")
+
+
+@pytest.fixture(scope="module")
+def mnist() -> str:
+    folder = os.environ.get("AZUREML_LOCAL_MNIST")
+    if not folder:
+        pytest.skip("AZUREML_LOCAL_MNIST names no folder with the original MNIST")
+    return folder
+
+
+def train(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+def accuracy(done: subprocess.CompletedProcess[str]) -> float:
+    assert done.returncode == 0, done.stderr
+    assert "ConvergenceWarning" not in done.stderr
+    return float(re.findall(r"Accuracy on the test images: (\d\.\d+)", done.stdout)[0])
+
+
+def test_trains_and_saves_a_model_that_predicts(digits: Path, tmp_path: Path) -> None:
+    done = train(tmp_path, "--data-folder", digits.parent.parent, "--regularization", 0.5)
+    assert accuracy(done) > 0.95
+    model = joblib.load(tmp_path / "outputs" / "sklearn_mnist_model.pkl")
+    images = load_data(digits / "t10k-images-idx3-ubyte.gz") / 255
+    labels = load_data(digits / "t10k-labels-idx1-ubyte.gz", label=True).ravel()
+    assert (model.predict(images) == labels).mean() == pytest.approx(accuracy(done), abs=1e-4)
+
+
+def test_is_the_same_each_time(digits: Path, tmp_path: Path) -> None:
+    runs = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        accuracy(train(tmp_path / name, "--data-folder", digits))
+        runs.append(joblib.load(tmp_path / name / "outputs" / "sklearn_mnist_model.pkl").coef_)
+    assert (runs[0] == runs[1]).all()
+
+
+def test_the_classic_solver_works_on_this_scikit_learn(digits: Path, tmp_path: Path) -> None:
+    assert accuracy(train(tmp_path, "--data-folder", digits, "--solver", "liblinear")) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--data-folder"),
+        (["--data-folder", "."], "there is no train-images-idx3-ubyte.gz below"),
+        (["--data-folder", ".", "--regularization", "0"], "must be greater than 0"),
+        (["--data-folder", ".", "--regularization", "much"], "invalid float value"),
+        (["--data-folder", ".", "--solver", "magic"], "invalid choice"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_in_a_sentence(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    done = train(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.8])
+def test_is_as_good_as_published_on_mnist(mnist: str, tmp_path: Path, rate: float) -> None:
+    assert accuracy(train(tmp_path, "--data-folder", mnist, "--regularization", rate)) >= 0.9204
+
+
+@pytest.mark.slow
+def test_the_classic_solver_reproduces_the_published_figure(mnist: str, tmp_path: Path) -> None:
+    done = train(tmp_path, "--data-folder", mnist, "--regularization", 0.5, "--solver", "liblinear")
+    assert accuracy(done) == pytest.approx(0.9193, abs=0.0005)
