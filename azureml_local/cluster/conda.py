@@ -48,8 +48,7 @@ class PackageList:
 
 
 def read_packages(conda: Mapping[str, Any]) -> PackageList:
-    """The packages of a conda file given as JSON: ``{"dependencies": ["python=3.10", {"pip": [...]},
-    "numpy=1.26"], ...}``.
+    """The packages of a conda file given as JSON: ``{"dependencies": ["python=3.10", {"pip": [...]}, ...]}``.
 
     Raises EnvironmentBuildError for whatever has no exact meaning outside conda.
     """
@@ -92,8 +91,7 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
     if match is None or not spec.isprintable():
         raise EnvironmentBuildError(
             f"The conda dependency {_shown(spec)} is not understood; write it as name, name=1.2 or "
-            "name>=1,<2 "
-            "(brackets and selectors work in conda only)."
+            "name>=1,<2 (brackets and selectors work in conda only)."
         )
     written, rest = match["name"], match["rest"].strip()
     name = canonicalize_name(written)
@@ -174,15 +172,7 @@ _LONG = {"-i": "--index-url", "-f": "--find-links"}
 _URL_OPTIONS = ("--index-url", "--extra-index-url", "--find-links")
 _NAME_OPTIONS = ("--no-binary", "--only-binary", "--trusted-host")
 _FLAGS = ("--pre", "--no-index")
-_NEEDLESS = (
-    "--prefer-binary",
-    "--upgrade",
-    "-U",
-    "--no-cache-dir",
-    "--quiet",
-    "-q",
-    "--disable-pip-version-check",
-)
+_NEEDLESS = ("--prefer-binary", "--upgrade", "-U", "--no-cache-dir", "--quiet", "-q")
 
 
 def _pip_lines(value: object) -> Iterator[str]:
@@ -192,9 +182,7 @@ def _pip_lines(value: object) -> Iterator[str]:
     if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
         raise EnvironmentBuildError("The Environment's 'pip' section is not a list of requirement lines.")
     for line in value:
-        if (
-            not line.strip().isprintable()
-        ):  # a line break would smuggle a second line, and an option, into the file for uv
+        if not line.strip().isprintable():  # a line break would smuggle an option into the file for uv
             raise EnvironmentBuildError(
                 f"The pip requirement {_shown(line)} has a line break or control character in it; give one line each."
             )
@@ -208,14 +196,14 @@ def _read_pip(line: str, packages: PackageList) -> None:
     if line.startswith("-"):
         _read_option(line, packages)
         return
+    if re.match(r"[.~/\\]|file:|[A-Za-z]:\\", line) or re.fullmatch(r"[\w./+-]+\.(whl|zip|tar\.gz)", line):
+        raise EnvironmentBuildError(_local(line))
     try:
         requirement = Requirement(line)
     except InvalidRequirement as error:
         if _BARE_URL.fullmatch(line):
             packages.requirements.append(line)
             return
-        if re.match(r"[.~/\\]|file:|[A-Za-z]:\\", line) or re.search(r"\.(whl|zip|tar\.gz)$", line):
-            raise EnvironmentBuildError(_local(line)) from error
         reason = str(error).splitlines()[0].rstrip(".")
         raise EnvironmentBuildError(f"The pip requirement {_shown(line)} is not valid: {reason}.") from error
     if requirement.url is not None and not _BARE_URL.fullmatch(requirement.url):
@@ -226,9 +214,8 @@ def _read_pip(line: str, packages: PackageList) -> None:
 def _local(line: str) -> str:
     return (
         f"The pip requirement {_shown(line)} is a path, and an Environment carries no files; publish the "
-        "package on an index "
-        "or name it by an https or git+https URL (its modules can also travel in the source directory of the "
-        "run)."
+        "package on an index or name it by an https or git+https URL (its modules can also travel in the run's "
+        "source directory)."
     )
 
 
@@ -242,20 +229,14 @@ def _read_option(line: str, packages: PackageList) -> None:
         packages.options.append(name)
     elif name in _URL_OPTIONS and value:
         _read_url_option(name, value, packages)
-    elif (
-        name in _NAME_OPTIONS
-        and value
-        and re.fullmatch(r":(all|none):|[\w.,:\[\]-]+", value)
-        and not value.startswith("-")
-    ):
+    elif name in _NAME_OPTIONS and value and re.fullmatch(r":(all|none):|\w[\w.,:-]*", value):
         packages.options.append(f"{name} {value}")
     elif name in _NEEDLESS and match and value is None:
         packages.notes.append(f"The pip option {name} is left out: it changes nothing here.")
     elif name in ("-r", "--requirement", "-c", "--constraint", "-e", "--editable"):
         raise EnvironmentBuildError(
             f"The pip line {_shown(line)} points to a file or folder, and an Environment carries none; list "
-            "the packages themselves "
-            "(Environment.from_pip_requirements reads a requirements file)."
+            "the packages themselves (Environment.from_pip_requirements reads a requirements file)."
         )
     else:
         supported = ", ".join((*_URL_OPTIONS, *_NAME_OPTIONS, *_FLAGS))
@@ -274,10 +255,8 @@ def _read_url_option(name: str, value: str, packages: PackageList) -> None:
         path = name == "--find-links" and re.fullmatch(r"(file://)?/[^\s\\]+", value)
         if not path:
             raise EnvironmentBuildError(f"The pip option {_shown(f'{name} {value}')} needs an http or https URL.")
-    if (url.hostname or "").endswith(".python.org") and url.path.rstrip("/") in (
-        "/simple",
-        "/simple/index.html",
-    ):
+    front_page = url.path.rstrip("/").removesuffix("/index.html") == "/simple"
+    if front_page and (url.hostname or "").endswith(".python.org"):
         packages.notes.append(
             f"{name} {value} is left out: it is an old name of the public index, which is used anyway."
         )

@@ -19,7 +19,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,8 +44,7 @@ _MARKER = "environment.json"
 
 # A conda environment always has these, and scripts rely on it.
 _ALWAYS = ("pip", "setuptools")
-# Older azureml-core and today's azureml-opendatasets import pkg_resources, which setuptools has given up
-# since.
+# Older azureml-core and today's azureml-opendatasets import pkg_resources, which setuptools gives up.
 _SETUPTOOLS = "setuptools<81"
 # Without a floor, a resolver that has taken a newer numpy first goes back to azureml packages of 2020, whose
 # metadata did not limit numpy yet (seen with azureml-defaults and numpy on Python 3.11: azureml-core 1.0.85).
@@ -99,7 +98,8 @@ class EnvironmentBuilder:
         """The environment of `definition`, built now or earlier; `log` gets the story line by line.
 
         Two builds of one definition, in this process or another, become one; the second waits. Raises
-        EnvironmentBuildError (its text is for the run's error), EnvironmentBuildCanceled soon after `cancelled` is set.
+        EnvironmentBuildError (its text is for the run's error), and EnvironmentBuildCanceled soon after
+        `cancelled` is set.
         """
         started = time.monotonic()
         say = _Log(log)
@@ -116,10 +116,13 @@ class EnvironmentBuilder:
             say(f"ERROR: {error}")
             raise
         except OSError as error:
-            raise EnvironmentBuildError(
+            failure = EnvironmentBuildError(
                 f"The environment cannot be written to the cache {self._cache}: {error.strerror or error}; "
                 "make room there, or choose another folder with AZUREML_LOCAL_CACHE."
-            ) from error
+            )
+            with suppress(OSError):  # the log may lie on the same full disk
+                say(f"ERROR: {failure}")
+            raise failure from error
 
     def _get(
         self, plan: _Plan, packages: PackageList, say: _Log, cancelled: threading.Event, started: float

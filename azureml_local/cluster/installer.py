@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import select
 import shutil
@@ -59,7 +58,7 @@ class Interpreter:
 
 def own_interpreter() -> Interpreter:
     """The interpreter of this process."""
-    return Interpreter(Path(sys.executable), Version(platform.python_version()))
+    return Interpreter(Path(sys.executable), Version(".".join(map(str, sys.version_info[:3]))))
 
 
 def interpreters() -> list[Interpreter]:
@@ -101,7 +100,7 @@ def choose(asked: SpecifierSet, found: Sequence[Interpreter]) -> tuple[Interpret
         own = found[0] in fitting
         chosen = found[0] if own else max(fitting, key=lambda one: one.version)
         return chosen, f"Python {chosen.version}, {chosen.path}{f' (asked for: {asked})' if asked else ''}"
-    wanted = Version(next(iter(asked)).version.removesuffix(".*"))
+    wanted = min(Version(clause.version.removesuffix(".*")) for clause in asked)
     same_minor = [one for one in found if one.version.release[:2] == wanted.release[:2]]
     same_major = [one for one in found if one.version.major == wanted.major and one.version >= _OLDEST_STAND_IN]
     if same_minor:
@@ -196,14 +195,14 @@ def _lines(process: subprocess.Popen[bytes], cancelled: threading.Event) -> Iter
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of the process group of `process`."""
+    """Ends the process group of `process`, unless it has come to its end."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        with suppress(ProcessLookupError):  # a compiler that outlives uv, or uv itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
