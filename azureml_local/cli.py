@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from azureml_local import __version__, config
+from azureml_local import __version__, config, kernel
 from azureml_local.instance import LocalServer, ServerError, cache_folder
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from azureml_local.workspace.identity import WorkspaceName
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(kernel.app, name="kernel")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -59,7 +60,7 @@ def main() -> None:
     """The console script: errors are one line, and an exit code."""
     try:
         app()
-    except (StateFolderError, ServerError, config.ConfigError) as error:
+    except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError) as error:
         err.print(f"azureml-local: {error}", markup=False)
         sys.exit(1)
 
