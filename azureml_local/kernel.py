@@ -66,14 +66,13 @@ def install(state: State = None) -> None:
 @app.command()
 def uninstall() -> None:
     """Take the kernel away again; the workspace stays."""
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.kernelspec import KernelSpecManager
 
-    try:
-        place = KernelSpecManager().remove_kernel_spec(NAME)
-    except NoSuchKernel:
-        print(f'The kernel "{DISPLAY_NAME}" is not installed.')
+    manager = KernelSpecManager()
+    if NAME in manager.find_kernel_specs():
+        print(f"Removed {manager.remove_kernel_spec(NAME)}.")
     else:
-        print(f"Removed {place}.")
+        print(f'The kernel "{DISPLAY_NAME}" is not installed.')
 
 
 @app.command(hidden=True)
