@@ -22,7 +22,6 @@ from azureml_local import kernel
 from azureml_local.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 
-
 pytestmark = pytest.mark.slow  # a kernel takes seconds to start
 
 
