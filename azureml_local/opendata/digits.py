@@ -7,8 +7,10 @@ handwriting, of 43 people.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,8 @@ SEED = 42
 
 
 def write_digits(folder: Path) -> Path:
-    """Write the four files into a folder, whole or not at all; nothing happens when they are there."""
-    if all(
-        (folder / name).is_file() for name in (idx.TRAIN_IMAGES, idx.TRAIN_LABELS, idx.TEST_IMAGES, idx.TEST_LABELS)
-    ):
+    """Write the four files into a folder, whole or not at all; nothing happens when they are there, and intact."""
+    if _intact(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
@@ -40,12 +40,20 @@ def write_digits(folder: Path) -> Path:
         try:
             temporary.rename(folder)
         except OSError:
-            # Another process was quicker, or an incomplete folder is in the way.
-            shutil.rmtree(folder)
-            temporary.rename(folder)
+            if not _intact(folder):  # else another process was quicker
+                shutil.rmtree(folder)
+                temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _intact(folder: Path) -> bool:
+    """Whether all four files are there and unharmed, by the checksum that gzip keeps of its content."""
+    try:
+        return all(gzip.decompress((folder / name).read_bytes()) for name in idx.FILE_NAMES)
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def draw() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import httpx
 
@@ -38,6 +42,9 @@ SOURCES = (
     "https://azureopendatastorage.azurefd.net/mnist/",
 )
 TIMEOUT = httpx.Timeout(20.0, connect=2.0)
+PATIENCE = 2.5  # seconds that finding out that there is no network may take, all hosts together
+# The files as they are: a host that packs or unpacks them on the way would change their checksum.
+HEADERS = {"User-Agent": "azureml-local", "Accept-Encoding": "identity"}
 
 Progress = Callable[[str, int, int], None]
 
@@ -109,7 +116,11 @@ def find_mnist(
 
 def verify_file(path: Path) -> None:
     """Raises MnistError unless this is the original file of its name."""
-    original = ORIGINALS[path.name]
+    original = ORIGINALS.get(path.name)
+    if original is None:
+        raise MnistError(f"{path} is none of MNIST's four files, which are {', '.join(ORIGINALS)}.")
+    if path.exists() and not path.is_file():
+        raise MnistError(f"MNIST's file {path} is no regular file. Check AZUREML_LOCAL_MNIST.")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -123,27 +134,56 @@ def verify_file(path: Path) -> None:
 
 
 def download(folder: Path, sources: tuple[str, ...] = SOURCES, progress: Progress | None = None) -> bool:
-    """Fetch the four files from the first source that has them all. False when none could be reached, as when
+    """Fetch the four files from the first source to answer that has them all. False when there is none, as when
     offline.
 
     Each file is checked before it gets its name: what isn't the original is thrown away.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        trust = httpx.create_ssl_context()
     except OSError:
-        return False  # a cache that can't be written is none; the digits say what is wrong if they need it too
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=False, headers={"User-Agent": "azureml-local"}) as client:
-        for source in sources:
-            try:
+        # A cache that can't be written is none (the digits say what is wrong if they need it too), and without the
+        # certificates that SSL_CERT_FILE names there is nobody to trust.
+        return False
+    for source in _answering(sources, trust):
+        try:
+            with httpx.Client(timeout=TIMEOUT, follow_redirects=False, headers=HEADERS, verify=trust) as client:
                 for name, original in ORIGINALS.items():
                     if not _is_original(folder / name):
                         _fetch(client, source + name, folder / name, original, progress)
-            except httpx.ConnectError:
-                return False  # no network: the other hosts aren't there either
-            except (httpx.HTTPError, MnistError, OSError):
-                continue
-            return True
+        except (httpx.HTTPError, MnistError, OSError):
+            continue
+        return True
     return False
+
+
+def _answering(sources: tuple[str, ...], trust: ssl.SSLContext) -> Iterator[str]:
+    """The sources that answer within PATIENCE, the quickest first.
+
+    All are asked at once, and each in a thread of its own: no timeout of httpx covers the look-up of a name, which
+    takes its time on a machine without a network.
+    """
+    answers: SimpleQueue[str | None] = SimpleQueue()
+
+    def ask(source: str) -> None:
+        try:
+            httpx.head(source + idx.TEST_LABELS, headers=HEADERS, timeout=PATIENCE, verify=trust)
+        except Exception:  # no network, no such host, a certificate that isn't trusted, a proxy httpx can't use, ...
+            answers.put(None)
+        else:
+            answers.put(source)
+
+    for source in sources:
+        threading.Thread(target=ask, args=(source,), daemon=True).start()
+    deadline = time.monotonic() + PATIENCE
+    for _ in sources:
+        try:
+            answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return
+        if answer is not None:
+            yield answer
 
 
 def _fetch(client: httpx.Client, url: str, target: Path, original: Original, progress: Progress | None) -> None:
