@@ -58,6 +58,7 @@ Environments = Annotated[
 
 def main() -> None:
     """The console script: errors are one line, and an exit code."""
+    signal.signal(signal.SIGTERM, _end_as_asked)
     try:
         app()
     except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError) as error:
@@ -65,17 +66,23 @@ def main() -> None:
         sys.exit(1)
 
 
+def _end_as_asked(number: int, frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does, with everything it has started."""
+    raise SystemExit(128 + number)
+
+
 @app.command()
 def up(state: State = None, port: Port = None, environments: Environments = "build") -> None:
     """Start the local workspace in the background."""
     folder = _folder(state)
+    name = _configured_name()
     server = LocalServer.find(folder)
     if server is None:
         server = LocalServer.start(folder, *_options(port, environments))
         out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
     else:
         out.print(f"It is up already, at {server.instance.endpoints.api}.")
-    _say_config(server)
+    server.answer_to(name)
     out.print('Use it:  azureml-local run -- COMMAND   or   eval "$(azureml-local env)"')
 
 
@@ -120,7 +127,7 @@ def env(state: State = None) -> None:
     server = LocalServer.find(_folder(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
-    _say_config(server, quiet=True)
+    server.answer_to(_configured_name())
     for name, value in server.variables().items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -231,6 +238,7 @@ def workspace_for_command(
     state: Path | None, *, ephemeral: bool = False, environments: str = "build"
 ) -> Iterator[LocalServer]:
     """The running server; else one for as long as this lasts."""
+    name = _configured_name()
     temporary = Path(tempfile.mkdtemp(prefix="azureml-local-")) if ephemeral else None
     folder = StateFolder(temporary) if temporary else _folder(state)
     server = LocalServer.find(folder)
@@ -238,7 +246,7 @@ def workspace_for_command(
     if server is None:
         server = LocalServer.start(folder, *_options(0 if temporary else None, environments))
     try:
-        _say_config(server)
+        server.answer_to(name)
         yield server
     finally:
         if mine:
@@ -259,6 +267,10 @@ def run_child(command: list[str], server: LocalServer) -> int:
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return child.wait()
+    except SystemExit:
+        child.terminate()
+        child.wait()
+        raise
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -273,14 +285,13 @@ def _options(port: int | None, environments: str) -> list[str]:
     return ["--environments", environments, *(["--port", str(port)] if port is not None else [])]
 
 
-def _say_config(server: LocalServer, *, quiet: bool = False) -> None:
-    """Let the server be the workspace that this folder's config.json names; write one where there is none."""
+def _configured_name() -> WorkspaceName:
+    """The workspace that this folder's config.json names; one is written where there is none. Raises ConfigError."""
     path = config.find(Path.cwd())
     if path is None:
         path = config.write_default(Path.cwd())
-        if not quiet:
-            out.print(f"There was no config.json; {path} is a new one, for the local workspace.")
-    server.answer_to(config.read(path))
+        err.print(f"There was no config.json; {path} is a new one, for the local workspace.", markup=False)
+    return config.read(path)
 
 
 __all__ = ["app", "main", "run_child", "workspace_for_command"]

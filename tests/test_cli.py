@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,16 +127,73 @@ def test_a_config_that_cannot_be_read_is_said_in_a_sentence(shell: Shell) -> Non
     assert "no valid JSON" in shell("up", "--port", "0", code=1)
     (shell.folder / "config.json").write_text("{}")
     assert "has no 'subscription_id'" in shell("run", "--", "true", code=1)
+    assert LocalServer.find(StateFolder(shell.state)) is None
 
 
-def test_what_was_acknowledged_survives_a_kill(shell: Shell) -> None:
+def test_sigterm_ends_the_command_and_the_server_that_run_started(shell: Shell) -> None:
     shell("up", "--port", "0")
+    shell("down")
+    command = [sys.executable, "-m", "azureml_local", "run", "--", sys.executable, "-c", "import time; time.sleep(600)"]
+    running = subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(psutil.Process(running.pid).children()) < 2 or LocalServer.find(StateFolder(shell.state)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.terminate()
+    assert running.wait(60) == 143
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+
+
+SUBMIT = """
+import sys
+from azureml.core import Environment, Experiment, ScriptRunConfig, Workspace
+from azureml.core.compute import AmlCompute, ComputeTarget
+workspace = Workspace.from_config()
+shape = AmlCompute.provisioning_configuration(vm_size="STANDARD_D2_V2", max_nodes=1)
+compute = ComputeTarget.create(workspace, "survivor", shape)
+here = Environment("here")
+here.python.user_managed_dependencies = True
+for script in ("long.py", "short.py"):
+    run = Experiment(workspace, "survives").submit(
+        ScriptRunConfig("source", script, compute_target=compute, environment=here))
+print("submitted")
+"""
+
+LOOK = """
+from azureml.core import Experiment, Workspace
+runs = list(Experiment(Workspace.from_config(), "survives").get_runs())
+for run in runs:
+    run.wait_for_completion(raise_on_error=False)
+    print("ended", run.get_status(), run.get_metrics())
+"""
+
+
+@pytest.mark.slow
+def test_a_job_and_a_queue_outlive_a_server_that_is_killed(shell: Shell) -> None:
+    source = shell.folder / "source"
+    source.mkdir()
+    (source / "long.py").write_text(
+        "import time\nfrom azureml.core import Run\nrun = Run.get_context()\n"
+        "for step in range(12):\n    run.log('step', step)\n    time.sleep(1)\n"
+    )
+    (source / "short.py").write_text("print('my turn')")
+    shell("up", "--port", "0")
+    assert "submitted" in shell("run", "--", sys.executable, "-W", "ignore", "-c", SUBMIT)
     server = shell.server
-    before = server.status()["names"]
-    psutil.Process(server.instance.pid).kill()
-    psutil.Process(server.instance.pid).wait(10) if psutil.pid_exists(server.instance.pid) else None
+    first = server.status()["unfinished"][0]["run_id"]
+    deadline = time.monotonic() + 60
+    while "step" not in server.describe_run(first)["metrics"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    killed = psutil.Process(server.instance.pid)
+    killed.kill()
+    killed.wait(10)
     shell("up")
-    assert shell.server.status()["names"] == before
+    assert shell.server.instance.api_port == server.instance.api_port
+    ended = shell("run", "--", sys.executable, "-W", "ignore", "-c", LOOK)
+    assert "ended Completed {'step': [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}" in ended
+    assert ended.count("ended Completed") == 2
 
 
 def test_tutorial_says_where_there_is_no_notebook(shell: Shell) -> None:

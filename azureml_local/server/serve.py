@@ -157,8 +157,8 @@ def _listen(workspace: Workspace, wanted: int | None) -> tuple[socket.socket, so
     remembered = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
     first = remembered if wanted is None else [wanted, wanted + 1 if wanted else 0]
     sockets = _bind(first[0]), _bind(first[1])
-    if wanted != 0:
-        workspace.database.set_setting("ports", [bound.getsockname()[1] for bound in sockets])
+    # Also one that was any: clients and jobs of a server that died know it, and the next one takes its place.
+    workspace.database.set_setting("ports", [bound.getsockname()[1] for bound in sockets])
     return sockets
 
 

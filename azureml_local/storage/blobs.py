@@ -213,15 +213,22 @@ class BlobStore:
         return offset, blob
 
     def create_live(self, container: str, name: str, content_type: str = "text/plain") -> Path:
-        """A blob that a process is writing: whoever reads it gets what is in the file at that moment."""
+        """A blob that a process is writing: whoever reads it gets what is in the file at that moment.
+
+        One that is live already is gone on with, as when a new server takes up an earlier one's job.
+        """
         check_name(name)
-        path = self._new_file()
-        path.touch()
         with self._database.write() as session:
             old = session.get(Blob, (container, name))
+            if old is not None and old.live:
+                return self.path(old)
+            path = self._new_file()
+            path.touch()
             blob = self._row(container, name, path, 0, APPEND_BLOB, content_type, old)
             blob.live = True
+            stale = [old.file] if old else []
             session.merge(blob)
+        self._unlink(stale)
         return path
 
     def seal(self, container: str, name: str) -> None:

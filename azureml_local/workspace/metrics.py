@@ -91,9 +91,9 @@ class Metrics:
             metric = session.scalar(select(Metric).where(Metric.run_id == run_id, Metric.name == name))
             if metric is None:
                 raise NotFound(f"The run {run_id!r} has no metric {name!r}.")
-            values = session.scalars(
-                select(MetricValue).where(MetricValue.metric == metric.id).order_by(MetricValue.id)
-            )
+            # In the order in which the client made them: after a lost connection it sends again, in any order.
+            order = (MetricValue.created, MetricValue.id)
+            values = session.scalars(select(MetricValue).where(MetricValue.metric == metric.id).order_by(*order))
             return MetricSeries(metric.name, metric.kind, metric.columns, list(values))
 
     def all(self, run_id: str) -> list[MetricSeries]:

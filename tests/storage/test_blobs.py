@@ -77,6 +77,7 @@ def test_a_live_blob_is_as_long_as_its_file_until_it_is_sealed(blobs: BlobStore)
     path = blobs.create_live("c", "log.txt")
     path.write_bytes(b"12345")
     assert blobs.get("c", "log.txt").size == 5
+    assert blobs.create_live("c", "log.txt") == path
     path.write_bytes(b"1234567")
     assert blobs.list("c")[0].size == 7
     blobs.seal("c", "log.txt")

@@ -10,16 +10,14 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from azureml_local.server import wire
+from azureml_local.server import shown, wire
 from azureml_local.server.context import Context, Ctx
 from azureml_local.server.ranges import send_file
 from azureml_local.server.routes.metrics import INLINE
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.clock import parse
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import NotFound
-from azureml_local.workspace.metrics import MetricSeries
 from azureml_local.workspace.runs import FINAL, data_container
 
 router = APIRouter(prefix="/studio/{key}")
@@ -35,6 +33,8 @@ PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 LOG_TAIL = 256 * 1024
+MOST_RUNS = 200
+MOST_COLUMNS = 5
 
 
 @router.get("", response_class=HTMLResponse)
@@ -46,9 +46,16 @@ def overview(ctx: Ctx, key: str) -> Response:
 
 @router.get("/experiments/{experiment}", response_class=HTMLResponse)
 def experiment_page(ctx: Ctx, key: str, experiment: str) -> Response:
-    """The page behind an experiment's link."""
+    """The page behind an experiment's link (``Experiment.get_portal_url``, where its id isn't known)."""
     _check(ctx, key)
     return _overview(ctx, ctx.workspace.experiments.get(experiment).id)
+
+
+@router.get("/experiments/id/{experiment_id}", response_class=HTMLResponse)
+def experiment_page_by_id(ctx: Ctx, key: str, experiment_id: str) -> Response:
+    """The page behind the link that a notebook shows for an experiment."""
+    _check(ctx, key)
+    return _overview(ctx, ctx.workspace.experiments.get_by_id(experiment_id).id)
 
 
 @router.get("/runs/{run_id}", response_class=HTMLResponse)
@@ -57,17 +64,21 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
     _check(ctx, key)
     run = ctx.workspace.runs.get(run_id)
     container = data_container(run)
+    files = {wire.path(blob): blob for blob in ctx.workspace.artifacts.list(RUN_ORIGIN, container)}
+    series = ctx.workspace.metrics.all(run_id)
+    kept_as_files = [each.name for each in series if each.kind not in INLINE and each.name in files]
+    drawn = {name: shown.confusion_matrix(ctx.workspace.artifacts.path(files[name])) for name in kept_as_files}
     return _page(
         "run.html",
         ctx,
         run=run,
         experiment=ctx.workspace.experiments.get_by_id(run.experiment_id).name,
         final=run.status in FINAL,
-        duration=_duration(run),
+        duration=shown.duration(run),
         waiting=waiting_for(ctx, run),
-        metrics=[_shown(series) for series in ctx.workspace.metrics.all(run_id)],
-        files=ctx.workspace.artifacts.list(RUN_ORIGIN, container),
-        path=wire.path,
+        metrics=[(each.name, shown.metric(each)) for each in series if each.kind in INLINE],
+        drawn=drawn,
+        files=files,
         log=_log(ctx, container),
         models=ctx.workspace.models.list(run_id=run_id),
     )
@@ -100,15 +111,31 @@ def waiting_for(ctx: Context, run: Run) -> str | None:
 
 
 def _overview(ctx: Context, experiment_id: str | None) -> Response:
-    """The newest runs, of all experiments or of one."""
+    """The newest runs, of all experiments or of one; of one with their metrics, to compare them."""
     experiments = {row.id: row.name for row in ctx.workspace.experiments.list(archived=None)}
-    rows = [
-        {"run": run, "experiment": experiments.get(run.experiment_id, "?"), "duration": _duration(run)}
-        for run in ctx.workspace.runs.list(experiment_id, limit=200)
-    ]
-    models = ctx.workspace.models.list(limit=50)
-    title = f"Runs of {experiments[experiment_id]}" if experiment_id else "Runs"
-    return _page("overview.html", ctx, title=title, rows=rows, models=models, mnist=ctx.mnist())
+    runs = ctx.workspace.runs.list(experiment_id, limit=MOST_RUNS)
+    metrics = {run.id: _scalars(ctx, run) for run in runs if experiment_id}
+    columns = dict.fromkeys(name for run in reversed(runs) for name in metrics.get(run.id, ()))
+    return _page(
+        "overview.html",
+        ctx,
+        title=experiments[experiment_id] if experiment_id else "Runs",
+        of_one=experiment_id is not None,
+        runs=runs,
+        experiments=experiments,
+        duration=shown.duration,
+        metrics=metrics,
+        columns=list(columns)[:MOST_COLUMNS],
+        live=any(run.status not in FINAL for run in runs),
+        models=ctx.workspace.models.list(limit=50),
+        mnist=ctx.mnist(),
+    )
+
+
+def _scalars(ctx: Context, run: Run) -> dict[str, str]:
+    """The metrics of a run that are one number."""
+    series = ctx.workspace.metrics.all(run.id)
+    return {each.name: shown.metric(each) for each in series if each.kind in INLINE and len(each.values) == 1}
 
 
 def _page(template: str, ctx: Context, **values: Any) -> Response:
@@ -124,26 +151,6 @@ def _page(template: str, ctx: Context, **values: Any) -> Response:
 def _check(ctx: Context, key: str) -> None:
     if not hmac.compare_digest(key.encode(), ctx.secrets.view_key.encode()):
         raise NotFound("There is no such page. Run links of another local workspace don't work here.")
-
-
-def _duration(run: Run) -> str:
-    if run.started is None:
-        return ""
-    seconds = (parse(run.ended) - parse(run.started)).total_seconds() if run.ended else None
-    return f"{seconds:.1f} s" if seconds is not None else "running"
-
-
-def _shown(series: MetricSeries) -> tuple[str, str]:
-    """A metric's name, and its value as short text."""
-    if series.kind not in INLINE:
-        return series.name, "a file of the run, see below"
-    cells = [", ".join(_number(v) for v in value.data.values()) for value in series.values[:20]]
-    more = f" … ({len(series.values)} values)" if len(series.values) > 20 else ""
-    return series.name, "; ".join(cells) + more
-
-
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _log(ctx: Context, container: str) -> tuple[str, str] | None:
