@@ -30,10 +30,9 @@ class ConfusionMatrix:
 
 
 def duration(run: Run) -> str:
-    if run.started is None:
+    """How long it ran, as text; empty while it isn't over."""
+    if run.started is None or run.ended is None:
         return ""
-    if not run.ended:
-        return "running"
     seconds = (parse(run.ended) - parse(run.started)).total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,0 +1,97 @@
+"""The pages behind the links of runs and experiments, as a browser gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from azureml_local.instance import LocalServer
+from azureml_local.server import shown
+
+SCRIPT = """
+    from azureml.core import Run
+    run = Run.get_context()
+    run.log("accuracy", 0.875)
+    for step in range(25):
+        run.log("loss", step)
+    run.log_confusion_matrix("matrix", {"schema_type": "confusion_matrix", "schema_version": "1.0.0",
+        "data": {"class_labels": ["cat", "dog"], "matrix": [[71, 0], [9, 63]]}})
+    print("<script>alert('job')</script>")
+    raise ValueError("<b>bold</b>")
+"""
+
+
+def test_the_links_of_a_run_and_its_experiment(
+    submit: Callable[..., Any], experiment: Any, server: LocalServer
+) -> None:
+    run = submit(SCRIPT)
+    run.set_tags({"<i>tag</i>": "&amp;"})
+    run.wait_for_completion(raise_on_error=False)
+    answer = httpx.get(run.get_portal_url())
+    assert answer.status_code == 200
+    page = answer.text
+    for shown_text in ("Failed", "0.875", "(25 values)", ">71<", "user_logs/std_log.txt", run.id):
+        assert shown_text in page
+    # What a job wrote is text, whatever it looks like, and no script could run all the same.
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "script-src" not in answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+    # Both links of the experiment: the one that a notebook shows has its id, not its name.
+    by_id = httpx.get(experiment.get_portal_url())
+    assert by_id.status_code == 200
+    assert run.id in by_id.text
+    assert "0.875" in by_id.text
+    studio = server.status()["studio"]
+    assert httpx.get(f"{studio}/experiments/{experiment.name}").text == by_id.text
+    assert run.id in httpx.get(f"{studio}/").text
+    assert httpx.get(f"{studio}/experiments/id/none").status_code == 404
+
+
+def matrix(**changes: Any) -> Any:
+    body = {"class_labels": ["a", "b"], "matrix": [[5, 2], [4, 1]]} | changes
+    return {"schema_type": "confusion_matrix", "schema_version": "1.0.0", "data": body}
+
+
+def test_a_confusion_matrix_is_shaded_by_its_worst_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "matrix"
+    path.write_text(json.dumps(matrix()))
+    drawn = shown.confusion_matrix(path)
+    assert drawn is not None
+    assert drawn.labels == ["a", "b"]
+    assert [[cell.count for cell in row] for row in drawn.rows] == [[5, 2], [4, 1]]
+    assert (drawn.rows[0][1].shade, drawn.rows[1][0].shade) == (50, 100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not json",
+        "[]",
+        "null",
+        "[" * 60_000,
+        json.dumps({"schema_type": "residuals"}),
+        json.dumps(matrix(matrix=[[1, 2]])),
+        json.dumps(matrix(matrix=[[1, 2], [3]])),
+        json.dumps(matrix(matrix=[[1, 2], [3, "</td>"]])),
+        json.dumps(matrix(matrix=[[1, 2], [3, float("nan")]])),
+        json.dumps(matrix(matrix=[[1, 2], [3, float("inf")]])),
+        json.dumps(matrix(matrix=[], class_labels=[])),
+        json.dumps(matrix(matrix=[[1] * 31] * 31, class_labels=["x"] * 31)),
+        json.dumps(matrix()) + " " * shown.MOST_BYTES,
+    ],
+    ids=lambda text: text[:40] or "empty",
+)
+def test_any_other_file_is_not_drawn(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "matrix"
+    path.write_text(text)
+    assert shown.confusion_matrix(path) is None
