@@ -74,7 +74,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     if len(row.values) >= ENOUGH_FOR_P95:
         spread = _figure(percentile(row.values, 95), row.unit)
     elif len(row.values) > 1:
-        spread = f"{_figure(min(row.values))} to {_figure(max(row.values), row.unit)}"
+        least, most = _figure(min(row.values), row.unit), _figure(max(row.values), row.unit)
+        spread = f"{least.split()[0]} to {most}"
     else:
         spread = ""
     beside = f"{row.beside}: {_figure(statistics.median(row.yardstick), row.unit)}" if row.yardstick else row.beside
@@ -82,6 +83,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return _figure(row.median, row.unit), spread, str(len(row.values)), escape(beside), ratio
 
 
-def _figure(value: float, unit: str = "") -> str:
-    digits = 4 if 0 < abs(value) < 1 and not unit else 2 if abs(value) < 10 else 1
+def _figure(value: float, unit: str) -> str:
+    digits = 2 if abs(value) < 10 else 1
+    if not unit:
+        digits = 0 if float(value).is_integer() else 4
     return f"{value:.{digits}f} {unit}".rstrip()
