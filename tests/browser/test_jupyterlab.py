@@ -81,8 +81,10 @@ class Screen:
     page: Any
 
     def scroll_to(self, expression: str) -> None:
-        self.page.ask(f"({expression}).scrollIntoView({{block: 'center'}})")
-        time.sleep(0.5)
+        # Twice: Lab lays cells out when they come into view, and that moves the others.
+        for _ in range(2):
+            self.page.ask(f"({expression}).scrollIntoView({{block: 'center'}})")
+            time.sleep(0.5)
 
     @property
     def prompts(self) -> list[str]:
