@@ -54,6 +54,11 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
             "configurations "
             "(MPI, PyTorch, TensorFlow with several processes) only run in Azure."
         )
+    if configuration.get("outputData"):
+        raise NotBuilt(
+            "Output datasets (OutputFileDatasetConfig) are not built in azureml-local: write to outputs/ instead, "
+            "whose files are kept with the run."
+        )
     environment = configuration.get("environment") or {}
     variables = {
         **_variables(environment.get("environmentVariables")),

@@ -46,7 +46,7 @@ class Tokens:
             raise Unauthorized(
                 "Sign-in needs this server's secret in the header 'secret'. Start the client through "
                 "azureml-local "
-                "(run, env, lab): it sets MSI_SECRET."
+                "(run or env): it sets MSI_SECRET."
             )
         # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't
         # be taken for a real one.

@@ -11,7 +11,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 
 COMPARISON = re.compile(
-    r"(?P<field>[A-Za-z]+)(?:/(?P<key>[^\s()]+))?\s+(?P<operator>eq|ne)\s+(?P<value>null|'(?:[^']|'')*'|[^\s()]+)"
+    r"(?P<field>[A-Za-z]+)(?:/(?P<key>[^\s()]+))?\s+(?P<operator>eq|ne)\s+(?P<value>null|'(?:[^']|'')*'|\"[^\"]*\"|[^\s()]+)"
 )
 
 Predicate = Callable[[Run], bool]
@@ -58,7 +58,7 @@ def run_filter(text: object) -> Predicate:
 def _comparison(match: re.Match[str]) -> Predicate:
     field, key, equal = match["field"].lower(), match["key"], match["operator"] == "eq"
     raw = match["value"]
-    value = None if raw == "null" else raw[1:-1].replace("''", "'") if raw.startswith("'") else raw
+    value = None if raw == "null" else raw[1:-1].replace("''", "'") if raw[0] in "'\"" else raw
     if key is not None and field in MAPPINGS:
         mapping = MAPPINGS[field]
         return lambda run: (mapping(run).get(key) == value) is equal

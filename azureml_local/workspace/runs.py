@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -32,6 +33,8 @@ ORDER = (
     "Failed",
     "Canceled",
 )
+# A run's folder has its name.
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,259}")
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
 # How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
@@ -111,8 +114,8 @@ class Runs:
 
     def create(self, new: NewRun) -> Run:
         """Raises Conflict when the id is taken, Invalid when it is none."""
-        if not new.run_id or len(new.run_id) > 260 or "/" in new.run_id or ".." in new.run_id:
-            raise Invalid(f"{new.run_id[:80]!r} is no run id.")
+        if not RUN_ID.fullmatch(new.run_id):
+            raise Invalid(f"{new.run_id[:80]!r} is no run id: use up to 260 letters, digits, '-', '_' and '.'.")
         with self._database.write() as session:
             if session.scalar(select(Run.id).where(Run.id == new.run_id)):
                 raise Conflict(f"There is a run {new.run_id!r} already.")

@@ -62,6 +62,7 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"script": None, "command": "echo 'open"}, Invalid, "can't be split"),
         ({"arguments": [{"a": 1}]}, Invalid, "neither text nor a number"),
         ({"nodeCount": 2}, NotBuilt, "one node"),
+        ({"outputData": {"result": {}}}, NotBuilt, "Output datasets"),
         ({"communicator": "IntelMpi", "mpi": {"processCountPerNode": 4}}, NotBuilt, "one process"),
         ({"environmentVariables": {"A=B": "1"}}, Invalid, "no name of an environment variable"),
         ({"environmentVariables": ["A"]}, Invalid, "must be a mapping"),
