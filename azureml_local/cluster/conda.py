@@ -72,7 +72,7 @@ def read_packages(conda: Mapping[str, Any]) -> PackageList:
             )
     if builds:
         packages.notes.append(f"Conda build strings have no counterpart on PyPI and are left out: {', '.join(builds)}.")
-    packages.requirements = sorted(set(packages.requirements), key=str.lower)
+    packages.requirements = sorted(set(packages.requirements), key=lambda line: (line.lower(), line))
     packages.options = list(dict.fromkeys(packages.options))
     return packages
 
