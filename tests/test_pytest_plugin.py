@@ -37,7 +37,8 @@ def test_a_test_that_asks_for_the_fixture_gets_a_server(pytester: pytest.Pyteste
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_without_either_nothing_is_started(pytester: pytest.Pytester) -> None:
+def test_without_either_nothing_is_started(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZUREML_LOCAL_MIRROR", raising=False)  # of the workspace that this very session may have
     pytester.makepyfile("""
         import os
         def test_nothing():
