@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, select
+from sqlalchemy import create_engine, event, inspect, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session, sessionmaker
 
+from azureml_local.storage import migration
 from azureml_local.storage.folder import StateFolderError
-from azureml_local.storage.tables import Base, StoreInfo
+from azureml_local.storage.tables import StoreInfo
 
-SCHEMA_VERSION = 1
+logger = logging.getLogger("azureml_local.storage")
+
+SCHEMA_VERSION = 2
 
 
 class Database:
@@ -46,18 +51,45 @@ class Database:
             ) from error
 
     def _open(self) -> None:
+        found = self._version()
+        if found == SCHEMA_VERSION:
+            return
+        if found is not None and not (isinstance(found, int) and 1 <= found < SCHEMA_VERSION):
+            raise StateFolderError(
+                f"{self.path} was written by a newer version of azureml-local (format {found}; this one reads up to "
+                f"{SCHEMA_VERSION}). Install that version, or use another state folder: --state FOLDER."
+            )
+        copy = None if found is None else self._set_aside(found)
         with self.write() as session:
-            Base.metadata.create_all(session.connection())
-            found = session.get(StoreInfo, "schema_version")
-            if found is None:
-                session.add(StoreInfo(key="schema_version", value=SCHEMA_VERSION))
-            elif found.value != SCHEMA_VERSION:
-                raise StateFolderError(
-                    f"{self.path} was written by another version of azureml-local (format {found.value}, "
-                    "this one reads "
-                    f"{SCHEMA_VERSION}). Install that version, or start a new workspace with `azureml-local "
-                    "reset`."
-                )
+            migration.migrate(session.connection())
+            session.merge(StoreInfo(key="schema_version", value=SCHEMA_VERSION))
+        if copy is not None:
+            logger.warning(
+                "The store was of format %s and is of format %s now; its database as it was is kept as %s.",
+                *(found, SCHEMA_VERSION, copy),
+            )
+
+    def _version(self) -> Any:
+        """The format of this store, None for one that is empty. Raises StateFolderError when it is none of ours."""
+        version = None
+        with self.read() as session:
+            tables = inspect(session.connection()).get_table_names()
+            if StoreInfo.__tablename__ in tables:
+                version = session.scalar(select(StoreInfo.value).where(StoreInfo.key == "schema_version"))
+        if tables and version is None:
+            raise StateFolderError(
+                f"{self.path} is a database, but none of azureml-local's. Choose another state folder: --state FOLDER."
+            )
+        return version
+
+    def _set_aside(self, version: int) -> Path:
+        try:
+            return migration.set_aside(self.path, version)
+        except (OSError, sqlite3.Error) as error:
+            raise StateFolderError(
+                f"{self.path} is of an older format, and can't be copied before it is changed ({error}). "
+                "Nothing was changed; make room or see to the folder's permissions, then try again."
+            ) from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
