@@ -3,7 +3,7 @@ NOTEBOOK = notebooks/img-classification-part1-training.ipynb
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tutorial test lab kernel lint types bench lock clean
+.PHONY: help setup tutorial test lab kernel lint types bench coverage lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ types: setup ## mypy, strict on azureml_local
 
 bench: setup ## measure set-up, server, job and training
 	@$(BIN)/python tests/bench
+
+coverage: setup ## write docs/coverage.md anew from the tests' marks, the SDK and the routes
+	@$(BIN)/python tests/operations.py > docs/coverage.md
 
 lock: setup ## write requirements.txt anew from requirements.in and pyproject.toml, with the newest versions
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \

@@ -18,8 +18,8 @@ parser.add_argument("--regularization", type=float, default=0.01, help="regulari
 parser.add_argument("--solver", choices=["saga", "liblinear"], default="saga",
                     help="saga: multinomial and fast; liblinear: ten one-vs-rest models, as published")
 args = parser.parse_args()
-if args.regularization <= 0:
-    parser.error(f"--regularization must be greater than 0, not {args.regularization}")
+if not 0 < args.regularization < float("inf"):
+    parser.error(f"--regularization must be a number greater than 0, not {args.regularization}")
 
 
 def read(pattern, label=False):
@@ -39,7 +39,9 @@ run.log("regularization rate", args.regularization)
 started = time.perf_counter()
 if args.solver == "saga":
     # Four pixels of five are black: as sparse single-precision matrices there is a tenth of the work to do.
-    X_train, X_test = (csr_matrix(X, dtype=np.float32) / np.float32(255) for X in (X_train, X_test))
+    X_train, X_test = (csr_matrix(X).astype(np.float32) for X in (X_train, X_test))
+    X_train /= 255
+    X_test /= 255
     model = LogisticRegression(C=1 / args.regularization, solver="saga", tol=0.05, random_state=42)
 else:
     X_train, X_test = X_train / 255, X_test / 255
