@@ -158,10 +158,10 @@ def document() -> str:
     lines = [
         "# What works",
         "",
-        "Made by `make coverage` from the marks of the tests, the SDK's own classes and the server's routes; not by",
-        "hand. *Works* means that the test beside it does it through the unmodified SDK. *Refused* means an answer that",
-        "says so, 501 in most cases. What nobody has tried may work or not. [differences.md](differences.md) says what is",
-        "not as in Azure.",
+        "Made by `make coverage` from the marks of the tests, the SDK's own classes and the server's routes. *Works*",
+        "means that the test beside it does it through the unmodified SDK. *Refused* means an answer that says so, 501",
+        "in most cases. What nobody has tried may work or not. [differences.md](differences.md) says what is not as in",
+        "Azure.",
         "",
     ]
     works, refused = (sum(bool(getattr(one, kind)) for one in known.values()) for kind in ("works", "refused"))

@@ -16,4 +16,3 @@ def test_an_operation_that_the_sdk_does_not_have_is_noticed() -> None:
     assert not operations.exists("Pipeline.submit")
     assert operations.exists("Dataset.File.from_files")
     assert operations.exists("ScriptRunConfig.arguments")
-
