@@ -7,7 +7,9 @@ whole or not at all: the file is complete before the row that names it is commit
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +22,8 @@ from sqlalchemy.orm import Session
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob, Block
+
+logger = logging.getLogger("azureml_local.storage")
 
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
@@ -44,7 +48,11 @@ class Upload:
 
 
 class UploadWriter:
-    """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets it."""
+    """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets what was not finished.
+
+    A finished upload belongs to whom it is given to: the store removes its file itself when it can't keep it. Were
+    it removed by others, after a failure or a cancelled request, its row might have been committed already.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -61,9 +69,18 @@ class UploadWriter:
         self._file.close()
         return Upload(self._path, self._size, self._md5.digest())
 
+    def __enter__(self) -> UploadWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
     def discard(self) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        if not self._file.closed:
+            # On a full disk closing fails too; the file goes all the same, and makes room.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._path.unlink(missing_ok=True)
 
 
 class BlobStore:
@@ -127,11 +144,10 @@ class BlobStore:
 
         Raises BlobError 409 BlobAlreadyExists when ``only_if_absent`` and it is there.
         """
-        check_name(name)
-        with self._database.write() as session:
+        with self._owning(upload), self._database.write() as session:
+            check_name(name)
             old = session.get(Blob, (container, name))
             if old is not None and only_if_absent:
-                upload.path.unlink(missing_ok=True)
                 raise BlobError(409, "BlobAlreadyExists", f"The blob {name!r} exists already.")
             blob = self._row(container, name, upload.path, upload.size, kind, content_type, old)
             blob.md5 = upload.md5.hex()
@@ -142,22 +158,23 @@ class BlobStore:
         return blob
 
     def put_bytes(self, container: str, name: str, data: bytes, content_type: str = "application/octet-stream") -> Blob:
-        writer = self.writer()
-        writer.write(data)
-        return self.put(container, name, writer.finish(), content_type=content_type)
+        with self.writer() as writer:
+            writer.write(data)
+            upload = writer.finish()
+        return self.put(container, name, upload, content_type=content_type)
 
     def put_file(self, container: str, name: str, source: Path) -> Blob:
         """Copy a file in."""
-        writer = self.writer()
-        with source.open("rb") as file:
+        with self.writer() as writer, source.open("rb") as file:
             while chunk := file.read(1 << 20):
                 writer.write(chunk)
-        return self.put(container, name, writer.finish())
+            upload = writer.finish()
+        return self.put(container, name, upload)
 
     def stage_block(self, container: str, name: str, block_id: str, upload: Upload) -> None:
         """Keep a block until a block list commits it; the same id again replaces it."""
-        check_name(name)
-        with self._database.write() as session:
+        with self._owning(upload), self._database.write() as session:
+            check_name(name)
             old = session.get(Block, (container, name, block_id))
             stale = [old.file] if old else []
             session.merge(
@@ -181,13 +198,13 @@ class BlobStore:
             staged = {
                 b.id: b for b in session.scalars(select(Block).where(Block.container == container, Block.blob == name))
             }
-        writer = self.writer()
-        for block_id in block_ids:
-            if block_id not in staged:
-                writer.discard()
-                raise BlobError(400, "InvalidBlockList", f"The block {block_id!r} of {name!r} was never uploaded.")
-            writer.write((self._root / staged[block_id].file).read_bytes())
-        return self.put(container, name, writer.finish(), content_type=content_type)
+        with self.writer() as writer:
+            for block_id in block_ids:
+                if block_id not in staged:
+                    raise BlobError(400, "InvalidBlockList", f"The block {block_id!r} of {name!r} was never uploaded.")
+                writer.write((self._root / staged[block_id].file).read_bytes())
+            upload = writer.finish()
+        return self.put(container, name, upload, content_type=content_type)
 
     def create_append(self, container: str, name: str, content_type: str = "application/octet-stream") -> Blob:
         """An empty append blob in place of whatever was there."""
@@ -288,9 +305,22 @@ class BlobStore:
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
 
+    @contextlib.contextmanager
+    def _owning(self, upload: Upload) -> Iterator[None]:
+        """Around a transaction: when it fails, nobody will ever ask for the upload's file."""
+        try:
+            yield
+        except BaseException:
+            self._unlink([self._relative(upload.path)])
+            raise
+
     def _unlink(self, files: Iterable[str]) -> None:
+        """Remove files that no row names any more. One that stays is removed at the next start."""
         for file in files:
-            (self._root / file).unlink(missing_ok=True)
+            try:
+                (self._root / file).unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("The file %s of no blob can't be removed: %s", file, error)
 
 
 def check_name(name: str) -> None:

@@ -113,3 +113,36 @@ def test_a_blob_that_is_not_there(blobs: BlobStore) -> None:
     with pytest.raises(BlobError) as missing:
         blobs.get("c", "nothing")
     assert (missing.value.status, missing.value.code) == (404, "BlobNotFound")
+
+
+def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("..", "/absolute", ""):
+        with pytest.raises(BlobError):
+            blobs.put_bytes("c", name, b"nowhere")
+    with pytest.raises(BlobError):
+        blobs.commit_blocks("c", "big", ["never uploaded"], "text/plain")
+    with pytest.raises(FileNotFoundError):
+        blobs.put_file("c", "x", tmp_path / "missing")
+    assert files_in(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_removed_does_not_undo_the_write(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.put_bytes("c", "same", b"one")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("not today")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    blobs.put_bytes("c", "same", b"two")
+    assert blobs.read_bytes("c", "same") == b"two"
+
+
+def test_a_finished_upload_is_not_discarded_any_more(blobs: BlobStore) -> None:
+    """As when a request is cancelled while its row is being committed."""
+    writer = blobs.writer()
+    writer.write(b"kept")
+    blobs.put("c", "x", writer.finish())
+    writer.discard()
+    assert blobs.read_bytes("c", "x") == b"kept"

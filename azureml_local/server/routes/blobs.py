@@ -78,20 +78,16 @@ async def _write(request: Request, name: str) -> Response:
     name = await run_in_threadpool(_authorize, ctx, request, container, name, "w")
     comp = request.query_params.get("comp")
     limit = MAX_APPEND if comp in ("appendblock", "blocklist") else MAX_BODY
-    writer = ctx.workspace.blobs.writer()
     received = 0
-    try:
+    with ctx.workspace.blobs.writer() as writer:
         async for chunk in request.stream():
             received += len(chunk)
             if received > limit:
                 raise BlobError(413, "RequestBodyTooLarge", f"The body is larger than {limit} bytes.")
             writer.write(chunk)
         upload = writer.finish()
-        _check_md5(request, upload)
-        return await run_in_threadpool(_keep, ctx, request, container, name, comp, upload)
-    except BaseException:
-        writer.discard()
-        raise
+    _check_md5(request, upload)
+    return await run_in_threadpool(_keep, ctx, request, container, name, comp, upload)
 
 
 def _keep(ctx: Context, request: Request, container: str, name: str, comp: str | None, upload: Upload) -> Response:
@@ -100,6 +96,7 @@ def _keep(ctx: Context, request: Request, container: str, name: str, comp: str |
     if comp == "block":
         block = request.query_params.get("blockid")
         if not block:
+            upload.path.unlink(missing_ok=True)
             raise BlobError(400, "InvalidQueryParameterValue", "Put Block needs a blockid.")
         blobs.stage_block(container, name, block, upload)
         return Response(status_code=201)
@@ -126,6 +123,7 @@ def _keep(ctx: Context, request: Request, container: str, name: str, comp: str |
 def _put(ctx: Context, request: Request, container: str, name: str, upload: Upload) -> Blob:
     kind = request.headers.get("x-ms-blob-type", "BlockBlob")
     if kind not in ("BlockBlob", APPEND_BLOB):
+        upload.path.unlink(missing_ok=True)
         raise BlobError(501, "NotImplemented", f"Blobs of the type {kind!r} are not built in azureml-local.")
     return ctx.workspace.blobs.put(
         container,
@@ -232,6 +230,7 @@ def _content_type(request: Request) -> str:
 def _check_md5(request: Request, upload: Upload) -> None:
     given = request.headers.get("content-md5")
     if given and given != base64.b64encode(upload.md5).decode():
+        upload.path.unlink(missing_ok=True)
         raise BlobError(400, "Md5Mismatch", "The body's MD5 is not the one in Content-MD5; it was damaged on its way.")
 
 
