@@ -20,6 +20,7 @@ from rich.console import Console
 
 from azureml_local import __version__, config, kernel
 from azureml_local.instance import LocalServer, ServerError, cache_folder
+from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from azureml_local.workspace.identity import WorkspaceName
 
@@ -63,6 +64,11 @@ def main() -> None:
         app()
     except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError) as error:
         err.print(f"azureml-local: {error}", markup=False)
+        sys.exit(1)
+    except Exception as error:
+        if (found := trouble.explain(error)) is None:
+            raise
+        err.print(f"azureml-local: {found}", markup=False)
         sys.exit(1)
 
 

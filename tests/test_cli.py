@@ -118,7 +118,7 @@ def test_a_state_folder_that_cannot_be_made_is_said_in_a_sentence(shell: Shell) 
 def test_a_broken_database_is_said_in_a_sentence(shell: Shell) -> None:
     shell.state.mkdir()
     (shell.state / "workspace.sqlite3").write_bytes(b"this is no database, however one looks at it" * 100)
-    assert "can't be opened as a workspace database" in shell("up", code=1)
+    assert "The database of this workspace is damaged" in shell("up", code=1)
 
 
 def test_a_config_that_cannot_be_read_is_said_in_a_sentence(shell: Shell) -> None:

@@ -8,14 +8,24 @@ from xml.sax.saxutils import escape
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from azureml_local.storage.blobs import BlobError
+from azureml_local.storage.trouble import Kind, explain
 from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt, NotFound, WorkspaceError
 
 logger = logging.getLogger("azureml_local.server")
 
 STATUS: dict[type[WorkspaceError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotBuilt: 501}
+# The SDK tries 500 and 503 again, 507 and 410 not (azureml._restclient.clientbase.RETRYABLE_STATUS_CODES).
+TROUBLE: dict[Kind, tuple[int, str]] = {
+    "full": (507, "InsufficientStorage"),
+    "unwritable": (503, "StoreNotWritable"),
+    "damaged": (500, "StoreDamaged"),
+    "lost": (410, "BlobContentLost"),
+    "busy": (503, "ServerBusy"),
+}
 COVERAGE = "the README lists what works"
 
 
@@ -67,6 +77,18 @@ def install(app: FastAPI) -> None:
         if error.status_code in (404, 405):
             return not_built(request)
         return error_response(error.status_code, "BadRequest", str(error.detail))
+
+    @app.exception_handler(OSError)
+    @app.exception_handler(DBAPIError)
+    def trouble(request: Request, error: Exception) -> Response:
+        found = explain(error)
+        if found is None:
+            return fault(request, error)
+        status, code = TROUBLE[found.kind]
+        logger.error("%s %s: %s", request.method, request.url.path, found)
+        # The storage client sends its version with every request, and reads another form of errors.
+        respond = blob_error_response if "x-ms-version" in request.headers else error_response
+        return respond(status, code, str(found))
 
     @app.exception_handler(Exception)
     def fault(request: Request, error: Exception) -> Response:

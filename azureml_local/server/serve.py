@@ -32,9 +32,11 @@ from azureml_local.server.guard import Guard
 from azureml_local.server.launch import Instance
 from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
+from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import THIS_SERVER
+from azureml_local.workspace.housekeeping import clean
 from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
 
 LOOPBACK = "127.0.0.1"
@@ -88,8 +90,12 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
 
 
 def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], None] | None) -> None:
+    lost = lost_parts(folder)
+    if lost is not None:
+        raise StateFolderError(lost)
     trust = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE")).ensure()
     workspace = Workspace(folder)
+    clean(workspace)
     for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
         workspace.identity.answer_to(name)
     api_socket, plain_socket = _listen(workspace, settings.port)

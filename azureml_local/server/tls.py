@@ -14,6 +14,7 @@ from pathlib import Path
 
 import certifi
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -59,12 +60,17 @@ class Certificates:
         return context
 
     def _fresh(self) -> bool:
+        """Whether both files are whole, belong together, and are good for a while."""
         try:
-            certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
-            self.server.read_bytes()
-        except (OSError, ValueError):
+            ca = x509.load_pem_x509_certificate(self.ca.read_bytes())
+            pem = self.server.read_bytes()
+            leaf = x509.load_pem_x509_certificate(pem)
+            key = serialization.load_pem_private_key(pem, password=None)
+            leaf.verify_directly_issued_by(ca)
+        except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
             return False
-        return certificate.not_valid_after_utc - RENEW_BEFORE > datetime.datetime.now(datetime.timezone.utc)
+        soon = datetime.datetime.now(datetime.timezone.utc) + RENEW_BEFORE
+        return key.public_key() == leaf.public_key() and min(ca.not_valid_after_utc, leaf.not_valid_after_utc) > soon
 
     def _issue(self) -> None:
         ca_key = ec.generate_private_key(ec.SECP256R1())

@@ -16,10 +16,15 @@ def now() -> str:
     ``2026-11-23T23:32:00.1234560+00:00``; never earlier than what this process said before.
     """
     global _last
-    text = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+    text = text_of(datetime.now(timezone.utc))
     with _lock:
         _last = max(_last, text)
         return _last
+
+
+def text_of(moment: datetime) -> str:
+    """A moment (UTC) in the service's text form."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
 
 
 def parse(text: str) -> datetime:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, event, inspect, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from azureml_local.storage import migration
 from azureml_local.storage.folder import StateFolderError
 from azureml_local.storage.tables import StoreInfo
+from azureml_local.storage.trouble import explain
 
 logger = logging.getLogger("azureml_local.storage")
 
@@ -43,12 +44,9 @@ class Database:
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
             self._open()
-        except DatabaseError as error:
-            raise StateFolderError(
-                f"{path} can't be opened as a workspace database ({error.orig}). "
-                "`azureml-local reset` starts a new workspace; copy the folder first if you need what is in "
-                "it."
-            ) from error
+        except DBAPIError as error:
+            trouble = explain(error)
+            raise StateFolderError(f"{path} can't be opened. {trouble or error.orig}") from error
 
     def _open(self) -> None:
         found = self._version()

@@ -118,12 +118,14 @@ class StateFolder:
         path = self.root / "secrets.json"
         if path.exists():
             try:
-                return Secrets(**json.loads(path.read_text()))
-            except (ValueError, TypeError) as error:
+                found = Secrets(**json.loads(path.read_text()))
+                if not all(isinstance(value, str) and len(value) >= 16 for value in asdict(found).values()):
+                    raise ValueError("a secret in it is too short")
+                return found
+            except (OSError, ValueError, TypeError) as error:
                 raise StateFolderError(
-                    f"{path} is damaged ({error}). Delete it to have new secrets made; clients then need a "
-                    "new "
-                    "`azureml-local env`."
+                    f"{path} can't be read or is damaged ({error}). Delete it to have new secrets made; clients then "
+                    "need a new `azureml-local env`."
                 ) from error
         made = Secrets.fresh()
         write_private(path, json.dumps(asdict(made)))
