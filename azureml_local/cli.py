@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from azureml_local import __version__, config, kernel
+from azureml_local import __version__, config, kernel, simulate
 from azureml_local.instance import LocalServer, ServerError, cache_folder
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(kernel.app, name="kernel")
+app.add_typer(simulate.app, name="simulate")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -120,9 +121,13 @@ def status(state: State = None) -> None:
         )
     out.print(f"MNIST     {answer['mnist']['description']}")
     for compute in answer["computes"]:
-        out.print(f"Compute   {compute['name']}: {compute['nodes']} of at most {compute['max_nodes']} nodes")
+        state_of = compute["error"] or f"{compute['nodes']} of at most {compute['max_nodes']} nodes"
+        out.print(f"Compute   {compute['name']}: {state_of}", markup=False)
     for run in answer["unfinished"]:
         out.print(f"Run       {run['run_id']}: {run['status']}. {run['waiting_for'] or ''}")
+    for simulated in answer["simulations"]:
+        if not simulated["over"]:
+            out.print(f"Simulated {simulated['kind']}, for {simulated['compute'] or simulated['requests'] or 'any'}")
     for model in answer["models"]:
         out.print(f"Model     {model['name']}, version {model['version']}")
 

@@ -135,6 +135,40 @@ class LocalServer:
     def describe_run(self, run_id: str) -> dict[str, Any]:
         return self._get(f"/local/runs/{run_id}")
 
+    def simulate(
+        self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
+    ) -> Simulated:
+        """Have something go wrong, from now on: ``with server.simulate("quota-exceeded"): ...``
+
+        An event happens once, or so many ``times``; ``allocation-failed`` and ``queue-stuck`` last until the end
+        of the ``with`` block, or until `Simulated.clear` is called. It befalls one ``compute``, or any; 429 and
+        503 befall the ``requests`` of a pattern such as ``"PUT */computes/*"``, or any.
+
+        Raises:
+            ServerError: there is no such simulation; the message says which there are.
+        """
+        asked = {"kind": kind, "times": times, "compute": compute, "requests": requests}
+        return Simulated(self, self._ask("POST", "/local/simulations", asked)["id"])
+
+    def simulations(self) -> list[dict[str, Any]]:
+        """All that were asked for and not cleared, and how often each has happened."""
+        found: list[dict[str, Any]] = self._ask("GET", "/local/simulations")["value"]
+        return found
+
+    def clear_simulations(self, kind: str | None = None) -> int:
+        """End all, or those of a kind. Returns how many there were."""
+        return int(self._ask("DELETE", "/local/simulations" + (f"?kind={kind}" if kind else ""))["cleared"])
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Raises ServerError, with the server's own words, for what it refuses."""
+        with self._client() as client:
+            answer = client.request(method, path, json=body)
+            if answer.is_client_error:
+                raise ServerError(answer.json()["error"]["message"])
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+            return found
+
     def _get(self, path: str) -> dict[str, Any]:
         with self._client() as client:
             # The first question about MNIST may have it downloaded.
@@ -173,3 +207,25 @@ class LocalServer:
             headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
             trust_env=False,
         )
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Trouble that a test has asked for; a ``with`` block ends it."""
+
+    server: LocalServer
+    id: int
+
+    @property
+    def happened(self) -> int:
+        """How often it did."""
+        return int(self.server._ask("GET", f"/local/simulations/{self.id}")["happened"])
+
+    def clear(self) -> None:
+        self.server._ask("DELETE", f"/local/simulations/{self.id}")
+
+    def __enter__(self) -> Simulated:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()

@@ -9,14 +9,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution, Machinery
-from azureml_local.cluster.nodes import NodePool
+from azureml_local.cluster.nodes import Allocation, Node, NodePool
+from azureml_local.cluster.simulation import Kind
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
-from azureml_local.workspace.errors import NotFound
-from azureml_local.workspace.runs import FINAL, user_error
+from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 logger = logging.getLogger("azureml_local.cluster")
+
+# After a fault in the scheduling itself: when to try again.
+FAULT_SECONDS = 1.0
 
 
 class Cluster:
@@ -28,9 +32,11 @@ class Cluster:
     def __init__(self, machinery: Machinery) -> None:
         self._machinery = machinery
         self._workspace = machinery.workspace
+        self.simulations = machinery.simulations
         self._changed = threading.Condition()
         self._pools: dict[str, NodePool] = {}
-        self._queues: dict[str, deque[str]] = {}
+        self._queues: dict[str, deque[Run]] = {}
+        self._logs = waiting.QueueLogs(machinery.workspace.artifacts)
         self._running: dict[str, tuple[Execution, threading.Thread]] = {}
         self._stopping = False
         self._scheduler = threading.Thread(target=self._schedule, name="cluster", daemon=True)
@@ -39,8 +45,10 @@ class Cluster:
 
     def start(self) -> None:
         for compute in self._workspace.computes.list():
-            self.resize(compute)
+            if compute.provisioning_error is None:
+                self.resize(compute)
         self._take_up()
+        self.simulations.listen(self._wake)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -82,55 +90,63 @@ class Cluster:
         """Make the pool of a compute, or give it new limits."""
         scale = ScaleSettings(compute.min_nodes, compute.max_nodes, compute.idle_seconds)
         with self._changed:
-            if compute.name in self._pools:
-                self._pools[compute.name].rescale(scale)
-            else:
+            if compute.name not in self._pools:
                 self._pools[compute.name] = NodePool(scale)
-                self._queues.setdefault(compute.name, deque())
+                self._queues[compute.name] = deque()
+            self._obstruct(compute.name)
+            self._pools[compute.name].rescale(scale)
             self._changed.notify_all()
 
     def remove(self, name: str) -> None:
         """A compute is deleted: its runs are cancelled, and no node is left."""
         with self._changed:
-            waiting = list(self._queues.get(name, ()))
-            on_it = [run_id for run_id in self._running if self._target(run_id) == name]
-        for run_id in waiting + on_it:
-            self.cancel(run_id)
-        with self._changed:
             self._pools.pop(name, None)
-            self._queues.pop(name, None)
-            self._changed.notify_all()
+            waits = self._queues.pop(name, deque())
+            for run in waits:
+                self._logs.end(run.id, data_container(run), f"The compute {name} was deleted.")
+            on_it = [run_id for run_id, (execution, _) in self._running.items() if execution.target == name]
+        for run_id in [run.id for run in waits] + on_it:
+            self.cancel(run_id)
 
-    def pool(self, name: str) -> NodePool:
+    def allocation(self, name: str) -> Allocation:
+        """How many nodes a compute has and should have; none, for one that was never provisioned."""
         with self._changed:
             if name not in self._pools:
-                raise NotFound(f"There is no compute target {name!r} in this workspace.")
-            return self._pools[name]
+                return NodePool(ScaleSettings(0, 0)).allocation()
+            self._obstruct(name)
+            return self._pools[name].allocation(len(self._queues[name]))
+
+    def nodes(self, name: str) -> list[Node]:
+        with self._changed:
+            return self._pools[name].nodes() if name in self._pools else []
 
     # Runs ---------------------------------------------------------------------------------------------------
 
     def submit(self, run: Run) -> None:
-        """Put a run into its compute's queue."""
-        assert run.target is not None
+        """Put a run into its compute's queue; it fails when that is gone meanwhile."""
         with self._changed:
-            if run.target not in self._queues:
-                raise NotFound(f"There is no compute target {run.target!r} in this workspace.")
-            self._queues[run.target].append(run.id)
-            self._changed.notify_all()
+            if run.target in self._queues:
+                self._queues[run.target].append(run)
+                self._changed.notify_all()
+                return
+        reason = f"The compute target {run.target!r} was deleted before the run could wait for it."
+        self._workspace.runs.advance(run.id, "Failed", error=user_error(reason))
 
-    def place_in_queue(self, run: Run) -> int | None:
-        """How many runs are before this one, or None when it does not wait."""
+    def waiting_for(self, run: Run) -> str | None:
+        """Why a run that isn't over does nothing yet, in words; None for one that does."""
         with self._changed:
-            queue = self._queues.get(run.target or "", deque())
-            return list(queue).index(run.id) if run.id in queue else None
+            for place, waits in enumerate(self._queues.get(run.target or "", ())):
+                if waits.id == run.id:
+                    return self._why(waits, place)
+        return waiting.STAGES.get(run.status)
 
     def cancel(self, run_id: str) -> None:
         """End a run, wherever it is. Once it is over nothing happens any more."""
         with self._changed:
             for queue in self._queues.values():
-                if run_id in queue:
-                    queue.remove(run_id)
-                    break
+                for run in [each for each in queue if each.id == run_id]:
+                    queue.remove(run)
+                    self._logs.end(run.id, data_container(run), "It was cancelled.")
             execution = self._running.get(run_id)
             self._changed.notify_all()
         if execution is not None:
@@ -144,21 +160,52 @@ class Cluster:
     def _schedule(self) -> None:
         with self._changed:
             while not self._stopping:
-                waits = [seconds for seconds in map(self._serve, list(self._pools)) if seconds is not None]
+                try:
+                    waits = [seconds for seconds in map(self._serve, list(self._pools)) if seconds is not None]
+                except Exception:
+                    # A full disk, for example. Nobody would be served any more without this thread.
+                    logger.exception("The queues can't be served; the next try is in %g s", FAULT_SECONDS)
+                    waits = [FAULT_SECONDS]
                 self._changed.wait(min(waits, default=None))
 
     def _serve(self, name: str) -> float | None:
-        """Give nodes to waiting runs, then take idle ones away. Returns when to look again."""
+        """Give nodes to waiting runs, first come first served, then take idle ones away.
+
+        Returns when to look again.
+        """
         pool, queue = self._pools[name], self._queues[name]
-        while queue and pool.acquire(queue[0]) is not None:
-            run = self._workspace.runs.advance(queue.popleft(), "Queued")
+        self._obstruct(name)
+        pool.fill()
+        stuck = self.simulations.holds(Kind.QUEUE_STUCK, name)
+        while queue and not stuck and (node := pool.acquire(queue[0].id)) is not None:
+            run = self._workspace.runs.advance(queue[0].id, "Queued")
+            queue.popleft()
+            self._logs.end(run.id, data_container(run), f"Node {node.number} takes it.")
             if run.status in FINAL:
                 pool.release(run.id)
             else:
                 self._begin(run, name, Execution.run, acquired=True)
-        for run_id in queue:
-            self._workspace.runs.advance(run_id, "Queued")
+        for place, run in enumerate(queue):
+            self._workspace.runs.advance(run.id, "Queued")
+            self._logs.tell(run.id, data_container(run), self._why(run, place))
         return pool.scale_down()
+
+    def _obstruct(self, name: str) -> None:
+        self._pools[name].obstructed = self.simulations.holds(Kind.ALLOCATION_FAILED, name)
+
+    def _why(self, run: Run, place: int) -> str:
+        assert run.target is not None
+        return waiting.for_a_node(
+            run.target,
+            self._pools[run.target].scale.max_nodes,
+            place,
+            stuck=self.simulations.holds(Kind.QUEUE_STUCK, run.target),
+            obstructed=self._pools[run.target].obstructed,
+        )
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _begin(self, run: Run, target: str, work: Callable[[Execution], None], *, acquired: bool = False) -> None:
         pool = self._pools[target]
@@ -175,12 +222,9 @@ class Cluster:
             finally:
                 with self._changed:
                     self._running.pop(run.id, None)
-                    pool.release(run.id)
+                    pool.release(run.id, lost=execution.lost)
                     self._changed.notify_all()
 
         thread = threading.Thread(target=job, name=run.id, daemon=True)
         self._running[run.id] = (execution, thread)
         thread.start()
-
-    def _target(self, run_id: str) -> str | None:
-        return self._workspace.runs.get(run_id).target

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,7 @@ from azureml_local.cluster.environments import (
 from azureml_local.cluster.inputs import InputError, Inputs
 from azureml_local.cluster.jobspec import JobSpec, parse, resolve
 from azureml_local.cluster.process import JobProcess, describe_end
+from azureml_local.cluster.simulation import Kind, Simulations
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
@@ -34,6 +35,7 @@ JOB_LOG = "user_logs/std_log.txt"
 NODE_LOG = "system_logs/local_node.txt"
 COLLECTED = ("outputs", "logs")
 POLL_SECONDS = 0.5
+BUILD_FAILURE = "The environment's packages could not be installed (a simulation)."
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Machinery:
     builder: EnvironmentBuilder
     inputs: Inputs
     job_variables: Callable[[Run], dict[str, str]]
+    simulations: Simulations = field(default_factory=Simulations)
 
 
 class Execution:
@@ -56,6 +59,9 @@ class Execution:
         self._machinery = machinery
         self._workspace = machinery.workspace
         self._run = run
+        self.target = run.target or ""
+        # Whether the node was lost while the job ran, which only a simulation brings about.
+        self.lost = False
         self._node = node
         self._container = data_container(run)
         self._folder = machinery.workspace.folder.runs / run.id
@@ -82,6 +88,7 @@ class Execution:
         environment = self._build(spec)
         if self._cancelled.is_set():
             return
+        self._status("Starting")
         working = self._folder / "wd"
         working.mkdir(parents=True, exist_ok=True)
         count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
@@ -105,6 +112,9 @@ class Execution:
         path = self._workspace.artifacts.open_log(self._container, BUILD_LOG)
         try:
             with path.open("a", encoding="utf-8") as log:
+                if self._machinery.simulations.take(Kind.BUILD_FAILED, self.target):
+                    _say(log, f"ERROR: {BUILD_FAILURE}")
+                    raise EnvironmentBuildError(BUILD_FAILURE)
                 return self._machinery.builder.build(spec.environment, log, self._cancelled)
         finally:
             self._workspace.artifacts.close_log(self._container, BUILD_LOG)
@@ -144,6 +154,9 @@ class Execution:
         while not self._process.wait(POLL_SECONDS if not self._cancelled.is_set() else 0):
             if self._cancelled.is_set():
                 self._process.terminate()
+            elif self._machinery.simulations.take(Kind.NODE_LOST, self.target):
+                self.lost = True
+                self._process.kill_group()
             elif deadline and time.monotonic() > deadline:
                 self._process.terminate()
                 self._fail(
@@ -154,7 +167,13 @@ class Execution:
         self._process.kill_group()
         code = self._process.returncode if self._process.returncode is not None else -9
         _say(log, f"Process {self._process.pid} {describe_end(code)}.")
-        if code != 0 and not self._cancelled.is_set():
+        if self.lost:
+            self._fail(
+                f"AzureMLCompute job failed. NodeLost: the node {self._node} of {self.target} was lost while the "
+                "job ran, and what it had not uploaded with it (a simulation).",
+                "ServiceError",
+            )
+        elif code != 0 and not self._cancelled.is_set():
             self._fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
 
     # The end ------------------------------------------------------------------------------------------------
@@ -182,7 +201,8 @@ class Execution:
 
     def _finish(self, log: IO[str]) -> None:
         self._status("Finalizing")
-        self._collect(log)
+        if not self.lost:
+            self._collect(log)
         self._workspace.artifacts.close_log(self._container, JOB_LOG)
         current = self._workspace.runs.get(self._run.id)
         final = "Canceled" if self._cancelled.is_set() else "Failed" if current.error else "Completed"

@@ -26,6 +26,7 @@ from azureml_local.server.routes import (
     opendata,
     studio,
 )
+from azureml_local.server.simulated import SimulatedTrouble
 
 API = (
     arm,
@@ -48,7 +49,9 @@ PLAIN = (identity, studio)
 
 
 def api_app(ctx: Context) -> FastAPI:
-    return _app(ctx, "Azure Machine Learning, local", API)
+    app = _app(ctx, "Azure Machine Learning, local", API)
+    app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
+    return app
 
 
 def plain_app(ctx: Context) -> FastAPI:

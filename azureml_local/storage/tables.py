@@ -210,3 +210,5 @@ class Compute(Base):
     extra: Mapped[Json]
     created: Mapped[str]
     modified: Mapped[str]
+    # Why it could not be provisioned; it has no nodes and takes no runs then.
+    provisioning_error: Mapped[Json | None]

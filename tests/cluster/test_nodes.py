@@ -26,7 +26,7 @@ def test_grows_to_its_maximum_and_no_further(clock: Clock) -> None:
     pool = NodePool(ScaleSettings(0, 2, 60), clock)
     assert pool.size == 0
     assert [pool.acquire(run) is not None for run in "abc"] == [True, True, False]
-    assert pool.counts() == {"running": 2}
+    assert pool.allocation().counts["running"] == 2
     pool.release("a")
     assert pool.acquire("c") is not None
     assert pool.size == 2
@@ -41,6 +41,7 @@ def test_an_idle_node_is_used_before_a_new_one_is_made(clock: Clock) -> None:
 
 def test_idle_nodes_are_given_back_after_their_time_down_to_the_minimum(clock: Clock) -> None:
     pool = NodePool(ScaleSettings(1, 3, 60), clock)
+    pool.fill()
     for run in "abc":
         pool.acquire(run)
     pool.release("a")
@@ -55,7 +56,7 @@ def test_idle_nodes_are_given_back_after_their_time_down_to_the_minimum(clock: C
     pool.release("c")
     clock.seconds = 1000
     pool.scale_down()
-    assert (pool.size, pool.counts()) == (1, {"idle": 1})
+    assert (pool.size, pool.allocation().counts["idle"]) == (1, 1)
 
 
 def test_new_limits_leave_running_jobs_alone(clock: Clock) -> None:
@@ -63,7 +64,7 @@ def test_new_limits_leave_running_jobs_alone(clock: Clock) -> None:
     for run in "abc":
         pool.acquire(run)
     pool.rescale(ScaleSettings(0, 1, 60))
-    assert pool.counts() == {"running": 3}
+    assert pool.allocation().counts == {"running": 1, "leaving": 2}
     pool.release("a")
     pool.release("b")
     assert pool.size == 1

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
+from azureml_local.cluster.simulation import Kind
+from azureml_local.server import odata, wire
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.vm_sizes import VM_SIZES
 
 router = APIRouter()
 
 READ = "/rp/workspaces" + WORKSPACE_PATH + "/computes"
 WRITE = WORKSPACE_PATH + "/computes"
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+ALLOCATION_FAILED = {
+    "code": "AllocationFailed",
+    "message": "The desired number of nodes could not be allocated (a simulation).",
+}
 
 
 @router.get(READ)
@@ -35,14 +43,20 @@ def get_compute(ctx: Ctx, name: Named, compute: str) -> dict[str, Any]:
 
 @router.put(WRITE + "/{compute}")
 def create_compute(ctx: Ctx, name: Named, compute: str, body: dict[str, Any]) -> JSONResponse:
-    row = ctx.workspace.computes.put(_request(compute, body))
-    ctx.cluster.resize(row)
+    request = _request(compute, body)
+    old = ctx.workspace.computes.find(compute)
+    new = old is None or old.provisioning_error is not None
+    if new and ctx.cluster.simulations.take(Kind.QUOTA_EXCEEDED, compute):
+        row = ctx.workspace.computes.put(request, _quota_exceeded(request))
+    else:
+        row = ctx.workspace.computes.put(request)
+        ctx.cluster.resize(row)
     return _accepted(ctx, name, compute, _body(ctx, name, row), 201)
 
 
 @router.patch(WRITE + "/{compute}")
 def update_compute(ctx: Ctx, name: Named, compute: str, body: dict[str, Any]) -> JSONResponse:
-    old = ctx.workspace.computes.get(compute)
+    old = ctx.workspace.computes.ready(compute)
     scale = _scale(_properties(body), ScaleSettings(old.min_nodes, old.max_nodes, old.idle_seconds))
     row = ctx.workspace.computes.rescale(compute, scale)
     ctx.cluster.resize(row)
@@ -51,15 +65,15 @@ def update_compute(ctx: Ctx, name: Named, compute: str, body: dict[str, Any]) ->
 
 @router.delete(WRITE + "/{compute}")
 def delete_compute(ctx: Ctx, name: Named, compute: str) -> JSONResponse:
-    ctx.workspace.computes.get(compute)
-    ctx.cluster.remove(compute)
     ctx.workspace.computes.delete(compute)
+    ctx.cluster.remove(compute)
     return _accepted(ctx, name, compute, {}, 202)
 
 
 @router.post(READ + "/{compute}/listNodes")
 @router.post(WRITE + "/{compute}/listNodes", include_in_schema=False)
 def list_nodes(ctx: Ctx, name: Named, compute: str) -> dict[str, Any]:
+    ctx.workspace.computes.get(compute)
     nodes = [
         {
             "nodeId": f"{compute}-{node.number}",
@@ -69,7 +83,7 @@ def list_nodes(ctx: Ctx, name: Named, compute: str) -> dict[str, Any]:
             "nodeState": node.state,
             "runId": node.run_id,
         }
-        for node in ctx.cluster.pool(compute).nodes()
+        for node in ctx.cluster.nodes(compute)
     ]
     return {"nodes": nodes}
 
@@ -77,7 +91,37 @@ def list_nodes(ctx: Ctx, name: Named, compute: str) -> dict[str, Any]:
 @router.get(WORKSPACE_PATH + "/computes/{compute}/operations/{operation}")
 def operation(ctx: Ctx, name: Named, compute: str, operation: str) -> dict[str, Any]:
     """The outcome of a create, update or delete: each was done when it was answered."""
-    return {"id": operation, "name": operation, "status": "Succeeded"}
+    row = ctx.workspace.computes.find(compute)
+    if row is None or row.provisioning_error is None:
+        return {"id": operation, "name": operation, "status": "Succeeded"}
+    # azureml.core.compute shows statusCode and message of the error to the user.
+    error = {"statusCode": 400, **row.provisioning_error}
+    return {"id": operation, "name": operation, "status": "Failed", "error": error}
+
+
+@router.get("/history/v1.0" + WORKSPACE_PATH + "/computes/{compute}/runs")
+def active_runs(
+    ctx: Ctx,
+    name: Named,
+    compute: str,
+    text: Annotated[str | None, Query(alias="$filter")] = None,
+    top: Annotated[int | None, Query(alias="$top")] = None,
+) -> dict[str, Any]:
+    """The runs that wait for a compute or run on it (AmlCompute.get_active_runs)."""
+    ctx.workspace.computes.get(compute)
+    keep = odata.run_filter(text)
+    rows = [row for row in ctx.workspace.runs.unfinished() if row.target == compute and keep(row)]
+    return wire.page([wire.run(ctx, name, row) for row in rows[: top if top and top > 0 else None]])
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/providers/Microsoft.MachineLearningServices/locations/{location}/vmSizes",
+    dependencies=[Depends(authenticated)],
+)
+def vm_sizes(subscription_id: str, location: str) -> dict[str, Any]:
+    """A choice of Azure's sizes (AmlCompute.supported_vmsizes)."""
+    keys = ("name", "vCPUs", "gpus", "memoryGB", "maxResourceVolumeMB")
+    return {"amlCompute": [dict(zip(keys, size, strict=True)) for size in VM_SIZES]}
 
 
 def _accepted(ctx: Context, name: WorkspaceName, compute: str, body: dict[str, Any], status: int) -> JSONResponse:
@@ -87,57 +131,82 @@ def _accepted(ctx: Context, name: WorkspaceName, compute: str, body: dict[str, A
 
 
 def _properties(body: dict[str, Any]) -> dict[str, Any]:
-    outer = body.get("properties") or {}
+    if body.get("identity"):
+        raise NotBuilt(
+            "Managed identities of a cluster are not built in azureml-local: its jobs run as you, and reach the "
+            "workspace with a token of their own. Leave identity_type out, and add or remove no identity."
+        )
+    outer = _mapping(body, "properties")
     if str(outer.get("computeType") or "AmlCompute").lower() != "amlcompute":
-        raise NotBuilt(f"A local workspace has AmlCompute only, not {outer.get('computeType')!r}.")
-    inner = outer.get("properties") or {}
-    if not isinstance(inner, dict):
-        raise Invalid("The compute's properties must be an object.")
-    return inner
+        raise NotBuilt(
+            f"A local workspace has AmlCompute only, not {str(outer.get('computeType'))[:80]!r}. Create a cluster with "
+            "AmlCompute.provisioning_configuration instead."
+        )
+    return _mapping(outer, "properties")
+
+
+def _mapping(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise Invalid(f"The compute's {key} must be an object.")
+    return value or {}
 
 
 def _request(compute: str, body: dict[str, Any]) -> ClusterRequest:
     properties = _properties(body)
     size = properties.get("vmSize")
     if not isinstance(size, str) or not size:
-        raise Invalid(f"The cluster {compute!r} has no VM size. Set vm_size, e.g. STANDARD_D2_V2.")
+        raise Invalid(f"The cluster {compute[:80]!r} has no VM size. Set vm_size, e.g. STANDARD_D2_V2.")
+    description = _mapping(body, "properties").get("description")
     return ClusterRequest(
         name=compute,
         vm_size=size.upper(),
         vm_priority=str(properties.get("vmPriority") or "dedicated").lower(),
         scale=_scale(properties, ScaleSettings()),
-        tags=dict(body.get("tags") or {}),
-        description=(body.get("properties") or {}).get("description"),
+        tags=_mapping(body, "tags"),
+        description=None if description is None else str(description),
+        # Not the administrator's name and password: there is nobody to sign in to.
         extra={key: properties[key] for key in ("remoteLoginPortPublicAccess", "subnet") if properties.get(key)},
     )
 
 
+def _quota_exceeded(request: ClusterRequest) -> dict[str, Any]:
+    return {
+        "code": "ClusterCoreQuotaReached",
+        "message": f"Operation results in exceeding the quota of cores for {request.vm_size} (a simulation).",
+    }
+
+
 def _scale(properties: dict[str, Any], old: ScaleSettings) -> ScaleSettings:
-    given = properties.get("scaleSettings") or {}
-    try:
-        return ScaleSettings(
-            min_nodes=int(given.get("minNodeCount", old.min_nodes) or 0),
-            max_nodes=int(given.get("maxNodeCount", old.max_nodes) or 0),
-            idle_seconds=_seconds(given.get("nodeIdleTimeBeforeScaleDown"), old.idle_seconds),
-        )
-    except (TypeError, ValueError) as error:
-        raise Invalid(f"The scale settings {given!r} make no sense: counts must be whole numbers.") from error
+    given = _mapping(properties, "scaleSettings")
+    return ScaleSettings(
+        min_nodes=_count(given.get("minNodeCount"), old.min_nodes),
+        max_nodes=_count(given.get("maxNodeCount"), old.max_nodes),
+        idle_seconds=_seconds(given.get("nodeIdleTimeBeforeScaleDown"), old.idle_seconds),
+    )
+
+
+def _count(value: Any, default: int) -> int:
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Invalid(f"The node count {str(value)[:80]!r} makes no sense: counts must be whole numbers.")
+    return value
 
 
 def _seconds(value: Any, default: float) -> float:
-    """An ISO 8601 duration (the SDK sends e.g. ``PT1800S``) in seconds."""
-    if value is None:
+    """An ISO 8601 duration in seconds. The SDK sends e.g. ``PT1800S``, and an empty text for 0 (ScaleSettings)."""
+    if value is None or value == "":
         return default
     match = DURATION.fullmatch(str(value))
     if match is None:
-        raise Invalid(f"{value!r} is no duration like PT1800S.")
+        raise Invalid(f"{str(value)[:80]!r} is no duration like PT1800S.")
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _body(ctx: Context, name: WorkspaceName, row: Compute) -> dict[str, Any]:
-    pool = ctx.cluster.pool(row.name)
-    counts = pool.counts()
+    failed = row.provisioning_error
     return {
         "id": f"{name.arm_id}/computes/{row.name}",
         "name": row.name,
@@ -149,34 +218,39 @@ def _body(ctx: Context, name: WorkspaceName, row: Compute) -> dict[str, Any]:
             "computeLocation": row.location,
             "description": row.description,
             "resourceId": None,
-            "provisioningState": "Succeeded",
-            "provisioningErrors": None,
+            "provisioningState": "Failed" if failed else "Succeeded",
+            "provisioningErrors": [{"error": failed}] if failed else None,
             "createdOn": row.created,
             "modifiedOn": row.modified,
             "isAttachedCompute": False,
-            "properties": {
-                "vmSize": row.vm_size,
-                "vmPriority": row.vm_priority,
-                "scaleSettings": {
-                    "minNodeCount": row.min_nodes,
-                    "maxNodeCount": row.max_nodes,
-                    "nodeIdleTimeBeforeScaleDown": f"PT{row.idle_seconds:g}S",
-                },
-                "subnet": row.extra.get("subnet"),
-                "remoteLoginPortPublicAccess": row.extra.get("remoteLoginPortPublicAccess", "NotSpecified"),
-                "allocationState": "Steady",
-                "allocationStateTransitionTime": pool.last_transition,
-                "currentNodeCount": pool.size,
-                "targetNodeCount": pool.size,
-                "errors": None,
-                "nodeStateCounts": {
-                    "preparingNodeCount": 0,
-                    "runningNodeCount": counts["running"],
-                    "idleNodeCount": counts["idle"],
-                    "unusableNodeCount": 0,
-                    "leavingNodeCount": 0,
-                    "preemptedNodeCount": 0,
-                },
-            },
+            "properties": _cluster(ctx.cluster.allocation(row.name), row),
+        },
+    }
+
+
+def _cluster(nodes: Allocation, row: Compute) -> dict[str, Any]:
+    return {
+        "vmSize": row.vm_size,
+        "vmPriority": row.vm_priority,
+        "scaleSettings": {
+            "minNodeCount": row.min_nodes,
+            "maxNodeCount": row.max_nodes,
+            # Not "1e+06": isodate, which reads it in the SDK, knows no exponents.
+            "nodeIdleTimeBeforeScaleDown": f"PT{row.idle_seconds:.3f}".rstrip("0").rstrip(".") + "S",
+        },
+        "subnet": row.extra.get("subnet"),
+        "remoteLoginPortPublicAccess": row.extra.get("remoteLoginPortPublicAccess", "NotSpecified"),
+        "allocationState": nodes.state,
+        "allocationStateTransitionTime": nodes.transition,
+        "currentNodeCount": nodes.current,
+        "targetNodeCount": nodes.target,
+        "errors": [{"error": ALLOCATION_FAILED}] if nodes.failing else None,
+        "nodeStateCounts": {
+            "preparingNodeCount": 0,
+            "runningNodeCount": nodes.counts[RUNNING],
+            "idleNodeCount": nodes.counts[IDLE],
+            "unusableNodeCount": 0,
+            "leavingNodeCount": nodes.counts[LEAVING],
+            "preemptedNodeCount": 0,
         },
     }

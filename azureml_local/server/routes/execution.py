@@ -23,7 +23,7 @@ def submit(
     if not isinstance(configuration, dict) or not isinstance(snapshot_id, str):
         raise Invalid("A submission needs a run configuration and the id of a snapshot.")
     spec = parse(configuration)
-    ctx.workspace.computes.get(spec.target)
+    ctx.workspace.computes.ready(spec.target)
     ctx.workspace.snapshots.get(snapshot_id)
     for item in spec.inputs:
         ctx.workspace.datasets.saved(item.dataset_id)

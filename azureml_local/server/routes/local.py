@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from azureml_local.cluster.simulation import Simulation
 from azureml_local.server.context import Ctx, authenticated
-from azureml_local.server.routes.studio import waiting_for
 from azureml_local.storage.clock import parse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.identity import WorkspaceName
@@ -35,14 +35,20 @@ def status(ctx: Ctx) -> dict[str, Any]:
                 "run_id": run.id,
                 "status": run.status,
                 "target": run.target,
-                "waiting_for": waiting_for(ctx, run),
+                "waiting_for": ctx.cluster.waiting_for(run),
             }
             for run in ctx.workspace.runs.unfinished()
         ],
         "computes": [
-            {"name": row.name, "nodes": ctx.cluster.pool(row.name).size, "max_nodes": row.max_nodes}
+            {
+                "name": row.name,
+                "nodes": ctx.cluster.allocation(row.name).current,
+                "max_nodes": row.max_nodes,
+                "error": (row.provisioning_error or {}).get("message"),
+            }
             for row in ctx.workspace.computes.list()
         ],
+        "simulations": [_simulation(each) for each in ctx.cluster.simulations.list()],
         "models": [
             {"name": row.name, "version": row.version, "run_id": row.run_id}
             for row in ctx.workspace.models.list(latest_only=True)
@@ -71,3 +77,47 @@ def answer_to(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
         raise Invalid("A workspace needs a subscription_id, a resource_group and a workspace_name.")
     ctx.workspace.identity.answer_to(WorkspaceName(*map(str, words)))
     return {}
+
+
+@router.get("/simulations")
+def simulations(ctx: Ctx) -> dict[str, Any]:
+    return {"value": [_simulation(each) for each in ctx.cluster.simulations.list()]}
+
+
+@router.post("/simulations")
+def simulate(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
+    """Trouble on demand; see `cluster.simulation`."""
+    times, compute, requests = (body.get(key) for key in ("times", "compute", "requests"))
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool)):
+        raise Invalid("The number of times must be a whole number.")
+    if not all(word is None or isinstance(word, str) for word in (compute, requests)):
+        raise Invalid("The compute, and the pattern of requests, must be texts.")
+    made = ctx.cluster.simulations.start(str(body.get("kind") or ""), times=times, compute=compute, requests=requests)
+    return _simulation(made)
+
+
+@router.delete("/simulations")
+def clear_simulations(ctx: Ctx, kind: str | None = None) -> dict[str, Any]:
+    return {"cleared": ctx.cluster.simulations.clear(kind=kind)}
+
+
+@router.get("/simulations/{number}")
+def simulation(ctx: Ctx, number: int) -> dict[str, Any]:
+    return _simulation(ctx.cluster.simulations.get(number))
+
+
+@router.delete("/simulations/{number}")
+def clear_simulation(ctx: Ctx, number: int) -> dict[str, Any]:
+    return {"cleared": ctx.cluster.simulations.clear(number)}
+
+
+def _simulation(row: Simulation) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": row.kind.value,
+        "times": row.times,
+        "happened": row.happened,
+        "over": row.over,
+        "compute": row.compute,
+        "requests": row.requests,
+    }

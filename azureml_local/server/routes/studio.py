@@ -75,7 +75,7 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
         experiment=ctx.workspace.experiments.get_by_id(run.experiment_id).name,
         final=run.status in FINAL,
         duration=shown.duration(run),
-        waiting=waiting_for(ctx, run),
+        waiting=ctx.cluster.waiting_for(run),
         metrics=[(each.name, shown.metric(each)) for each in series if each.kind in INLINE],
         drawn=drawn,
         files=files,
@@ -94,20 +94,6 @@ def run_file(ctx: Ctx, key: str, run_id: str, path: str) -> Response:
         raise NotFound(f"The run {run_id!r} has no file {path!r}.") from error
     headers = {"Content-Disposition": "attachment", "Content-Security-Policy": "sandbox"}
     return send_file(ctx.workspace.artifacts.path(blob), blob.size, headers=headers)
-
-
-def waiting_for(ctx: Context, run: Run) -> str | None:
-    """Why a run that isn't over has not begun, in words."""
-    place = ctx.cluster.place_in_queue(run)
-    if place is not None and run.target:
-        limit = ctx.cluster.pool(run.target).scale.max_nodes
-        before = "it is the next one" if place == 0 else f"{place} before it"
-        return f"Waiting for a node of {run.target}, which has at most {limit}; {before}."
-    if run.status == "Preparing":
-        return "Building the environment, or bringing the input data."
-    if run.status == "CancelRequested":
-        return "Waiting for the job's processes to end."
-    return None
 
 
 def _overview(ctx: Context, experiment_id: str | None) -> Response:

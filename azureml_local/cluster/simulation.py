@@ -1,0 +1,199 @@
+"""Trouble on demand: what goes wrong in Azure now and then happens here when a test asks for it.
+
+Kept in memory, so that a restart ends it: trouble that outlived its test would be taken for a fault of ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+
+from azureml_local.workspace.errors import Invalid, NotFound
+
+MOST_TIMES = 1_000_000
+# What a pattern of requests looks like: perhaps a method, then a path with * in it.
+PATTERN = re.compile(r"(?:(?P<method>[A-Z]+) )?(?P<path>[/*]\S*)")
+# These are not the workspace's own work: without them, nobody could end a simulation.
+EXEMPT = "/local/"
+
+
+class Kind(str, Enum):
+    """What can be simulated; the values are the words of the command line."""
+
+    QUOTA_EXCEEDED = "quota-exceeded"
+    ALLOCATION_FAILED = "allocation-failed"
+    QUEUE_STUCK = "queue-stuck"
+    BUILD_FAILED = "build-failed"
+    NODE_LOST = "node-lost"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def words(self) -> str:
+        return _WORDS[self]
+
+    @property
+    def held(self) -> bool:
+        """A state that lasts until it is cleared; the others are events, which happen a number of times."""
+        return self in (Kind.ALLOCATION_FAILED, Kind.QUEUE_STUCK)
+
+    @property
+    def of_requests(self) -> bool:
+        """It befalls requests; the others befall computes."""
+        return self in (Kind.THROTTLED, Kind.UNAVAILABLE)
+
+
+_WORDS = {
+    Kind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for want of quota.",
+    Kind.ALLOCATION_FAILED: "A cluster gets no new node, and its status has the error. Until it is cleared.",
+    Kind.QUEUE_STUCK: "Runs stay Queued, whatever nodes are free. Until it is cleared.",
+    Kind.BUILD_FAILED: "The environment of the next run fails to build.",
+    Kind.NODE_LOST: "The node of a running job is lost, or of the next one that runs.",
+    Kind.THROTTLED: "A request is answered 429, with Retry-After.",
+    Kind.UNAVAILABLE: "A request is answered 503, with Retry-After.",
+}
+
+
+@dataclass
+class Simulation:
+    """One kind of trouble, for one compute or some requests (None: for all), ``times`` often (None: until it
+    is cleared).
+    """
+
+    id: int
+    kind: Kind
+    times: int | None
+    compute: str | None = None
+    requests: str | None = None
+    happened: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.times is not None and self.happened >= self.times
+
+
+class Simulations:
+    """Those of one server. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: list[Simulation] = []
+        self._numbers = itertools.count(1)
+        self._listeners: list[Callable[[], None]] = []
+
+    # Asking for it ------------------------------------------------------------------------------------------
+
+    def start(
+        self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
+    ) -> Simulation:
+        """From now on it happens. Raises Invalid for a kind that there isn't, or what it can't have."""
+        try:
+            known = Kind(kind)
+        except ValueError:
+            choice = ", ".join(each.value for each in Kind)
+            raise Invalid(f"There is no simulation {kind[:80]!r}. Choose one of: {choice}.") from None
+        if known.held and times is not None:
+            raise Invalid(f"{known.value} is a state: it has no number of times, and lasts until it is cleared.")
+        if times is not None and not 1 <= times <= MOST_TIMES:
+            raise Invalid(f"The number of times must be from 1 to {MOST_TIMES}, not {times}.")
+        if known.of_requests and compute is not None:
+            raise Invalid(f"{known.value} befalls requests, not a compute. Name the requests, e.g. '*/computes/*'.")
+        if not known.of_requests and requests is not None:
+            raise Invalid(f"{known.value} befalls a compute, not requests.")
+        if requests is not None and not PATTERN.fullmatch(requests):
+            raise Invalid(
+                f"{requests[:80]!r} is no pattern of requests. It is a path with * for any text, perhaps after a "
+                "method: '*/computes/*' or 'PUT */computes/*'."
+            )
+        with self._lock:
+            made = Simulation(
+                id=next(self._numbers),
+                kind=known,
+                times=None if known.held else times or 1,
+                compute=compute,
+                requests=requests,
+            )
+            self._all.append(made)
+        self._tell()
+        return made
+
+    def clear(self, identifier: int | None = None, kind: str | None = None) -> int:
+        """End the one with this number, those of this kind, or all. Returns how many there were.
+
+        Raises NotFound where a number was given and there is no such simulation.
+        """
+        with self._lock:
+            gone = [
+                each
+                for each in self._all
+                if (identifier is None or each.id == identifier) and (kind is None or each.kind.value == kind)
+            ]
+            self._all = [each for each in self._all if each not in gone]
+        if identifier is not None and not gone:
+            raise self._missing(identifier)
+        self._tell()
+        return len(gone)
+
+    def get(self, identifier: int) -> Simulation:
+        """Raises NotFound."""
+        with self._lock:
+            found = next((each for each in self._all if each.id == identifier), None)
+        if found is None:
+            raise self._missing(identifier)
+        return found
+
+    def list(self) -> list[Simulation]:
+        """All that were not cleared, also those that are over."""
+        with self._lock:
+            return list(self._all)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call this when one has begun or was cleared."""
+        self._listeners.append(listener)
+
+    # Meeting it ---------------------------------------------------------------------------------------------
+
+    def take(self, kind: Kind, compute: str) -> Simulation | None:
+        """Whether it happens to this compute now; if so, that was one of its times."""
+        with self._lock:
+            return self._happens(lambda each: each.kind is kind and each.compute in (None, compute))
+
+    def holds(self, kind: Kind, compute: str) -> bool:
+        """Whether this state holds for a compute."""
+        with self._lock:
+            return any(each.kind is kind and each.compute in (None, compute) for each in self._all)
+
+    def answer(self, method: str, path: str) -> Simulation | None:
+        """What this request is to meet, if anything; that was one of its times."""
+        # Without the lock: every request asks, and nearly always there is none at all.
+        if not self._all or path.startswith(EXEMPT):
+            return None
+        with self._lock:
+            return self._happens(lambda each: each.kind.of_requests and _matches(each.requests, method, path))
+
+    @staticmethod
+    def _missing(identifier: int) -> NotFound:
+        return NotFound(f"There is no simulation {identifier}: it was cleared, or the server has started anew.")
+
+    def _happens(self, suits: Callable[[Simulation], bool]) -> Simulation | None:
+        found = next((each for each in self._all if not each.over and suits(each)), None)
+        if found is not None:
+            found.happened += 1
+        return found
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _matches(pattern: str | None, method: str, path: str) -> bool:
+    if pattern is None:
+        return True
+    parts = PATTERN.fullmatch(pattern)
+    assert parts is not None
+    return parts["method"] in (None, method) and fnmatchcase(path, parts["path"])

@@ -1,0 +1,68 @@
+"""What runs wait for, in words: for the command line, for their pages, and for a log that each waiting run has."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from azureml_local.workspace.artifacts import Artifacts
+
+# azureml.core.script_run follows the last by name of azureml-logs/NN*.txt and user_logs/std_log.txt: this one
+# until the environment's build log is there.
+QUEUE_LOG = "azureml-logs/10_queue_log.txt"
+
+STAGES = {
+    "NotStarted": "Waiting for whoever made it to start it.",
+    "Preparing": "Its environment is being built, or is looked up; the run's build log says more.",
+    "Starting": "Its folder and its input data are being brought.",
+    "CancelRequested": "Waiting for the job's processes to end.",
+    "Finalizing": "Its outputs and logs are being kept.",
+}
+
+
+def for_a_node(compute: str, nodes: int, place: int, *, stuck: bool, obstructed: bool) -> str:
+    """Why a run is still in the queue of a compute that has at most so many nodes."""
+    end_it = "(a simulation; `azureml-local simulate clear` ends it)"
+    if stuck:
+        why = f"the queue of {compute} doesn't move {end_it}"
+    elif obstructed:
+        why = f"{compute} gets no new nodes, their allocation fails {end_it}"
+    elif nodes == 0:
+        why = f"{compute} may have no nodes at all (max_nodes=0); AmlCompute.update(max_nodes=...) gives it some"
+    else:
+        why = f"{compute} has its only node busy" if nodes == 1 else f"{compute} has all its {nodes} nodes busy"
+    before = {0: "It is the next one", 1: "1 run is before it"}.get(place, f"{place} runs are before it")
+    return f"Waiting for a node: {why}. {before}."
+
+
+class QueueLogs:
+    """The log of each run that had to wait: a line whenever what it waits for, or its place, is another one.
+
+    Not thread-safe: the cluster's lock guards it.
+    """
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+        self._last: dict[str, tuple[Path, str]] = {}
+
+    def tell(self, run_id: str, container: str, line: str) -> None:
+        known = self._last.get(run_id)
+        if known is not None and known[1] == line:
+            return
+        path = known[0] if known is not None else self._artifacts.open_log(container, QUEUE_LOG)
+        _append(path, line)
+        self._last[run_id] = path, line
+
+    def end(self, run_id: str, container: str, line: str) -> None:
+        """It waits no more. Nothing, for a run that never had to."""
+        known = self._last.pop(run_id, None)
+        if known is not None:
+            _append(known[0], line)
+            self._artifacts.close_log(container, QUEUE_LOG)
+
+
+def _append(path: Path, line: str) -> None:
+    # A full disk must not stop the queue: the same text stands in the run's page.
+    with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as log:
+        print(time.strftime("%H:%M:%S"), line, file=log)

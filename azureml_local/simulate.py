@@ -1,0 +1,97 @@
+"""``azureml-local simulate``: trouble on demand, to see what a program makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from azureml_local.cluster.simulation import Kind
+from azureml_local.instance import LocalServer, ServerError
+from azureml_local.storage.folder import StateFolder
+
+app = typer.Typer(
+    help="Have something go wrong in the running workspace, to test your own code. docs/simulate.md has examples.",
+    no_args_is_help=True,
+)
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]",
+        show_default=False,
+    ),
+]
+Compute = Annotated[str | None, typer.Option(help="The cluster that it befalls [default: any]", show_default=False)]
+Requests = Annotated[
+    str | None,
+    typer.Option(help="Which requests, e.g. 'PUT */computes/*' [default: the next ones]", show_default=False),
+]
+Times = Annotated[int, typer.Option(help="How many times.", min=1)]
+
+
+@app.command("list")
+def list_all(state: State = None) -> None:
+    """What is simulated, and how often each has happened."""
+    found = _server(state).simulations()
+    for each in found:
+        where = each["compute"] or each["requests"] or "any"
+        count = "until cleared" if each["times"] is None else f"{each['happened']} of {each['times']}"
+        print(f"{each['id']:>3}  {each['kind']:<18} {where:<24} {count}")
+    if not found:
+        print("Nothing is simulated.")
+
+
+@app.command()
+def clear(
+    kind: Annotated[Kind | None, typer.Argument(help="Only this kind", show_default=False)] = None, state: State = None
+) -> None:
+    """End the simulations."""
+    count = _server(state).clear_simulations(kind.value if kind else None)
+    print(f"Cleared: {count}.")
+
+
+def _of_a_compute(kind: Kind) -> Callable[..., None]:
+    def command(compute: Compute = None, times: Times = 1, state: State = None) -> None:
+        _server(state).simulate(kind.value, compute=compute, times=times)
+        _say(kind)
+
+    return command
+
+
+def _held(kind: Kind) -> Callable[..., None]:
+    def command(compute: Compute = None, state: State = None) -> None:
+        _server(state).simulate(kind.value, compute=compute)
+        _say(kind)
+
+    return command
+
+
+def _of_requests(kind: Kind) -> Callable[..., None]:
+    def command(requests: Requests = None, times: Times = 1, state: State = None) -> None:
+        _server(state).simulate(kind.value, requests=requests, times=times)
+        _say(kind)
+
+    return command
+
+
+for _kind in Kind:
+    _make = _of_requests if _kind.of_requests else _held if _kind.held else _of_a_compute
+    app.command(_kind.value, help=_kind.words)(_make(_kind))
+
+
+def _say(kind: Kind) -> None:
+    print(f"Simulated from now on: {kind.words} End it with `azureml-local simulate clear`, or `down`.")
+
+
+def _server(state: Path | None) -> LocalServer:
+    server = LocalServer.find(StateFolder(state) if state else StateFolder.locate())
+    if server is None:
+        raise ServerError("Nothing is running. Start it with `azureml-local up`.")
+    return server
+
+
+__all__ = ["app"]
