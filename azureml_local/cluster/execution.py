@@ -21,6 +21,7 @@ from azureml_local.cluster.environments import (
 )
 from azureml_local.cluster.inputs import InputError, Inputs
 from azureml_local.cluster.jobspec import JobSpec, parse, resolve
+from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.process import JobProcess, describe_end
 from azureml_local.cluster.simulation import Kind, Simulations
 from azureml_local.storage.blobs import BlobError
@@ -67,6 +68,7 @@ class Execution:
         self._folder = machinery.workspace.folder.runs / run.id
         self._cancelled = threading.Event()
         self._process: JobProcess | None = None
+        self._outputs: Outputs | None = None
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -94,19 +96,26 @@ class Execution:
         count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
         _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
         variables = self._variables(spec, environment)
-        places = self._machinery.inputs.fetch(spec.inputs, self._folder, variables, log, self._cancelled)
+        places = self._machinery.inputs.fetch(spec.inputs, self._folder, working, variables, log, self._cancelled)
         if self._cancelled.is_set():
             return
+        self._outputs = self._outputs_of(spec)
+        places.update(self._outputs.prepare())
+        variables.update(self._outputs.variables())
         self._process = self._launch(spec, environment, variables, places, working)
         _say(log, f"Process {self._process.pid}: {' '.join(spec.argv)}")
         self._status("Running", process={"pid": self._process.pid, "started": self._process.started})
         self._follow(log, spec.max_seconds)
+        self._keep_outputs(log)
 
     def _rest(self, log: IO[str]) -> None:
         known = self._run.process or {}
         self._process = JobProcess.attach(int(known["pid"]), float(known["started"]), self._status_file)
         _say(log, f"A new server takes up the process {self._process.pid}.")
-        self._follow(log, parse(self._run.definition).max_seconds)
+        spec = parse(self._run.definition)
+        self._outputs = self._outputs_of(spec)
+        self._follow(log, spec.max_seconds)
+        self._keep_outputs(log)
 
     def _build(self, spec: JobSpec) -> JobEnvironment:
         path = self._workspace.artifacts.open_log(self._container, BUILD_LOG)
@@ -128,11 +137,10 @@ class Execution:
         working: Path,
     ) -> JobProcess:
         arguments = resolve(spec.argv, places)
-        by_name = {item.name: item for item in spec.inputs}
         values = dict(variables)
-        for name, place in places.items():
-            values[by_name[name].variable] = place
-        if places:
+        for item in spec.inputs:
+            values[item.variable] = values[f"AZUREML_DATAREFERENCE_{item.variable}"] = places[item.name]
+        if spec.inputs:
             values["AZUREML_DATASET_ENVIRONMENT_VARS"] = ",".join(
                 f"{item.variable}:{item.mechanism}" for item in spec.inputs
             )
@@ -226,6 +234,19 @@ class Execution:
                     self._workspace.artifacts.put_file(RUN_ORIGIN, self._container, name, path)
                 except (OSError, BlobError) as error:
                     _say(log, f"{name} could not be kept: {error}")
+
+    def _outputs_of(self, spec: JobSpec) -> Outputs:
+        return Outputs(self._workspace, self._run, spec.outputs, self._folder, self._folder / "wd")
+
+    def _keep_outputs(self, log: IO[str]) -> None:
+        """Still as *Running*, as in Azure: Run.wait_for_completion takes *Finalizing* for the end."""
+        assert self._outputs is not None
+        well = not self._cancelled.is_set() and not self._workspace.runs.get(self._run.id).error
+        try:
+            self._outputs.keep(log, well=well)
+        except OutputError as error:
+            self._fail(str(error))
+            _say(log, str(error))
 
     def _status(self, status: str, process: Json | None = None) -> None:
         self._workspace.runs.advance(self._run.id, status, process=process)

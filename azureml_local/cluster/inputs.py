@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 
@@ -55,12 +55,15 @@ class Inputs:
         self,
         inputs: tuple[InputSpec, ...],
         folder: Path,
+        working: Path,
         environment: Mapping[str, str],
         log: IO[str],
         cancelled: threading.Event,
     ) -> dict[str, str]:
-        """Bring every input. Returns what each stands for in the arguments: a folder, or a dataset id for
-        ``direct``.
+        """Bring every input into the run's folder, or where it asks to be (relative to the working directory).
+
+        Returns what each stands for in the arguments: a folder, the file of a mounted dataset that is one file, or
+        a dataset id for ``direct``.
 
         Raises:
             InputError: a dataset that can't be read. NotFound: one that isn't there.
@@ -71,9 +74,10 @@ class Inputs:
             if spec.mechanism == "direct":
                 places[spec.name] = saved.id
                 continue
-            target = folder / "inputs" / spec.name
+            target = working / spec.path_on_compute if spec.path_on_compute else folder / "inputs" / spec.name
             target.mkdir(parents=True, exist_ok=True)
-            files = self._mirrored(rust_dataflow(saved.dataflow))
+            dataflow = rust_dataflow(saved.dataflow)
+            files = self._mirrored(dataflow)
             if files is None:
                 self._download(saved.id, target, environment, log, cancelled)
             else:
@@ -81,9 +85,10 @@ class Inputs:
                     destination = target / relative
                     destination.parent.mkdir(parents=True, exist_ok=True)
                     _link_or_copy(source, destination)
-            count = sum(1 for path in target.rglob("*") if path.is_file())
-            print(f"Input {spec.name}: {count} files ({spec.mechanism}) at {target}", file=log, flush=True)
-            places[spec.name] = str(target)
+            found = [path for path in target.rglob("*") if path.is_file()]
+            print(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {target}", file=log, flush=True)
+            single = spec.mechanism == "mount" and _single_file(dataflow)
+            places[spec.name] = str(found[0] if single and len(found) == 1 and found[0].name == single else target)
         return places
 
     def _mirrored(self, dataflow: str) -> dict[str, Path] | None:
@@ -130,6 +135,22 @@ class Inputs:
         if process.returncode != 0 and not cancelled.is_set():
             reason = (output[0].strip().splitlines() or ["no output"])[-1]
             raise InputError(f"The dataset {dataset_id} could not be downloaded for the job: {reason}")
+
+
+def _single_file(dataflow: str) -> str | None:
+    """The name of the file in a data flow that is the path of one file (or folder), without a pattern; else None.
+
+    A mount of such a dataset stands for the file and not for the folder around it (azureml.data.context_managers).
+    """
+    try:
+        flow: Any = yaml.safe_load(dataflow)
+        (entry,) = flow["paths"]
+        (path,) = entry.values()
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if flow.get("transformations") or "*" in str(path):
+        return None
+    return unquote(urlsplit(str(path)).path).rsplit("/", 1)[-1] or None
 
 
 def _engine_path(url: str) -> str:

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from azureml_local.workspace import datastores
 from azureml_local.workspace.errors import Invalid, NotBuilt
 
 DATASET_REFERENCE = "DatasetConsumptionConfig:"
+OUTPUT_REFERENCE = "DatasetOutputConfig:"
+# Where an output goes that names no destination (azureml.data.output_dataset_config).
+DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,25 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class OutputSpec:
+    """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``).
+
+    ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
+    """
+
+    name: str
+    mechanism: str
+    destination: str
+    path_on_compute: str | None
+    overwrite: bool
+    globs: tuple[str, ...]
+    register_as: str | None
+    description: str | None
+    tags: Mapping[str, Any]
+    transformation: str | None
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """A job: ``argv`` is the script and its arguments, or a command's words; never one string for a shell."""
 
@@ -36,6 +59,7 @@ class JobSpec:
     environment: Mapping[str, Any]
     variables: Mapping[str, str]
     inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
     max_seconds: float | None
 
 
@@ -54,10 +78,11 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
             "configurations "
             "(MPI, PyTorch, TensorFlow with several processes) only run in Azure."
         )
-    if configuration.get("outputData"):
+    if configuration.get("dataReferences"):
         raise NotBuilt(
-            "Output datasets (OutputFileDatasetConfig) are not built in azureml-local: write to outputs/ instead, "
-            "whose files are kept with the run."
+            "Data references (DataReference, datastore.as_mount()) are not built in azureml-local: pass "
+            "Dataset.File.from_files((datastore, path)).as_mount() for what the job reads, and "
+            "OutputFileDatasetConfig(destination=(datastore, path)) for what it writes."
         )
     environment = configuration.get("environment") or {}
     variables = {
@@ -79,17 +104,18 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
         argv=argv,
         environment=environment,
         variables=variables,
-        inputs=tuple(_input(name, value) for name, value in (configuration.get("data") or {}).items()),
+        inputs=tuple(_input(name, value) for name, value in _part(configuration, "data").items()),
+        outputs=tuple(_output(name, value) for name, value in _part(configuration, "outputData").items()),
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
     )
 
 
 def resolve(argv: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
-    """Put the place of each input where the arguments refer to it."""
+    """Put the place of each input and output where the arguments refer to it."""
     resolved = []
     for word in argv:
         for name, path in paths.items():
-            if word == DATASET_REFERENCE + name or word == f"${name}":
+            if word in (DATASET_REFERENCE + name, OUTPUT_REFERENCE + name, f"${name}"):
                 word = path
         resolved.append(word)
     return resolved
@@ -132,8 +158,7 @@ def _argument(value: Any) -> str:
 
 
 def _input(name: str, value: Any) -> InputSpec:
-    location = (value or {}).get("dataLocation") or {}
-    dataset = location.get("dataset") or {}
+    dataset = _part(_part(value, "dataLocation"), "dataset")
     if not dataset.get("id"):
         raise NotBuilt(f"The input {name!r} isn't a dataset. A local workspace reads inputs from datasets only.")
     mechanism = str(value.get("mechanism") or "direct").lower()
@@ -144,8 +169,50 @@ def _input(name: str, value: Any) -> InputSpec:
         dataset_id=str(dataset["id"]),
         mechanism=mechanism,
         variable=str(value.get("environmentVariableName") or name),
-        path_on_compute=value.get("pathOnCompute"),
+        path_on_compute=_path_on_compute(name, value.get("pathOnCompute")),
     )
+
+
+def _output(name: str, value: Any) -> OutputSpec:
+    """An ``OutputData`` (azureml.core.runconfig)."""
+    options = _part(value, "additionalOptions")
+    mechanism = str(value.get("mechanism") or "mount").lower()
+    if mechanism not in ("mount", "upload"):
+        raise NotBuilt(f"The output {name!r} asks for {mechanism!r}; a local workspace has mount and upload.")
+    place = _part(_part(value, "outputLocation"), "dataPath")
+    datastore = str(place.get("datastoreName") or datastores.DEFAULT)
+    datastores.check_exists(datastore)
+    upload = _part(options, "uploadOptions")
+    registration = _part(options, "registrationOptions")
+    return OutputSpec(
+        name=name,
+        mechanism=mechanism,
+        destination=datastores.clean_path(str(place.get("relativePath") or DEFAULT_DESTINATION)),
+        path_on_compute=_path_on_compute(name, options.get("pathOnCompute")),
+        # What is written to a mount is in the datastore at once, whatever was there before.
+        overwrite=mechanism == "mount" or bool(upload.get("overwrite")),
+        globs=tuple(str(glob) for glob in _part(upload, "sourceGlobs").get("patterns") or ()),
+        register_as=registration.get("name"),
+        description=registration.get("description"),
+        tags=_part(registration, "tags"),
+        transformation=_part(registration, "datasetRegistrationOptions").get("additionalTransformation"),
+    )
+
+
+def _part(value: Any, key: str) -> Mapping[str, Any]:
+    """An object inside an object; an empty one where it is missing. Raises Invalid."""
+    found = (value.get(key) or {}) if isinstance(value, Mapping) else value
+    if not isinstance(found, Mapping):
+        raise Invalid(f"{key} must be an object, not {str(found)[:80]!r}.")
+    return found
+
+
+def _path_on_compute(name: str, path: Any) -> str | None:
+    if not path:
+        return None
+    if not isinstance(path, str) or ".." in path.split("/") or "\0" in path:
+        raise Invalid(f"The path on the compute of {name!r} is {str(path)[:120]!r}; it must be a path without '..'.")
+    return path
 
 
 def _positive(value: Any) -> float | None:

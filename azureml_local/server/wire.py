@@ -9,6 +9,8 @@ from typing import Any
 from azureml_local.server.context import Context
 from azureml_local.storage.tables import Blob, Experiment, Run
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
+from azureml_local.workspace.datasets import DatasetUse
+from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.runs import data_container
 
@@ -69,8 +71,8 @@ def run_details(ctx: Context, row: Run) -> Json:
         "warnings": row.warnings,
         "properties": row.properties,
         "services": {},
-        "inputDatasets": _input_datasets(row),
-        "outputDatasets": [],
+        "inputDatasets": _input_datasets(ctx, row),
+        "outputDatasets": [_lineage(use) for use in ctx.workspace.datasets.uses(row.id, output=True)],
         "runDefinition": row.definition,
         "logFiles": {path(blob): ctx.urls.read(CONTAINER, blob.name) for blob in logs(ctx, container)},
     }
@@ -116,21 +118,55 @@ def page(values: list[Json]) -> Json:
     return {"value": values, "continuationToken": None, "nextLink": None}
 
 
-def _input_datasets(row: Run) -> list[Json]:
+def _input_datasets(ctx: Context, row: Run) -> list[Json]:
+    """Those that the run was submitted with, and those that its script asked for by itself."""
     lineage = []
     for name, item in (row.definition.get("data") or {}).items():
         identifier = ((item.get("dataLocation") or {}).get("dataset") or {}).get("id")
         if identifier:
-            mechanism = str(item.get("mechanism") or "direct").capitalize()
-            lineage.append(
-                {
-                    "identifier": {"savedId": identifier, "registeredId": None, "registeredVersion": None},
-                    "consumptionType": "RunInput",
-                    "inputDetails": {
-                        "inputName": name,
-                        "mechanism": mechanism,
-                        "pathOnCompute": item.get("pathOnCompute"),
-                    },
-                }
-            )
-    return lineage
+            body = _lineage(DatasetUse(identifier, False, "RunInput", name, str(item.get("mechanism") or "direct")))
+            body["inputDetails"]["pathOnCompute"] = item.get("pathOnCompute")
+            lineage.append(body)
+    return lineage + [_lineage(use) for use in ctx.workspace.datasets.uses(row.id, output=False)]
+
+
+def dataset_uses(body: Json) -> list[DatasetUse]:
+    """The datasets that a script says it read or wrote (Run._update_dataset_lineage). Raises Invalid."""
+    uses = []
+    try:
+        for output, key, kind in ((False, "inputDatasets", "consumptionType"), (True, "outputDatasets", "outputType")):
+            side = "outputDetails" if output else "inputDetails"
+            for item in body.get(key) or []:
+                known, details = item["identifier"], item.get(side) or {}
+                uses.append(
+                    DatasetUse(
+                        str(known["savedId"]),
+                        output,
+                        str(item.get(kind) or "Reference"),
+                        str(details.get("outputName" if output else "inputName") or ""),
+                        _text(details.get("mechanism")),
+                        _text(known.get("registeredId")),
+                        _text(known.get("registeredVersion")),
+                    )
+                )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Invalid("The run's inputDatasets and outputDatasets must be lists of dataset lineages.") from error
+    return uses
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _lineage(use: DatasetUse) -> Json:
+    """A DatasetLineage or OutputDatasetLineage (azureml._restclient.models)."""
+    identifier = {
+        "savedId": use.saved_id,
+        "registeredId": use.registered_id,
+        "registeredVersion": use.registered_version,
+    }
+    side, kind = ("output", "outputType") if use.output else ("input", "consumptionType")
+    body: Json = {"identifier": identifier, kind: use.kind}
+    if use.name:
+        body[f"{side}Details"] = {f"{side}Name": use.name, "mechanism": (use.mechanism or "direct").capitalize()}
+    return body

@@ -170,6 +170,22 @@ class SavedDataset(Base):
     created: Mapped[str]
 
 
+class RunDataset(Base):
+    """A dataset that a run read or wrote: its lineage. ``kind`` is Azure's (RunInput, RunOutput, Reference)."""
+
+    __tablename__ = "run_datasets"
+    __table_args__ = (UniqueConstraint("run_id", "output", "name", "saved_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    output: Mapped[bool]
+    name: Mapped[str]
+    kind: Mapped[str]
+    mechanism: Mapped[str | None]
+    saved_id: Mapped[str] = mapped_column(ForeignKey("saved_datasets.id"))
+    registered_id: Mapped[str | None]
+    registered_version: Mapped[str | None]
+
+
 class Environment(Base):
     __tablename__ = "environments"
     name: Mapped[str] = mapped_column(primary_key=True)

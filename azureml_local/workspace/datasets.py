@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Dataset, DatasetVersion, Json, SavedDataset
+from azureml_local.storage.tables import Dataset, DatasetVersion, Json, RunDataset, SavedDataset
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 # Data flows name files by URL. A server that moved to another port must still find its own, so they are kept
@@ -27,6 +27,23 @@ class DatasetDetail:
     dataset: Dataset
     version: DatasetVersion
     saved: SavedDataset
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """A dataset in a run's lineage.
+
+    ``kind`` is RunInput, RunOutput or Reference (the script asked for it by itself); ``name`` the input's or
+    output's, if it has one.
+    """
+
+    saved_id: str
+    output: bool
+    kind: str
+    name: str = ""
+    mechanism: str | None = None
+    registered_id: str | None = None
+    registered_version: str | None = None
 
 
 class Datasets:
@@ -134,16 +151,87 @@ class Datasets:
             dataset = session.get(Dataset, version.dataset_id) if version else None
             return self._detail(session, dataset, version) if dataset and version else None
 
-    def list(self, *, invisible: bool = False) -> Sequence[DatasetDetail]:
-        """The latest version of each, by name."""
+    def list(self, *, invisible: bool = False, after: str = "", limit: int | None = None) -> Sequence[DatasetDetail]:
+        """The latest version of each, by name, from the first one after ``after``."""
+        newest = (
+            select(DatasetVersion.dataset_id, func.max(DatasetVersion.version).label("version"))
+            .group_by(DatasetVersion.dataset_id)
+            .subquery()
+        )
+        query = (
+            select(Dataset, DatasetVersion, SavedDataset)
+            .join(newest, newest.c.dataset_id == Dataset.id)
+            .join(
+                DatasetVersion,
+                (DatasetVersion.dataset_id == Dataset.id) & (DatasetVersion.version == newest.c.version),
+            )
+            .join(SavedDataset, SavedDataset.id == DatasetVersion.saved_id)
+            .where(Dataset.name > after)
+            .order_by(Dataset.name)
+            .limit(limit)
+        )
         with self._database.read() as session:
-            query = select(Dataset).order_by(Dataset.name)
-            details = []
-            for dataset in session.scalars(query if invisible else query.where(Dataset.visible)):
-                version = self._version(session, dataset.id, None)
-                if version is not None:
-                    details.append(self._detail(session, dataset, version))
-            return details
+            rows = session.execute(query if invisible else query.where(Dataset.visible))
+            return [DatasetDetail(dataset, version, saved) for dataset, version, saved in rows]
+
+    def update(
+        self, dataset_id: str, version: int | None, *, description: str | None, tags: Json | None
+    ) -> DatasetDetail:
+        """Give a version (the latest, for None) another description and other tags; None leaves them as they are.
+
+        Raises NotFound.
+        """
+        with self._database.write() as session:
+            dataset = session.get(Dataset, dataset_id)
+            found = self._version(session, dataset_id, version)
+            if dataset is None or found is None:
+                raise NotFound(f"There is no dataset with the id {dataset_id!r} (version {version or 'latest'}).")
+            found.description = found.description if description is None else description
+            found.tags = found.tags if tags is None else tags
+            return self._detail(session, dataset, found)
+
+    def unregister(self, name: str) -> None:
+        """Forget a name and all its versions. What they stand for stays: runs refer to it. Raises NotFound."""
+        with self._database.write() as session:
+            dataset = session.scalar(select(Dataset).where(Dataset.name == name))
+            if dataset is None:
+                raise NotFound(f"There is no dataset {name!r} in this workspace.")
+            session.execute(delete(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id))
+            session.delete(dataset)
+
+    # Lineage ------------------------------------------------------------------------------------------------
+
+    def note_use(self, run_id: str, use: DatasetUse) -> None:
+        """Remember that a run read or wrote a dataset; once more is the same. Raises NotFound for an unknown one."""
+        self.saved(use.saved_id)
+        with self._database.write() as session:
+            known = session.scalar(
+                select(RunDataset.id).where(
+                    RunDataset.run_id == run_id,
+                    RunDataset.output == use.output,
+                    RunDataset.name == use.name,
+                    RunDataset.saved_id == use.saved_id,
+                )
+            )
+            if known is None:
+                session.add(RunDataset(run_id=run_id, **vars(use)))
+
+    def uses(self, run_id: str, *, output: bool) -> Sequence[DatasetUse]:
+        """The datasets that a run is known to have read, or written, in the order in which that became known."""
+        query = select(RunDataset).where(RunDataset.run_id == run_id, RunDataset.output == output)
+        with self._database.read() as session:
+            return [
+                DatasetUse(
+                    row.saved_id,
+                    row.output,
+                    row.kind,
+                    row.name,
+                    row.mechanism,
+                    row.registered_id,
+                    row.registered_version,
+                )
+                for row in session.scalars(query.order_by(RunDataset.id))
+            ]
 
     @staticmethod
     def _version(session: Session, dataset_id: str, version: int | None) -> DatasetVersion | None:

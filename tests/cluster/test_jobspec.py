@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from azureml_local.cluster.jobspec import parse, resolve
-from azureml_local.workspace.errors import Invalid, NotBuilt
+from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 
 def configuration(**changes: Any) -> dict[str, Any]:
@@ -21,6 +21,11 @@ def an_input(**changes: Any) -> dict[str, Any]:
         "environmentVariableName": "input_1",
         **changes,
     }
+
+
+def an_output(**place: str) -> dict[str, Any]:
+    path = {"datastoreName": "workspaceblobstore", "relativePath": "results/{run-id}/{output-name}", **place}
+    return {"mechanism": "upload", "outputLocation": {"dataPath": path}, "additionalOptions": None}
 
 
 def test_arguments_become_words() -> None:
@@ -62,7 +67,11 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"script": None, "command": "echo 'open"}, Invalid, "can't be split"),
         ({"arguments": [{"a": 1}]}, Invalid, "neither text nor a number"),
         ({"nodeCount": 2}, NotBuilt, "one node"),
-        ({"outputData": {"result": {}}}, NotBuilt, "Output datasets"),
+        ({"outputData": {"result": {"mechanism": "link"}}}, NotBuilt, "mount and upload"),
+        ({"outputData": {"result": an_output(relativePath="a/../../b")}}, Invalid, "no path in a datastore"),
+        ({"outputData": {"result": an_output(datastoreName="elsewhere")}}, NotFound, "no datastore 'elsewhere'"),
+        ({"outputData": {"result": []}}, Invalid, "must be an object"),
+        ({"dataReferences": {"old": {}}}, NotBuilt, "Data references"),
         ({"communicator": "IntelMpi", "mpi": {"processCountPerNode": 4}}, NotBuilt, "one process"),
         ({"environmentVariables": {"A=B": "1"}}, Invalid, "no name of an environment variable"),
         ({"environmentVariables": ["A"]}, Invalid, "must be a mapping"),

@@ -22,13 +22,12 @@ from azureml_local.server.ranges import send_file
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError, Upload
 from azureml_local.storage.clock import http_date
 from azureml_local.storage.tables import Blob
-from azureml_local.workspace import artifacts, snapshots
+from azureml_local.workspace import artifacts, datastores, snapshots
 
 router = APIRouter()
 
 ACCOUNT = "localstore"
-DATASTORE_CONTAINER = "azureml-blobstore"
-CONTAINERS = (artifacts.CONTAINER, snapshots.CONTAINER, DATASTORE_CONTAINER)
+CONTAINERS = (artifacts.CONTAINER, snapshots.CONTAINER, datastores.CONTAINER)
 
 MAX_BODY = 5000 * 1024 * 1024  # of one Put Blob, as the service has it
 MAX_APPEND = 100 * 1024 * 1024
@@ -200,7 +199,7 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
     Raises BlobError 403.
     """
     authorization = request.headers.get("authorization", "")
-    if authorization and container == DATASTORE_CONTAINER:
+    if authorization and container == datastores.CONTAINER:
         raw = request.scope["raw_path"].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
@@ -27,14 +27,14 @@ def register(
     if_exists_ok: bool = Query(True, alias="ifExistsOk"),
     update_definition: bool = Query(True, alias="updateDefinitionIfExists"),
 ) -> dict[str, Any]:
-    latest = body.get("latest") or {}
+    latest = _object(body, "latest")
     detail = ctx.workspace.datasets.register(
         str(body.get("name") or ""),
         _kind(body.get("datasetType")),
         _outgoing_address(ctx, latest.get("dataflow")),
-        properties=dict(latest.get("properties") or {}),
-        description=body.get("description"),
-        tags=dict(body.get("tags") or {}),
+        properties=_object(latest, "properties"),
+        description=_text(body, "description"),
+        tags=_object(body, "tags"),
         visible=bool(body.get("isVisible", True)),
         exist_ok=if_exists_ok,
         new_version=update_definition,
@@ -44,10 +44,35 @@ def register(
 
 @router.get(DATASET + "/datasets")
 def list_datasets(
-    ctx: Ctx, name: Named, include_invisible: bool = Query(False, alias="includeInvisible")
+    ctx: Ctx,
+    name: Named,
+    include_invisible: bool = Query(False, alias="includeInvisible"),
+    page_size: int = Query(100, alias="pageSize", ge=1, le=1000),
+    token: str = Query("", alias="continuationToken"),
 ) -> dict[str, Any]:
-    details = ctx.workspace.datasets.list(invisible=include_invisible)
-    return wire.page([_registration(ctx, detail) for detail in details])
+    """The token is the last name of the page before."""
+    found = ctx.workspace.datasets.list(invisible=include_invisible, after=token, limit=page_size + 1)
+    shown = [_registration(ctx, detail) for detail in found[:page_size]]
+    return {"value": shown, "continuationToken": shown[-1]["name"] if len(found) > page_size else None}
+
+
+@router.put(DATASET + "/datasets/{dataset_id}")
+def update(ctx: Ctx, name: Named, dataset_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Dataset.update, add_tags and remove_tags: the whole dataset comes, description and tags are what may change."""
+    version = str(_object(body, "latest").get("versionId") or "")
+    detail = ctx.workspace.datasets.update(
+        dataset_id,
+        int(version) if version.isdecimal() else None,
+        description=_text(body, "description"),
+        tags=None if body.get("tags") is None else _object(body, "tags"),
+    )
+    return _registration(ctx, detail)
+
+
+@router.delete(DATASET + "/datasets/{dataset}")
+def unregister(ctx: Ctx, name: Named, dataset: str) -> Response:
+    ctx.workspace.datasets.unregister(dataset)
+    return Response(status_code=200)
 
 
 @router.get(DATASET + "/datasets/query/name={dataset}")
@@ -67,7 +92,7 @@ def find_by_saved_id(ctx: Ctx, name: Named, saved_id: str) -> dict[str, Any]:
 def save(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
     dataflow = body.get("dataflowJson") or body.get("dataflow")
     saved = ctx.workspace.datasets.save(
-        _kind(body.get("datasetType")), _outgoing_address(ctx, dataflow), dict(body.get("properties") or {})
+        _kind(body.get("datasetType")), _outgoing_address(ctx, dataflow), _object(body, "properties")
     )
     return _saved(ctx, saved)
 
@@ -90,6 +115,20 @@ def data_version(ctx: Ctx, name: Named, data_name: str, version: str) -> dict[st
         "dataVersion": {**body, "legacyDataflow": None},
         "legacyDataflow": _incoming_address(ctx, rust_dataflow(saved.dataflow)),
     }
+
+
+def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key) or {}
+    if not isinstance(value, dict):
+        raise Invalid(f"{key} must be an object, not {str(value)[:80]!r}.")
+    return value
+
+
+def _text(body: dict[str, Any], key: str) -> str | None:
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Invalid(f"{key} must be text, not {str(value)[:80]!r}.")
+    return value
 
 
 def _kind(value: Any) -> str:

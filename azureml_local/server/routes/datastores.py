@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
-from azureml_local.server.routes.blobs import ACCOUNT, DATASTORE_CONTAINER
-from azureml_local.workspace.errors import NotFound
+from azureml_local.server.routes.blobs import ACCOUNT
+from azureml_local.workspace import datastores
+from azureml_local.workspace.datastores import CONTAINER, DEFAULT
+from azureml_local.workspace.errors import NotBuilt
 from azureml_local.workspace.identity import WorkspaceName
 
 router = APIRouter(prefix="/datastore/v1.0" + WORKSPACE_PATH)
-
-DEFAULT = "workspaceblobstore"
 
 
 @router.get("/default")
@@ -30,9 +30,30 @@ def list_datastores(ctx: Ctx, name: Named) -> dict[str, Any]:
 @router.get("/datastores/{datastore}")
 def get(ctx: Ctx, name: Named, datastore: str) -> dict[str, Any]:
     """Asked for by the SDK, and by its Rust engine too."""
-    if datastore != DEFAULT:
-        raise NotFound(f"There is no datastore {datastore!r} in this workspace; it has {DEFAULT!r}.")
+    datastores.check_exists(datastore)
     return _body(ctx, name)
+
+
+@router.put("/default/{datastore}")
+def set_default(ctx: Ctx, name: Named, datastore: str) -> Response:
+    """Datastore.set_as_default: the one there is, is the default already."""
+    datastores.check_exists(datastore)
+    return Response(status_code=200)
+
+
+@router.post("/datastores")
+def register(ctx: Ctx, name: Named, body: dict[str, Any]) -> None:
+    """Datastore.register_azure_blob_container and its sisters."""
+    raise NotBuilt(
+        f"A local workspace has one datastore, {DEFAULT!r}; the {body.get('dataStoreType')} datastore "
+        f"{str(body.get('name'))[:80]!r} can't be registered. Copy what your code needs of it to the default one "
+        "(Dataset.File.upload_directory), or read it by https with Dataset.File.from_files."
+    )
+
+
+@router.delete("/datastores/{datastore}")
+def unregister(ctx: Ctx, name: Named, datastore: str) -> None:
+    datastores.check_deletable(datastore)
 
 
 def _body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
@@ -45,7 +66,7 @@ def _body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
         "tags": {},
         "azureStorageSection": {
             "accountName": ACCOUNT,
-            "containerName": DATASTORE_CONTAINER,
+            "containerName": CONTAINER,
             # The client makes https://{account}.blob.{endpoint}/... of it: the dots stand in the user part,
             # the host is ours.
             "endpoint": f"core.local@{host}",

@@ -80,6 +80,8 @@ def _modify_run(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any], experi
                 parent_id=parent if isinstance(parent, str) else None,
             )
         )
+    for use in wire.dataset_uses(body):
+        ctx.workspace.datasets.note_use(run_id, use)
     return wire.run(ctx, name, ctx.workspace.runs.modify(run_id, body))
 
 

@@ -1,0 +1,161 @@
+"""A job's outputs: folders that it writes and that become datasets (``OutputFileDatasetConfig``).
+
+In Azure, the SDK's own ``azureml.data.context_managers`` does this beside the script: in upload mode it copies
+the folder to the datastore when the script is done, in mount mode a file is copied when it is closed. Here both
+are a folder on this machine whose files are copied when the job is over; in upload mode only if it did well.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from azureml_local.cluster.jobspec import OutputSpec
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace.datasets import DatasetUse
+
+# The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
+# own, in the server's interpreter, which has the SDK wherever such an output was submitted.
+TRANSFORM = """
+import json, sys
+from azureml.data._dataprep_helper import _convert_dataflow_stub_to_engineless, dataprep_stub
+from azureml.dataprep.api.engineless_dataflow import EnginelessDataflow
+asked = json.load(sys.stdin)
+stub = dataprep_stub().DataflowStub.from_json(asked["transformation"])
+flow = EnginelessDataflow(py_rs_dataflow=asked["files"]) + _convert_dataflow_stub_to_engineless(stub)
+json.dump({"dataflow": flow.to_json(), "tabular": dataprep_stub().is_tabular(stub)}, sys.stdout)
+"""
+
+
+class OutputError(Exception):
+    """An output can't be kept; one sentence for the run's error."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of one run: ``folder`` is the run's, ``working`` the one that its script starts in."""
+
+    workspace: Workspace
+    run: Run
+    specs: tuple[OutputSpec, ...]
+    folder: Path
+    working: Path
+
+    def prepare(self) -> dict[str, str]:
+        """Make the folders. Returns where each is."""
+        for spec in self.specs:
+            self._place(spec).mkdir(parents=True, exist_ok=True)
+        return {spec.name: str(self._place(spec)) for spec in self.specs}
+
+    def variables(self) -> dict[str, str]:
+        """What the script finds them by: variables under their names, and ``run.output_datasets``."""
+        if not self.specs:
+            return {}
+        places = {spec.name: str(self._place(spec)) for spec in self.specs}
+        return {**places, "AZUREML_DATASET_FILE_OUTPUTS": ";".join(places)}
+
+    def keep(self, log: IO[str], *, well: bool) -> None:
+        """Copy the folders to the datastore, and save (and register) a dataset of each.
+
+        Raises:
+            OutputError: files that are there already and may not be overwritten; an impossible transformation.
+        """
+        for spec in self.specs:
+            if spec.mechanism == "upload" and not well:
+                print(f"Output {spec.name}: not uploaded, since the run did not complete.", file=log, flush=True)
+                continue
+            path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
+            count = self._copy(spec, path)
+            registered = self._save(spec, path)
+            print(
+                f"Output {spec.name}: {count} files ({spec.mechanism}) at {datastores.DEFAULT}/{path}{registered}",
+                file=log,
+                flush=True,
+            )
+
+    def _place(self, spec: OutputSpec) -> Path:
+        if spec.path_on_compute is None:
+            return self.folder / "output-data" / spec.name
+        return self.working / spec.path_on_compute  # an absolute path stays what it is
+
+    def _copy(self, spec: OutputSpec, path: str) -> int:
+        place, blobs = self._place(spec), self.workspace.blobs
+        files = {f"{path}/{file.relative_to(place).as_posix()}": file for file in _files(place, spec.globs)}
+        if not spec.overwrite:
+            there = next((name for name in files if blobs.exists(datastores.CONTAINER, name)), None)
+            if there is not None:
+                raise OutputError(
+                    f"The output {spec.name!r} would replace {there!r} in the datastore. Choose another destination, "
+                    "or allow it: as_upload(overwrite=True)."
+                )
+        for name, file in files.items():
+            blobs.put_file(datastores.CONTAINER, name, file)
+        return len(files)
+
+    def _save(self, spec: OutputSpec, path: str) -> str:
+        datasets = self.workspace.datasets
+        place = datastores.dataflow_path(self.workspace.identity.names[0], path)
+        kind, dataflow = "file", _dataflow(place)
+        if spec.transformation:
+            kind, dataflow = _transformed(dataflow, spec)
+        saved_id, registered_id, version, said = "", None, None, ""
+        if spec.register_as:
+            detail = datasets.register(
+                spec.register_as,
+                kind,
+                dataflow,
+                properties={},
+                description=spec.description,
+                tags=dict(spec.tags),
+            )
+            saved_id, registered_id, version = detail.saved.id, detail.dataset.id, str(detail.version.version)
+            said = f", registered as {spec.register_as}:{version}"
+        else:
+            saved_id = datasets.save(kind, dataflow, {}).id
+        datasets.note_use(
+            self.run.id,
+            DatasetUse(saved_id, True, "RunOutput", spec.name, spec.mechanism.capitalize(), registered_id, version),
+        )
+        return said
+
+
+def _files(place: Path, globs: tuple[str, ...]) -> list[Path]:
+    """Files below a folder, of which a pattern fits the whole path or that below the folder. No links."""
+    found = [path for path in sorted(place.rglob("*")) if path.is_file() and not path.is_symlink()]
+    if not globs:
+        return found
+    return [
+        path
+        for path in found
+        if any(fnmatch.fnmatch(str(path), g) or fnmatch.fnmatch(str(path.relative_to(place)), g) for g in globs)
+    ]
+
+
+def _dataflow(place: str) -> str:
+    """The files at a place, as ``Dataset.File.from_files`` writes it."""
+    lines = ("---", "type: mltable", "paths:", f"  - pattern: {json.dumps(place)}", "metadata:")
+    yaml = "\n".join((*lines, '  infer_column_types: "False"', ""))
+    return json.dumps({"blocks": [], "meta": {"RsDataflow": yaml}})
+
+
+def _transformed(dataflow: str, spec: OutputSpec) -> tuple[str, str]:
+    """A dataset's kind and data flow, after the transformation that its output asks for."""
+    asked: Mapping[str, str | None] = {
+        "files": json.loads(dataflow)["meta"]["RsDataflow"],
+        "transformation": spec.transformation,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRANSFORM], input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise OutputError(f"The output {spec.name!r} can't be read as its configuration says: {reason}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return ("tabular" if answer["tabular"] else "file"), str(answer["dataflow"])
