@@ -24,7 +24,7 @@ kernel: setup ## install the kernel "Azure ML (local)" for Jupyter
 	@$(BIN)/azureml-local kernel install
 
 test: lint types ## lint, types and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: setup ## ruff
 	$(BIN)/ruff check

@@ -56,10 +56,25 @@ def header(*numbers: int) -> bytes:
         (gzip.compress(header(2051, 2, 2, 2) + b"1234"), False, "truncated"),
         (gzip.compress(header(2051, 1, 2, 2) + b"12345"), False, "too long"),
         (gzip.compress(header(2049, 3) + b"12"), True, "truncated"),
-        # A header that claims 16 TiB must not be believed.
         (gzip.compress(header(2051, 0xFFFFFFFF, 64, 64) + b"1234"), False, "truncated"),
         (gzip.compress(header(2051, 1, 2, 2) + b"1234")[:-6], False, "damaged or incomplete"),
         (gzip.compress(header(2049, 2) + b"12")[:-8] + b"\0" * 8, True, "damaged or incomplete"),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "nothing zipped",
+        "half a header",
+        "other magic number",
+        "labels as images",
+        "images as labels",
+        "too few images",
+        "too many pixels",
+        "too few labels",
+        # A header that claims 16 TiB must not be believed.
+        "far too few images",
+        "end of the archive missing",
+        "checksum wrong",
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_named_and_described(
