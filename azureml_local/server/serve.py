@@ -170,7 +170,8 @@ def _listen(workspace: Workspace, wanted: int | None) -> tuple[socket.socket, so
 
 def _bind(port: int) -> socket.socket:
     for candidate in (port, 0):
-        # With its protocol named, asyncio sets TCP_NODELAY on its connections: without, a kept one loses 40 ms an answer.
+        # With the protocol named, asyncio sets TCP_NODELAY on the connections; without, a kept one may lose 40 ms on
+        # an answer.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
