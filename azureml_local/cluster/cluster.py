@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution, Machinery
+from azureml_local.cluster.imagebuilds import ImageBuilds
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
 from azureml_local.cluster.simulation import Kind
 from azureml_local.storage.tables import Compute, Run
@@ -33,6 +34,7 @@ class Cluster:
         self._machinery = machinery
         self._workspace = machinery.workspace
         self.simulations = machinery.simulations
+        self.image_builds = ImageBuilds(machinery.workspace.blobs, machinery.builder)
         self._changed = threading.Condition()
         self._pools: dict[str, NodePool] = {}
         self._queues: dict[str, deque[Run]] = {}
@@ -62,6 +64,7 @@ class Cluster:
             self._changed.notify_all()
         for execution, _ in running:
             execution.cancel()
+        self.image_builds.stop()
         for _, thread in running:
             thread.join()
         if self._scheduler.ident:

@@ -41,6 +41,28 @@ def error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse(error_body(code, message), status)
 
 
+def model_error_response(status: int, code: str, message: str) -> JSONResponse:
+    """Model management's own shape (azureml._restclient.models.ModelErrorResponse).
+
+    Of it the SDK shows the status code and the correlation, so that is where the sentence goes; and it says
+    ModelNotFound, which ``Model.get_model_path`` looks for, when it finds a ``statusCode`` of 404.
+    """
+    body = {
+        "code": code,
+        "statusCode": status,
+        "message": message,
+        "details": [],
+        "correlation": {"message": message},
+    }
+    return JSONResponse(body, status)
+
+
+def answer(request: Request, status: int, code: str, message: str) -> JSONResponse:
+    """An error in the shape of the service that was asked."""
+    of_models = request.url.path.startswith("/modelmanagement/")
+    return (model_error_response if of_models else error_response)(status, code, message)
+
+
 def blob_error_response(status: int, code: str, message: str) -> Response:
     body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     return Response(
@@ -52,17 +74,17 @@ def install(app: FastAPI) -> None:
     """Give every exception its answer."""
 
     @app.exception_handler(WorkspaceError)
-    def workspace_error(_: Request, error: WorkspaceError) -> Response:
+    def workspace_error(request: Request, error: WorkspaceError) -> Response:
         status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
-        return error_response(status, error.code, str(error))
+        return answer(request, status, error.code, str(error))
 
     @app.exception_handler(BlobError)
     def blob_error(_: Request, error: BlobError) -> Response:
         return blob_error_response(error.status, error.code, str(error))
 
     @app.exception_handler(Unauthorized)
-    def unauthorized(_: Request, error: Unauthorized) -> Response:
-        response = error_response(401, "Unauthorized", str(error))
+    def unauthorized(request: Request, error: Unauthorized) -> Response:
+        response = answer(request, 401, "Unauthorized", str(error))
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
@@ -70,13 +92,14 @@ def install(app: FastAPI) -> None:
     def malformed(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return error_response(400, "BadArgument", f"{request.method} {request.url.path}: {first['msg']} (at {place}).")
+        message = f"{request.method} {request.url.path}: {first['msg']} (at {place})."
+        return answer(request, 400, "BadArgument", message)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code in (404, 405):
             return not_built(request)
-        return error_response(error.status_code, "BadRequest", str(error.detail))
+        return answer(request, error.status_code, "BadRequest", str(error.detail))
 
     @app.exception_handler(OSError)
     @app.exception_handler(DBAPIError)
@@ -93,7 +116,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def fault(request: Request, error: Exception) -> Response:
         logger.exception("%s %s failed", request.method, request.url.path)
-        return error_response(
+        return answer(
+            request,
             500,
             "InternalError",
             f"The local server failed at {request.method} {request.url.path} ({type(error).__name__}). "
@@ -102,7 +126,8 @@ def install(app: FastAPI) -> None:
 
 
 def not_built(request: Request) -> Response:
-    return error_response(
+    return answer(
+        request,
         501,
         "NotImplemented",
         f"{request.method} {request.url.path} is not built in azureml-local; {COVERAGE}.",

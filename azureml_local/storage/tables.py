@@ -195,6 +195,15 @@ class Environment(Base):
     created: Mapped[str]
 
 
+class EnvironmentLabel(Base):
+    """A word that stands for one version of an environment until it is given to another."""
+
+    __tablename__ = "environment_labels"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+
+
 class Asset(Base):
     __tablename__ = "assets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -204,12 +213,32 @@ class Asset(Base):
 
 class Model(Base):
     __tablename__ = "models"
+    __table_args__ = (Index("models_newest", "created", "version", "name"),)
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str | None] = mapped_column(index=True)
     body: Mapped[Json]
     created: Mapped[str]
     modified: Mapped[str]
+
+
+class ModelName(Base):
+    """The highest version that a name ever had: a deleted version's number isn't used again."""
+
+    __tablename__ = "model_names"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    last_version: Mapped[int]
+
+
+class Secret(Base):
+    """A secret of the key vault, encrypted; ``key`` is its name in small letters, ``name`` as it was written."""
+
+    __tablename__ = "secrets"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    value: Mapped[str]
+    content_type: Mapped[str | None]
+    created: Mapped[str]
 
 
 class Compute(Base):

@@ -1,5 +1,5 @@
 """What a workspace holds: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models,
-computes.
+computes, and its key vault.
 
 Plain Python on top of `storage`: no HTTP, no processes.
 """
@@ -15,6 +15,7 @@ from azureml_local.workspace.datasets import Datasets
 from azureml_local.workspace.environments import Environments
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.identity import Identity
+from azureml_local.workspace.keyvault import KeyVault
 from azureml_local.workspace.metrics import Metrics
 from azureml_local.workspace.models import Models
 from azureml_local.workspace.runs import Runs
@@ -38,6 +39,7 @@ class Workspace:
         self.environments = Environments(self.database)
         self.models = Models(self.database)
         self.computes = Computes(self.database)
+        self.keyvault = KeyVault(self.database, folder.secrets().signing_key)
 
     def close(self) -> None:
         self.database.close()

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 
+from sqlalchemy import exists, select
+
+from azureml_local.storage import tables
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 LOCATION = "local"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,32}")  # a workspace's, as the SDK checks it
+
+# A workspace with a row in any of these isn't new any more.
+CONTENT = (
+    tables.Experiment,
+    tables.Dataset,
+    tables.SavedDataset,
+    tables.Environment,
+    tables.Model,
+    tables.Compute,
+    tables.Secret,
+    tables.Blob,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,31 @@ class Identity:
             self.names.append(name)
             self._database.set_setting("names", [[n.subscription_id, n.resource_group, n.name] for n in self.names])
 
+    def create(self, name: WorkspaceName) -> None:
+        """``Workspace.create``: a store is one workspace, so this names it, as long as it is new.
+
+        Raises Invalid for what is no name, and Conflict once something is in the workspace: a new one would be empty.
+        """
+        if not NAME.fullmatch(name.name):
+            raise Invalid(f"{name.name[:80]!r} is no workspace name: 2 to 33 letters, digits, '-' and '_'.")
+        self.check_can_create()
+        self.answer_to(name)
+
+    def check_can_create(self) -> None:
+        """Raises Conflict unless the store is still empty."""
+        with self._database.read() as session:
+            used = any(session.scalar(select(exists().select_from(table))) for table in CONTENT)
+        if used:
+            raise Conflict(
+                f"This server is one workspace, and there are things in it already: a new one would be empty. Use "
+                f"{self._listed()}; or give the new workspace a server and a state folder of its own "
+                "(azureml-local up --state FOLDER)."
+            )
+
+    def _listed(self) -> str:
+        names = [f"{n.name} in {n.resource_group}, subscription {n.subscription_id}" for n in self.names]
+        return "; ".join(names) or "nothing yet"
+
     def find(self, subscription_id: str, resource_group: str, name: str) -> WorkspaceName:
         """Azure compares these names without regard to case.
 
@@ -68,10 +110,9 @@ class Identity:
         for known in self.names:
             if known._key() == asked._key():
                 return known
-        listed = "; ".join(f"{n.name} in {n.resource_group}, subscription {n.subscription_id}" for n in self.names)
         raise NotFound(
             f"This local server is not the workspace {name!r} in resource group {resource_group!r}, "
             "subscription "
-            f"{subscription_id!r}. It is: {listed or 'nothing yet'}. Start it where your config.json lies "
+            f"{subscription_id!r}. It is: {self._listed()}. Start it where your config.json lies "
             "(azureml-local up)."
         )

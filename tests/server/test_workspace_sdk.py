@@ -1,8 +1,11 @@
-"""The workspace and its experiments, through the real SDK."""
+"""The workspace, its key vault and its experiments, through the real SDK."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from azureml_local.instance import LocalServer
 from azureml_local.workspace.identity import WorkspaceName
 
 
+@pytest.mark.sdk("Workspace.from_config", "Workspace.get_details", "Workspace.write_config")
 def test_from_config_finds_the_workspace_that_the_file_names(
     server: LocalServer, workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,27 +33,185 @@ def test_from_config_finds_the_workspace_that_the_file_names(
     found = Workspace.from_config()
     assert (found.name, found.resource_group, found.location) == ("my-workspace", "my-group", "local")
     assert found.get_details()["workspaceid"] == workspace.get_details()["workspaceid"]
+    (tmp_path / "written").mkdir()
+    found.write_config(path=str(tmp_path / "written"), file_name="ws.json")
+    again = Workspace.from_config(path=str(tmp_path / "written" / ".azureml" / "ws.json"))
+    assert (again.subscription_id, again.name) == (found.subscription_id, found.name)
 
 
-def test_a_workspace_that_this_is_not_is_not_found(workspace: Any) -> None:
+@pytest.mark.sdk("Workspace", "Workspace.get", "Workspace.list", "Workspace.create")
+def test_a_workspace_that_is_there_is_found_listed_and_created_only_with_exist_ok(workspace: Any) -> None:
     from azureml.core import Workspace
+    from azureml.exceptions import WorkspaceException
 
+    where = {"subscription_id": workspace.subscription_id, "resource_group": workspace.resource_group}
+    assert Workspace.get(workspace.name.upper(), **where).get_details()["name"] == workspace.name
     with pytest.raises(Exception, match="Workspace not found"):
         Workspace.get("elsewhere", subscription_id=workspace.subscription_id, resource_group="other")
+    assert workspace.name in Workspace.list(workspace.subscription_id)
+    assert workspace.name in Workspace.list(**where)
+    assert Workspace.list(workspace.subscription_id, resource_group="other") == {}
+
+    existing = Workspace.create(workspace.name, **where, location="eastus2", exist_ok=True)
+    assert existing.get_details()["id"] == workspace.get_details()["id"]
+    with pytest.raises(WorkspaceException, match="already exists"):
+        Workspace.create(workspace.name, **where, location="eastus2")
 
 
-def test_workspaces_of_the_subscription_are_listed(workspace: Any) -> None:
+CREATE = """
     from azureml.core import Workspace
 
-    assert workspace.name in Workspace.list(workspace.subscription_id)
+    where = {"subscription_id": "00000000-0000-0000-0000-000000000000", "location": "eastus2"}
+
+    def refused(name, **more):
+        try:
+            Workspace.create(name, **where, **more)
+        except Exception as error:
+            return str(error)
+
+    created = Workspace.create("fresh", resource_group="new-group", create_resource_group=True, **where)
+    assert created.get_details()["location"] == "local" and created.experiments == {}
+    created.get_default_keyvault().set_secret("something", "in it")
+    for more in ({"resource_group": "new-group"}, {"resource_group": "another-group", "create_resource_group": True}):
+        text = refused("another", show_output=False, **more)
+        assert "there are things in it already" in text and "azureml-local up --state FOLDER" in text, text
+    assert "already exists" in refused("fresh", resource_group="new-group")
+    assert Workspace.create("fresh", resource_group="new-group", exist_ok=True, **where).name == "fresh"
+    where["location"] = "atlantis"
+    assert "Location not available" in refused("another", resource_group="new-group")
+"""
 
 
-def test_an_experiment_is_made_once(workspace: Any) -> None:
-    from azureml.core import Experiment
+@pytest.mark.slow
+@pytest.mark.sdk("Workspace.create")
+@pytest.mark.sdk_refused("Workspace.create")
+def test_a_new_workspace_is_created_as_long_as_the_store_is_empty(tmp_path: Path) -> None:
+    """In a process of its own: the SDK remembers the first cloud that it met."""
+    (tmp_path / "create.py").write_text(textwrap.dedent(CREATE))
+    command = [sys.executable, "-m", "azureml_local", "run", "--ephemeral", "--", sys.executable, "create.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.sdk_refused(
+    "Workspace.delete",
+    "Workspace.update",
+    "Workspace.list_keys",
+    "Workspace.sync_keys",
+    "Workspace.diagnose_workspace",
+    "Workspace.set_connection",
+    "Workspace.get_connection",
+    "Workspace.list_connections",
+    "Workspace.delete_connection",
+    "Workspace.linked_services",
+)
+def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: Any) -> None:
+    from azureml.core import Workspace
+
+    with pytest.raises(Exception, match="`azureml-local reset` deletes it"):
+        workspace.delete(delete_dependent_resources=True)
+    with pytest.raises(Exception, match=r"Workspace\.update is not built"):
+        workspace.update(description="another")
+    for operation in (workspace.list_keys, workspace.sync_keys, lambda: workspace.diagnose_workspace({})):
+        with pytest.raises(Exception, match="are not built in azureml-local: its storage"):
+            operation()
+    for operation in (
+        lambda: workspace.set_connection("feed", "PythonFeed", "https://feed.invalid", "PAT", "secret"),
+        lambda: workspace.get_connection("feed"),
+        lambda: workspace.delete_connection("feed"),
+        workspace.list_connections,
+    ):
+        with pytest.raises(Exception, match=r"Connections of a workspace are not built.*set_secret"):
+            operation()
+    with pytest.raises(Exception, match="linkedServices is not built"):
+        _ = workspace.linked_services
+    found = Workspace.get(
+        workspace.name, subscription_id=workspace.subscription_id, resource_group=workspace.resource_group
+    )
+    assert found.get_details()["workspaceid"] == workspace.get_details()["workspaceid"]
+
+
+@pytest.mark.sdk(
+    "Workspace.experiments",
+    "Workspace.compute_targets",
+    "Workspace.datasets",
+    "Workspace.datastores",
+    "Workspace.get_default_datastore",
+    "Workspace.private_endpoints",
+    "Workspace.sku",
+    "Workspace.tags",
+    "Workspace.discovery_url",
+    "Workspace.location",
+)
+def test_a_workspace_shows_what_it_holds(workspace: Any, compute: Any) -> None:
+    from azureml.core import Dataset, Experiment
 
     first, second = Experiment(workspace, "made-once"), Experiment(workspace, "made-once")
     assert first.id == second.id
     assert "made-once" in workspace.experiments
+    assert workspace.compute_targets[compute.name].get_status() is not None
+    assert workspace.get_default_datastore().name in workspace.datastores
+    data = Dataset.File.from_files(workspace.get_default_datastore().path("no/such/*.csv"), validate=False)
+    data.register(workspace, "shown")
+    assert "shown" in workspace.datasets
+    assert (workspace.private_endpoints, workspace.sku, workspace.tags) == ({}, "Basic", {})
+    assert workspace.location == "local"
+    assert workspace.discovery_url.startswith("https://localhost:")
+
+
+@pytest.mark.sdk(
+    "Workspace.get_default_keyvault",
+    "Keyvault.set_secret",
+    "Keyvault.set_secrets",
+    "Keyvault.get_secret",
+    "Keyvault.get_secrets",
+    "Keyvault.get_secret_content_type",
+    "Keyvault.list_secrets",
+    "Keyvault.delete_secret",
+    "Keyvault.delete_secrets",
+)
+def test_secrets_are_kept_and_the_database_does_not_tell_them(
+    workspace: Any, server: LocalServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keyvault = workspace.get_default_keyvault()
+    value = "s3cret & ünusual \N{KEY}\n" + "long" * 5000
+    keyvault.set_secret("One-1", "first")
+    keyvault.set_secret("one-1", value)  # as in Azure, the same name
+    keyvault.set_secrets({"two": "zwei", "three": ""})
+    assert keyvault.get_secret("ONE-1") == value
+    assert keyvault.get_secrets(["one-1", "two", "three", "four"]) == {
+        "one-1": value,
+        "two": "zwei",
+        "three": "",
+        "four": None,
+    }
+    assert {"name": "two"} in keyvault.list_secrets()
+    assert keyvault.get_secret_content_type("two") is None
+    assert value not in str(keyvault.list_secrets())
+
+    at_rest = b"".join(path.read_bytes() for path in server.folder.root.rglob("*") if path.is_file())
+    assert b"s3cret" not in at_rest  # neither in the database nor in a log
+    assert (server.folder.root / "secrets.json").stat().st_mode & 0o077 == 0  # the key's file
+
+    keyvault.delete_secret("two")
+    keyvault.delete_secrets(["one-1", "three"])
+    for name in ("one-1", "two", "three"):
+        with pytest.raises(Exception, match="There is no secret"):
+            keyvault.get_secret(name)
+    with pytest.raises(Exception, match="There is no secret"):
+        keyvault.delete_secret("two")
+
+
+@pytest.mark.sdk_refused("Keyvault.set_secret", "Keyvault.set_secrets")
+def test_secrets_that_azure_would_not_take_are_refused_and_not_repeated(workspace: Any) -> None:
+    keyvault = workspace.get_default_keyvault()
+    for name in ("under_score", "with space", "ü", "", "n" * 128):
+        with pytest.raises(Exception, match="is no name for a secret") as refused:
+            keyvault.set_secrets({"fine": "hidden-value", name: "hidden-value"})
+        assert "hidden-value" not in str(refused.value)
+    assert {"name": "fine"} not in keyvault.list_secrets()  # all of them, or none
+    with pytest.raises(Exception, match="more than 25,000 bytes"):
+        keyvault.set_secret("large", "x" * 25_001)
 
 
 def test_what_is_not_built_says_so(server: LocalServer) -> None:

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends
 
 from azureml_local.environment import CLOUD_NAME
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
+from azureml_local.workspace.errors import NotBuilt
 from azureml_local.workspace.identity import LOCATION, WorkspaceName
 
 router = APIRouter()
 
+GROUP_PATH = WORKSPACE_PATH.removesuffix("/workspaces/{workspace_name}")
 WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
 
 
@@ -97,6 +99,48 @@ def resources(ctx: Ctx, subscription_id: str) -> dict[str, Any]:
 @router.get("/rp/workspaces" + WORKSPACE_PATH)
 def workspace(ctx: Ctx, name: Named) -> dict[str, Any]:
     return workspace_body(ctx, name)
+
+
+@router.get(GROUP_PATH + "/workspaces", dependencies=[Depends(authenticated)])
+def workspaces_of_group(ctx: Ctx, subscription_id: str, resource_group: str) -> dict[str, Any]:
+    """Workspace.list with a resource group."""
+    asked = subscription_id.lower(), resource_group.lower()
+    names = [n for n in ctx.workspace.identity.names if (n.subscription_id.lower(), n.resource_group.lower()) == asked]
+    return {"value": [workspace_body(ctx, name) for name in names]}
+
+
+@router.delete(WORKSPACE_PATH)
+def delete_workspace(ctx: Ctx, name: Named) -> None:
+    raise NotBuilt(
+        f"A script can't delete a local workspace, which is everything that {name.name!r} holds. "
+        "`azureml-local down` stops it, `azureml-local reset` deletes it; one that is gone by itself is "
+        "`azureml-local run --ephemeral -- COMMAND`."
+    )
+
+
+@router.patch(WORKSPACE_PATH)
+def update_workspace(ctx: Ctx, name: Named) -> None:
+    raise NotBuilt(
+        "Workspace.update is not built in azureml-local: description, tags and image build compute of a local "
+        "workspace are fixed."
+    )
+
+
+@router.post(WORKSPACE_PATH + "/{operation}")
+def workspace_operation(ctx: Ctx, name: Named) -> None:
+    raise NotBuilt(
+        "Keys, their synchronisation and diagnosis of a workspace are not built in azureml-local: its storage and key "
+        "vault are parts of the server."
+    )
+
+
+@router.get(WORKSPACE_PATH + "/connections")
+@router.api_route(WORKSPACE_PATH + "/connections/{connection}", methods=["GET", "PUT", "DELETE"])
+def connections(ctx: Ctx, name: Named) -> None:
+    raise NotBuilt(
+        "Connections of a workspace are not built in azureml-local. Keep passwords of package indexes and the like in "
+        "the key vault: workspace.get_default_keyvault().set_secret(name, value)."
+    )
 
 
 def workspace_body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:

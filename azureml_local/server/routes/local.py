@@ -51,7 +51,7 @@ def status(ctx: Ctx) -> dict[str, Any]:
         "simulations": [_simulation(each) for each in ctx.cluster.simulations.list()],
         "models": [
             {"name": row.name, "version": row.version, "run_id": row.run_id}
-            for row in ctx.workspace.models.list(latest_only=True)
+            for row in ctx.workspace.models.list(latest_only=True)[0]
         ],
     }
 

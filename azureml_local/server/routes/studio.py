@@ -18,6 +18,7 @@ from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace.models import Wanted
 from azureml_local.workspace.runs import FINAL, data_container
 
 router = APIRouter(prefix="/studio/{key}")
@@ -80,7 +81,7 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
         drawn=drawn,
         files=files,
         log=_log(ctx, container),
-        models=ctx.workspace.models.list(run_id=run_id),
+        models=ctx.workspace.models.list(Wanted(run_id=run_id))[0],
     )
 
 
@@ -113,7 +114,7 @@ def _overview(ctx: Context, experiment_id: str | None) -> Response:
         metrics=metrics,
         columns=list(columns)[:MOST_COLUMNS],
         live=any(run.status not in FINAL for run in runs),
-        models=ctx.workspace.models.list(limit=50),
+        models=ctx.workspace.models.list(limit=50)[0],
         mnist=ctx.mnist(),
     )
 

@@ -1,0 +1,78 @@
+"""``Environment.build``: an environment is built before any run needs it, with a log to look at meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from dataclasses import dataclass
+
+from azureml_local.cluster.environments import EnvironmentBuildCanceled, EnvironmentBuilder, EnvironmentBuildError
+from azureml_local.storage.blobs import BlobStore
+from azureml_local.storage.tables import Environment
+from azureml_local.workspace.artifacts import CONTAINER
+from azureml_local.workspace.errors import NotFound
+
+logger = logging.getLogger("azureml_local.cluster")
+
+RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
+
+
+@dataclass
+class ImageBuild:
+    id: str
+    status: str = RUNNING
+
+    @property
+    def log(self) -> str:
+        """The name of the log's blob."""
+        return f"ImageBuild/{self.id}/20_image_build_log.txt"
+
+
+class ImageBuilds:
+    """The builds that this server was asked for. The next server knows nothing of them, but finds what they built."""
+
+    def __init__(self, blobs: BlobStore, builder: EnvironmentBuilder) -> None:
+        self._blobs = blobs
+        self._builder = builder
+        self._builds: dict[str, ImageBuild] = {}
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    def start(self, environment: Environment) -> ImageBuild:
+        build = ImageBuild(uuid.uuid4().hex)
+        self._builds[build.id] = build
+        definition = {**environment.definition, "name": environment.name}
+        thread = threading.Thread(target=self._build, args=(build, definition), name=f"build {build.id}", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+        return build
+
+    def get(self, build_id: str) -> ImageBuild:
+        """Raises NotFound."""
+        if build_id not in self._builds:
+            raise NotFound(
+                f"This server knows no build {build_id[:80]!r}; one that an earlier server began ended with it. "
+                "Call Environment.build again."
+            )
+        return self._builds[build_id]
+
+    def stop(self) -> None:
+        """End all of them, and wait until their processes are gone."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _build(self, build: ImageBuild, definition: dict[str, object]) -> None:
+        status = FAILED
+        try:
+            with self._blobs.create_live(CONTAINER, build.log).open("a", encoding="utf-8") as log:
+                self._builder.build(definition, log, self._stopping)
+            status = SUCCEEDED
+        except (EnvironmentBuildError, EnvironmentBuildCanceled):
+            pass  # the log says why
+        except Exception:
+            logger.exception("The build %s failed in the server itself", build.id)
+        finally:
+            self._blobs.seal(CONTAINER, build.log)
+            build.status = status

@@ -1,0 +1,221 @@
+"""Environments, through the real SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def packages(name: str, *pip: str) -> Any:
+    from azureml.core import Environment
+    from azureml.core.conda_dependencies import CondaDependencies
+
+    environment = Environment(name)
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=list(pip))
+    return environment
+
+
+@pytest.mark.sdk(
+    "Environment",
+    "Environment.register",
+    "Environment.get",
+    "Environment.list",
+    "Environment.clone",
+    "Workspace.environments",
+)
+def test_an_environment_gets_a_new_version_only_when_it_changed(workspace: Any) -> None:
+    from azureml.core import Environment
+
+    environment = packages("versions", "six==1.16.0")
+    assert environment.register(workspace).version == "1"
+    assert environment.register(workspace).version == "1"
+    environment.python.conda_dependencies.add_pip_package("toml==0.10.2")
+    assert environment.register(workspace).version == "2"
+    found = Environment.get(workspace, "versions", version="1")
+    assert "toml==0.10.2" not in list(found.python.conda_dependencies.pip_packages)
+    assert found.clone("versions-cloned").register(workspace).version == "1"
+    listed = Environment.list(workspace)
+    assert listed["versions"].version == "2"
+    assert {"versions", "versions-cloned"} <= set(workspace.environments) == set(listed)
+
+
+@pytest.mark.sdk("Environment.register", "Environment.get", "Environment.label")
+def test_versions_of_ones_own_and_labels(workspace: Any) -> None:
+    from azureml.core import Environment
+
+    environment = packages("own", "six==1.16.0")
+    environment.version = "7"
+    assert environment.register(workspace).version == environment.register(workspace).version == "7"
+    environment.python.conda_dependencies.add_pip_package("toml==0.10.2")
+    with pytest.raises(Exception, match=r"(?s)Code: 409.*a version never changes"):
+        environment.register(workspace)
+    environment.version = None
+    assert environment.register(workspace).version == "8"
+    environment.version = "beta.1"
+    environment.python.conda_dependencies.add_pip_package("idna")
+    assert environment.register(workspace).version == "beta.1"
+    assert Environment.get(workspace, "own").version == "beta.1"
+    assert Environment.get(workspace, "own", label="Latest").version == "beta.1"
+
+    Environment.label(workspace, "own", "7", ["good", "checked"])
+    Environment.label(workspace, "own", "8", ["good"])
+    assert Environment.get(workspace, "own", label="good").version == "8"
+    assert Environment.get(workspace, "own", label="checked").version == "7"
+    Environment.label(workspace, "own", "7", [])
+    for wanted in ({"label": "checked"}, {"version": "9"}):
+        with pytest.raises(Exception, match="Code: 404"):
+            Environment.get(workspace, "own", **wanted)
+
+
+@pytest.mark.sdk_refused("Environment.register", "Environment.get")
+def test_what_is_no_environment_is_refused(workspace: Any) -> None:
+    from azureml.core import Environment
+
+    for name in ("a/b", "", "ü", "n" * 256):
+        environment = packages("x", "six")
+        environment.name = name
+        with pytest.raises(Exception, match=r"(?s)Code: 400.*is no environment name"):
+            environment.register(workspace)
+    for version in ("latest", "v 1", "v" * 65):
+        environment = packages("refused", "six")
+        environment.version = version
+        with pytest.raises(Exception, match=r"(?s)Code: 400.*is no version"):
+            environment.register(workspace)
+    with pytest.raises(Exception, match=r"(?s)Code: 400.*characters; 1,000,000 are allowed"):
+        packages("refused", "a" * 1_000_000).register(workspace)
+    odd = packages("refused", "six")
+    odd.python.conda_dependencies._conda_dependencies["dependencies"] = {"pip": "six"}
+    with pytest.raises(Exception, match=r"(?s)Code: 400.*conda file's content"):
+        odd.register(workspace)
+    with pytest.raises(Exception, match="Code: 404"):
+        Environment.get(workspace, "refused")
+
+
+@pytest.mark.sdk_refused("Environment.get")
+@pytest.mark.sdk("Environment.register")
+def test_a_curated_environment_is_answered_with_what_to_do(workspace: Any) -> None:
+    from azureml.core import Environment
+
+    name = "AzureML-sklearn-1.0-ubuntu20.04-py38-cpu"
+    for wanted in ({}, {"version": "1"}, {"label": "latest"}):
+        with pytest.raises(Exception, match=r"Define the packages yourself.*under that very name"):
+            Environment.get(workspace, name, **wanted)
+    packages(name, "scikit-learn").register(workspace)
+    assert "scikit-learn" in list(Environment.get(workspace, name).python.conda_dependencies.pip_packages)
+
+
+@pytest.mark.sdk(
+    "Environment.from_conda_specification",
+    "Environment.from_pip_requirements",
+    "Environment.from_docker_image",
+    "Environment.from_dockerfile",
+    "Environment.save_to_directory",
+    "Environment.load_from_directory",
+    "Environment.environment_variables",
+)
+def test_definitions_come_back_as_they_were(workspace: Any, tmp_path: Path) -> None:
+    from azureml.core import Environment
+
+    (tmp_path / "conda.yml").write_text(
+        "name: x\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip:\n  - six==1.16.0\n"
+    )
+    (tmp_path / "requirements.txt").write_text("six==1.16.0\ntoml\n")
+    conda = Environment.from_conda_specification("from-conda", str(tmp_path / "conda.yml"))
+    pip = Environment.from_pip_requirements("from-pip", str(tmp_path / "requirements.txt"), pip_version="24.0")
+    image = Environment.from_docker_image(
+        "from-image", "ubuntu:22.04", pip_requirements=str(tmp_path / "requirements.txt")
+    )
+    dockerfile = Environment.from_dockerfile("from-dockerfile", "FROM ubuntu:22.04\nRUN true\n")
+    for environment in (conda, pip, image, dockerfile):
+        environment.environment_variables = {"GREETING": "hallo"}
+        environment.register(workspace)
+        found = Environment.get(workspace, environment.name)
+        found.save_to_directory(str(tmp_path / environment.name))
+        loaded = Environment.load_from_directory(str(tmp_path / environment.name))
+        loaded.version = None
+        assert loaded.register(workspace).version == "1"  # nothing was lost on the way
+        assert found.environment_variables == {"GREETING": "hallo"}
+    assert list(Environment.get(workspace, "from-conda").python.conda_dependencies.conda_channels) == ["conda-forge"]
+    assert Environment.get(workspace, "from-image").docker.base_image == "ubuntu:22.04"
+    assert "RUN true" in Environment.get(workspace, "from-dockerfile").docker.base_dockerfile
+
+
+@pytest.mark.sdk_refused("Environment.from_existing_conda_environment")
+def test_an_existing_conda_environment_needs_conda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The SDK itself runs ``conda env export``; the workspace has no part in it."""
+    from azureml.core import Environment
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="conda"):
+        Environment.from_existing_conda_environment("existing", "base")
+
+
+@pytest.mark.sdk(
+    "Environment.build",
+    "ImageBuildDetails.status",
+    "ImageBuildDetails.get_log",
+    "ImageBuildDetails.wait_for_completion",
+    "Environment.get_image_details",
+    "DockerImageDetails.image_exist",
+)
+@pytest.mark.sdk_refused("Environment.build_local")
+def test_a_build_says_how_it_ended_and_has_a_log(
+    workspace: Any, here: Any, wait_for: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from azureml.core import Environment
+
+    build = here.clone("built").build(workspace)
+    build.wait_for_completion()
+    assert build.status == "Succeeded"
+    assert "The packages are managed by the user" in build.get_log()
+    found = Environment.get(workspace, "built")
+    assert not found.get_image_details(workspace).image_exist
+    with pytest.raises(Exception, match=r"(?s)Code: 501.*there is no image to build"):
+        found.build_local(workspace)
+
+    impossible = packages("never-built")
+    impossible.python.conda_dependencies.add_conda_package("cudatoolkit=11.3")
+    failing = impossible.build(workspace, image_build_compute="any")
+    wait_for(lambda: failing.status != "Running")
+    assert failing.status == "Failed"
+    assert "ERROR: The conda package cudatoolkit has no counterpart on PyPI" in failing.get_log()
+    failing._location += "0"
+    with pytest.raises(Exception, match=r"(?s)Code: 404.*Call Environment.build again"):
+        _ = failing.status
+
+
+@pytest.mark.sdk("Environment.python", "Environment.environment_variables")
+def test_a_job_runs_in_the_packages_it_asks_for(compute: Any, experiment: Any, tmp_path: Path) -> None:
+    from azureml.core import ScriptRunConfig
+    from azureml.core.conda_dependencies import CondaDependencies
+
+    (tmp_path / "main.py").write_text("import os, six, sys; print('six', six.__version__, os.environ['GREETING'])")
+    environment = packages("six-only")
+    environment.environment_variables = {"GREETING": "hallo"}
+    environment.python.conda_dependencies = CondaDependencies.create(
+        python_version="3.11", pip_packages=["six==1.16.0"], pin_sdk_version=False
+    )
+    environment.python.conda_dependencies.remove_pip_package("azureml-defaults")
+    run = experiment.submit(ScriptRunConfig(str(tmp_path), "main.py", compute_target=compute, environment=environment))
+    run.wait_for_completion()
+    logs = run.get_details_with_logs()["logFiles"]
+    assert "six 1.16.0 hallo" in logs["user_logs/std_log.txt"]
+    assert "six" in logs["azureml-logs/20_image_build_log.txt"]
+
+
+def test_packages_that_cannot_be_had_fail_the_run_with_the_resolvers_words(
+    compute: Any, experiment: Any, tmp_path: Path
+) -> None:
+    from azureml.core import ScriptRunConfig
+
+    (tmp_path / "main.py").write_text("print('never')")
+    environment = packages("impossible", "six==999.0")
+    run = experiment.submit(ScriptRunConfig(str(tmp_path), "main.py", compute_target=compute, environment=environment))
+    run.wait_for_completion(raise_on_error=False)
+    details = run.get_details_with_logs()
+    assert details["status"] == "Failed"
+    assert "six" in details["error"]["error"]["message"]
+    assert "999" in details["logFiles"]["azureml-logs/20_image_build_log.txt"]
