@@ -49,7 +49,11 @@ PARTS: dict[str, dict[str, str]] = {
         "AzureBlobDatastore": "azureml.data.azure_storage_datastore",
         "DataReference": "azureml.data.data_reference",
     },
-    "Environment": {"Environment": "azureml.core"},
+    "Environment": {
+        "Environment": "azureml.core",
+        "ImageBuildDetails": "azureml.core.environment",
+        "DockerImageDetails": "azureml.core.environment",
+    },
     "Model": {"Model": "azureml.core"},
     "Widgets": {"RunDetails": "azureml.widgets"},
 }

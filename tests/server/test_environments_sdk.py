@@ -187,7 +187,7 @@ def test_a_build_says_how_it_ended_and_has_a_log(
         _ = failing.status
 
 
-@pytest.mark.sdk("Environment.python", "Environment.environment_variables")
+@pytest.mark.sdk("Environment", "Environment.environment_variables")
 def test_a_job_runs_in_the_packages_it_asks_for(compute: Any, experiment: Any, tmp_path: Path) -> None:
     from azureml.core import ScriptRunConfig
     from azureml.core.conda_dependencies import CondaDependencies

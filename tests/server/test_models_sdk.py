@@ -239,7 +239,7 @@ def test_a_job_finds_models_and_secrets_of_its_workspace(
 
 
 @pytest.mark.sdk("Model.print_configuration", "Workspace.webservices", "Workspace.images")
-@pytest.mark.sdk_refused("Model.deploy", "Model.package", "Webservice")
+@pytest.mark.sdk_refused("Model.deploy", "Model.package")
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the SDK's own: deployment is SDK v2's now
 def test_deployment_is_refused_with_what_to_do_instead(
     workspace: Any, folder: Path, here: Any, capsys: pytest.CaptureFixture[str]

@@ -109,7 +109,10 @@ def workspaces_of_group(ctx: Ctx, subscription_id: str, resource_group: str) -> 
     return {"value": [workspace_body(ctx, name) for name in names]}
 
 
-@router.delete(WORKSPACE_PATH)
+# What is refused stands in no document of the routes.
+
+
+@router.delete(WORKSPACE_PATH, include_in_schema=False)
 def delete_workspace(ctx: Ctx, name: Named) -> None:
     raise NotBuilt(
         f"A script can't delete a local workspace, which is everything that {name.name!r} holds. "
@@ -118,7 +121,7 @@ def delete_workspace(ctx: Ctx, name: Named) -> None:
     )
 
 
-@router.patch(WORKSPACE_PATH)
+@router.patch(WORKSPACE_PATH, include_in_schema=False)
 def update_workspace(ctx: Ctx, name: Named) -> None:
     raise NotBuilt(
         "Workspace.update is not built in azureml-local: description, tags and image build compute of a local "
@@ -126,7 +129,7 @@ def update_workspace(ctx: Ctx, name: Named) -> None:
     )
 
 
-@router.post(WORKSPACE_PATH + "/{operation}")
+@router.post(WORKSPACE_PATH + "/{operation}", include_in_schema=False)
 def workspace_operation(ctx: Ctx, name: Named) -> None:
     raise NotBuilt(
         "Keys, their synchronisation and diagnosis of a workspace are not built in azureml-local: its storage and key "
@@ -134,8 +137,10 @@ def workspace_operation(ctx: Ctx, name: Named) -> None:
     )
 
 
-@router.get(WORKSPACE_PATH + "/connections")
-@router.api_route(WORKSPACE_PATH + "/connections/{connection}", methods=["GET", "PUT", "DELETE"])
+@router.get(WORKSPACE_PATH + "/connections", include_in_schema=False)
+@router.api_route(
+    WORKSPACE_PATH + "/connections/{connection}", methods=["GET", "PUT", "DELETE"], include_in_schema=False
+)
 def connections(ctx: Ctx, name: Named) -> None:
     raise NotBuilt(
         "Connections of a workspace are not built in azureml-local. Keep passwords of package indexes and the like in "

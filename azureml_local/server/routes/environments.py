@@ -56,8 +56,8 @@ def image_details(ctx: Ctx, name: Named, environment: str, version: str | None =
     }
 
 
-@router.post("/{environment}/recipe")
-@router.post("/{environment}/versions/{version}/recipe")
+@router.post("/{environment}/recipe", include_in_schema=False)
+@router.post("/{environment}/versions/{version}/recipe", include_in_schema=False)
 def recipe(ctx: Ctx, name: Named, environment: str, version: str | None = None) -> None:
     ctx.workspace.environments.get(environment, version)
     raise NotBuilt(

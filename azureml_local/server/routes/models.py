@@ -93,7 +93,9 @@ def deployment(ctx: Ctx, name: Named) -> None:
 
 for service in ("services", "images", "packages", "profiles", "operations"):
     for place in (f"/{service}", f"/{service}/{{rest:path}}"):
-        router.add_api_route(place, deployment, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], name=service)
+        router.add_api_route(
+            place, deployment, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+        )
 
 
 def _pairs(text: str | None) -> list[tuple[str, str | None]]:
