@@ -123,10 +123,7 @@ class Simulations:
         return made
 
     def clear(self, identifier: int | None = None, kind: str | None = None) -> int:
-        """End the one with this number, those of this kind, or all. Returns how many there were.
-
-        Raises NotFound where a number was given and there is no such simulation.
-        """
+        """End the one with this number, those of this kind, or all. Returns how many there were."""
         with self._lock:
             gone = [
                 each
@@ -134,8 +131,6 @@ class Simulations:
                 if (identifier is None or each.id == identifier) and (kind is None or each.kind.value == kind)
             ]
             self._all = [each for each in self._all if each not in gone]
-        if identifier is not None and not gone:
-            raise self._missing(identifier)
         self._tell()
         return len(gone)
 
@@ -144,7 +139,7 @@ class Simulations:
         with self._lock:
             found = next((each for each in self._all if each.id == identifier), None)
         if found is None:
-            raise self._missing(identifier)
+            raise NotFound(f"There is no simulation {identifier}: it was cleared, or the server has started anew.")
         return found
 
     def list(self) -> list[Simulation]:
@@ -175,10 +170,6 @@ class Simulations:
             return None
         with self._lock:
             return self._happens(lambda each: each.kind.of_requests and _matches(each.requests, method, path))
-
-    @staticmethod
-    def _missing(identifier: int) -> NotFound:
-        return NotFound(f"There is no simulation {identifier}: it was cleared, or the server has started anew.")
 
     def _happens(self, suits: Callable[[Simulation], bool]) -> Simulation | None:
         found = next((each for each in self._all if not each.over and suits(each)), None)

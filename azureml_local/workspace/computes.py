@@ -72,7 +72,7 @@ class Computes:
                 ):
                     if has != asked:
                         raise Conflict(
-                            f"The cluster {request.name!r} exists with the {word} {has}, which can't be changed to "
+                            f"The cluster {request.name!r} exists with the {word} {has}, which cannot be changed to "
                             f"{asked}. Delete it first, or choose another name."
                         )
             return session.merge(

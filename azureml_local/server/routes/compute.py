@@ -23,6 +23,9 @@ router = APIRouter()
 READ = "/rp/workspaces" + WORKSPACE_PATH + "/computes"
 WRITE = WORKSPACE_PATH + "/computes"
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+ONLY_AMLCOMPUTE = (
+    "A local workspace has AmlCompute only, not {}. Make a cluster with AmlCompute.provisioning_configuration instead."
+)
 ALLOCATION_FAILED = {
     "code": "AllocationFailed",
     "message": "The desired number of nodes could not be allocated (a simulation).",
@@ -99,6 +102,12 @@ def operation(ctx: Ctx, name: Named, compute: str, operation: str) -> dict[str, 
     return {"id": operation, "name": operation, "status": "Failed", "error": error}
 
 
+@router.post(WORKSPACE_PATH + "/checkComputeNameAvailability")
+def check_name(ctx: Ctx, name: Named) -> None:
+    """azureml.core.compute.computeinstance asks this before it creates a ComputeInstance."""
+    raise NotBuilt(ONLY_AMLCOMPUTE.format("ComputeInstance"))
+
+
 @router.get("/history/v1.0" + WORKSPACE_PATH + "/computes/{compute}/runs")
 def active_runs(
     ctx: Ctx,
@@ -138,10 +147,7 @@ def _properties(body: dict[str, Any]) -> dict[str, Any]:
         )
     outer = _mapping(body, "properties")
     if str(outer.get("computeType") or "AmlCompute").lower() != "amlcompute":
-        raise NotBuilt(
-            f"A local workspace has AmlCompute only, not {str(outer.get('computeType'))[:80]!r}. Create a cluster with "
-            "AmlCompute.provisioning_configuration instead."
-        )
+        raise NotBuilt(ONLY_AMLCOMPUTE.format(str(outer.get("computeType"))[:80]))
     return _mapping(outer, "properties")
 
 
