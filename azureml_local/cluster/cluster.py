@@ -5,14 +5,17 @@ again.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from azureml_local.cluster import waiting
-from azureml_local.cluster.execution import Execution, Machinery
+from azureml_local.cluster.execution import Execution, Machinery, status_file
 from azureml_local.cluster.imagebuilds import ImageBuilds
+from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
+from azureml_local.cluster.process import end_strays
 from azureml_local.cluster.simulation import Kind
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
@@ -49,6 +52,9 @@ class Cluster:
         for compute in self._workspace.computes.list():
             if compute.provisioning_error is None:
                 self.resize(compute)
+        # The client's own machine has no queue: each run starts at once.
+        self._pools[LOCAL_TARGET] = NodePool(ScaleSettings(0, sys.maxsize, 0.0))
+        self._queues[LOCAL_TARGET] = deque()
         self._take_up()
         self.simulations.listen(self._wake)
         self._scheduler.start()
@@ -75,13 +81,16 @@ class Cluster:
         have failed.
         """
         for run in self._workspace.runs.unfinished():
-            if run.snapshot_id is None or not run.target:
+            if not run.definition or not run.target:
                 continue  # an interactive run: its own process says when it ends
             if run.status in ("NotStarted", "Queued"):
                 self.submit(run)
-            elif run.status == "Running" and run.process and run.target in self._pools:
+                continue
+            if run.status in ("Running", "Finalizing") and run.process and run.target in self._pools:
                 self._begin(run, run.target, Execution.resume)
-            elif run.status == "CancelRequested":
+                continue
+            end_strays(status_file(self._workspace.folder.runs / run.id))
+            if run.status == "CancelRequested":
                 self._workspace.runs.advance(run.id, "Canceled")
             else:
                 reason = f"The local server stopped while the run was {run.status}."
@@ -153,8 +162,8 @@ class Cluster:
             execution = self._running.get(run_id)
             self._changed.notify_all()
         if execution is not None:
-            self._workspace.runs.advance(run_id, "CancelRequested")
-            execution[0].cancel()
+            if execution[0].cancel():
+                self._workspace.runs.advance(run_id, "CancelRequested")
         else:
             self._workspace.runs.advance(run_id, "Canceled")
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from azureml_local.cluster import job as job_script
 from azureml_local.cluster.environments import (
@@ -20,9 +20,10 @@ from azureml_local.cluster.environments import (
     JobEnvironment,
 )
 from azureml_local.cluster.inputs import InputError, Inputs
-from azureml_local.cluster.jobspec import JobSpec, parse, resolve
+from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse, resolve, resolve_command
+from azureml_local.cluster.local_target import await_client, client_of, with_interpreter
 from azureml_local.cluster.outputs import OutputError, Outputs
-from azureml_local.cluster.process import JobProcess, describe_end
+from azureml_local.cluster.process import JobProcess, describe_end, marker
 from azureml_local.cluster.simulation import Kind, Simulations
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Json, Run
@@ -37,6 +38,8 @@ NODE_LOG = "system_logs/local_node.txt"
 COLLECTED = ("outputs", "logs")
 POLL_SECONDS = 0.5
 BUILD_FAILURE = "The environment's packages could not be installed (a simulation)."
+STARTUP_FOLDER = Path(__file__).parent / "startup"
+SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,17 @@ class Execution:
         self._container = data_container(run)
         self._folder = machinery.workspace.folder.runs / run.id
         self._cancelled = threading.Event()
+        self._closing = threading.Lock()
+        self._closed = False
         self._process: JobProcess | None = None
         self._outputs: Outputs | None = None
 
-    def cancel(self) -> None:
-        self._cancelled.set()
+    def cancel(self) -> bool:
+        """Ask for the end. False when the job has ended by itself already: then it stays as it ended."""
+        with self._closing:
+            if not self._closed:
+                self._cancelled.set()
+            return not self._closed
 
     def run(self) -> None:
         """From *Preparing* to a final status. Never raises: what goes wrong is the run's error."""
@@ -87,14 +96,25 @@ class Execution:
         spec = parse(self._run.definition)
         self._status("Preparing")
         _say(log, f"Node {self._node} prepares the run {self._run.id}.")
-        environment = self._build(spec)
+        for note in spec.notes:
+            _say(log, note)
+        definition = spec.environment
+        if spec.target == LOCAL_TARGET:
+            client = await_client(self._folder, self._cancelled)
+            if client is None:
+                return
+            definition = with_interpreter(definition, client.python)
+        environment = self._build(definition)
         if self._cancelled.is_set():
             return
         self._status("Starting")
-        working = self._folder / "wd"
-        working.mkdir(parents=True, exist_ok=True)
-        count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
-        _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
+        working = self._working
+        if spec.target == LOCAL_TARGET:
+            _say(log, f"The job runs in the folder that the client has copied its files to: {working}")
+        else:
+            working.mkdir(parents=True, exist_ok=True)
+            count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
+            _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
         variables = self._variables(spec, environment)
         places = self._machinery.inputs.fetch(spec.inputs, self._folder, working, variables, log, self._cancelled)
         if self._cancelled.is_set():
@@ -102,8 +122,8 @@ class Execution:
         self._outputs = self._outputs_of(spec)
         places.update(self._outputs.prepare())
         variables.update(self._outputs.variables())
-        self._process = self._launch(spec, environment, variables, places, working)
-        _say(log, f"Process {self._process.pid}: {' '.join(spec.argv)}")
+        self._process = self._launch(spec, environment, variables, places)
+        _say(log, f"Process {self._process.pid}: {_described(spec)}")
         self._status("Running", process={"pid": self._process.pid, "started": self._process.started})
         self._follow(log, spec.max_seconds)
         self._keep_outputs(log)
@@ -112,19 +132,22 @@ class Execution:
         known = self._run.process or {}
         self._process = JobProcess.attach(int(known["pid"]), float(known["started"]), self._status_file)
         _say(log, f"A new server takes up the process {self._process.pid}.")
+        if known.get("cancelled"):
+            self._cancelled.set()
         spec = parse(self._run.definition)
         self._outputs = self._outputs_of(spec)
         self._follow(log, spec.max_seconds)
-        self._keep_outputs(log)
+        if self._run.status != "Finalizing":
+            self._keep_outputs(log)
 
-    def _build(self, spec: JobSpec) -> JobEnvironment:
+    def _build(self, definition: Mapping[str, Any]) -> JobEnvironment:
         path = self._workspace.artifacts.open_log(self._container, BUILD_LOG)
         try:
-            with path.open("a", encoding="utf-8") as log:
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 if self._machinery.simulations.take(Kind.BUILD_FAILED, self.target):
                     _say(log, f"ERROR: {BUILD_FAILURE}")
                     raise EnvironmentBuildError(BUILD_FAILURE)
-                return self._machinery.builder.build(spec.environment, log, self._cancelled)
+                return self._machinery.builder.build(definition, log, self._cancelled)
         finally:
             self._workspace.artifacts.close_log(self._container, BUILD_LOG)
 
@@ -134,9 +157,7 @@ class Execution:
         environment: JobEnvironment,
         variables: Mapping[str, str],
         places: Mapping[str, str],
-        working: Path,
     ) -> JobProcess:
-        arguments = resolve(spec.argv, places)
         values = dict(variables)
         for item in spec.inputs:
             values[item.variable] = values[f"AZUREML_DATAREFERENCE_{item.variable}"] = places[item.name]
@@ -144,36 +165,44 @@ class Execution:
             values["AZUREML_DATASET_ENVIRONMENT_VARS"] = ",".join(
                 f"{item.variable}:{item.mechanism}" for item in spec.inputs
             )
-        if spec.script is not None:
-            if not (working / spec.script).is_file():
-                raise InputError(f"The script {spec.script!r} is not in the submitted folder.")
-            arguments = [str(environment.python), str(Path(job_script.__file__)), *arguments]
-        return JobProcess.spawn(
-            arguments,
-            cwd=working,
-            environment=values,
-            log=self._workspace.artifacts.open_log(self._container, JOB_LOG),
-            status_file=self._status_file,
-        )
+        if spec.command is not None:
+            argv = [_shell(), "-c", resolve_command(spec.command, places)]
+        else:
+            script = str(spec.script)
+            if not (self._working / script).is_file():
+                raise InputError(f"The script {script!r} is not in the submitted folder.")
+            argv = [str(environment.python), str(Path(job_script.__file__)), script]
+            argv += resolve(spec.arguments, places)
+        try:
+            return JobProcess.spawn(
+                argv,
+                cwd=self._working,
+                environment=values,
+                log=self._workspace.artifacts.open_log(self._container, JOB_LOG),
+                status_file=self._status_file,
+            )
+        except OSError as error:
+            raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
 
     def _follow(self, log: IO[str], max_seconds: float | None) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + max_seconds if max_seconds else None
+        # From the process's own start on, whichever server has seen that.
+        deadline = self._process.started + max_seconds if max_seconds else None
         while not self._process.wait(POLL_SECONDS if not self._cancelled.is_set() else 0):
             if self._cancelled.is_set():
                 self._process.terminate()
             elif self._machinery.simulations.take(Kind.NODE_LOST, self.target):
                 self.lost = True
-                self._process.kill_group()
-            elif deadline and time.monotonic() > deadline:
-                self._process.terminate()
+                self._process.kill()
+            elif deadline and time.time() > deadline:
+                # Before its end: what the script says of being interrupted is not the reason.
                 self._fail(
-                    f"The run took longer than its max_run_duration_seconds ({max_seconds:g}).",
+                    f"The run took longer than its max_run_duration_seconds ({max_seconds:g}) and was ended.",
                     "TimeoutError",
                 )
-        # Whatever the script left behind in its group ends with it, as on a node that is given back.
-        self._process.kill_group()
-        code = self._process.returncode if self._process.returncode is not None else -9
+                self._process.terminate()
+        self._process.kill()
+        code = self._process.returncode
         _say(log, f"Process {self._process.pid} {describe_end(code)}.")
         if self.lost:
             self._fail(
@@ -188,7 +217,7 @@ class Execution:
 
     def _guarded(self, steps: Callable[[IO[str]], None]) -> None:
         path = self._workspace.artifacts.open_log(self._container, NODE_LOG)
-        with path.open("a", encoding="utf-8") as log:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
             try:
                 steps(log)
             except EnvironmentBuildCanceled:
@@ -208,7 +237,11 @@ class Execution:
                 self._finish(log)
 
     def _finish(self, log: IO[str]) -> None:
-        self._status("Finalizing")
+        with self._closing:
+            self._closed = True
+        # Kept for a server that has to go on from here after this one.
+        known = self._workspace.runs.get(self._run.id).process or {}
+        self._status("Finalizing", process={**known, "cancelled": True} if self._cancelled.is_set() and known else None)
         if not self.lost:
             self._collect(log)
         self._workspace.artifacts.close_log(self._container, JOB_LOG)
@@ -216,13 +249,13 @@ class Execution:
         final = "Canceled" if self._cancelled.is_set() else "Failed" if current.error else "Completed"
         _say(log, f"The run is {final}.")
         self._workspace.artifacts.close_log(self._container, NODE_LOG)
-        shutil.rmtree(self._folder, ignore_errors=True)
         self._workspace.runs.await_follower(self._run.id)
         self._status(final)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _collect(self, log: IO[str]) -> None:
         """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since."""
-        working = self._folder / "wd"
+        working = self._working
         for folder in COLLECTED:
             for path in sorted(_regular_files(working / folder)):
                 name = path.relative_to(working).as_posix()
@@ -232,11 +265,12 @@ class Execution:
                         if known.size == path.stat().st_size:
                             continue
                     self._workspace.artifacts.put_file(RUN_ORIGIN, self._container, name, path)
-                except (OSError, BlobError) as error:
+                except (OSError, BlobError, UnicodeError) as error:
+                    # A name that isn't UTF-8, or longer than a blob's can be, for example.
                     _say(log, f"{name} could not be kept: {error}")
 
     def _outputs_of(self, spec: JobSpec) -> Outputs:
-        return Outputs(self._workspace, self._run, spec.outputs, self._folder, self._folder / "wd")
+        return Outputs(self._workspace, self._run, spec.outputs, self._folder, self._working)
 
     def _keep_outputs(self, log: IO[str]) -> None:
         """Still as *Running*, as in Azure: Run.wait_for_completion takes *Finalizing* for the end."""
@@ -257,7 +291,12 @@ class Execution:
 
     @property
     def _status_file(self) -> Path:
-        return self._folder / "exit_status"
+        return status_file(self._folder)
+
+    @property
+    def _working(self) -> Path:
+        client = client_of(self._folder) if self._run.target == LOCAL_TARGET else None
+        return client.folder if client else self._folder / "wd"
 
     def _variables(self, spec: JobSpec, environment: JobEnvironment) -> dict[str, str]:
         """A job's whole environment: nothing of the server's own but where programs are found and how text is
@@ -277,7 +316,25 @@ class Execution:
             "PYTHONIOENCODING": "utf-8",
             **self._machinery.job_variables(self._run),
             **spec.variables,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(STARTUP_FOLDER), spec.variables.get("PYTHONPATH")])),
+            # For the processes that fetch the inputs; the job's have it from JobProcess.
+            **marker(self._status_file),
         }
+
+
+def status_file(folder: Path) -> Path:
+    """Where a run's keeper says how its job ended."""
+    return folder / "exit_status"
+
+
+def _shell() -> str:
+    """What runs a command: bash, as in Azure's images, else the system's own shell."""
+    return next(shell for shell in SHELLS if Path(shell).exists())
+
+
+def _described(spec: JobSpec) -> str:
+    words = spec.command if spec.command is not None else " ".join([str(spec.script), *spec.arguments])
+    return words if len(words) <= 1000 else f"{words[:1000]} ..."
 
 
 def _regular_files(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,12 @@ DATASET_REFERENCE = "DatasetConsumptionConfig:"
 OUTPUT_REFERENCE = "DatasetOutputConfig:"
 # Where an output goes that names no destination (azureml.data.output_dataset_config).
 DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
+# The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
+LOCAL_TARGET = "local"
+SEVERAL = (
+    "{what} needs several processes or nodes. A local workspace runs a job on one node and in one process: "
+    "leave distributed_job_config out, or give it one node and one process; distributed jobs only run in Azure."
+)
 
 
 @dataclass(frozen=True)
@@ -51,16 +57,21 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job: ``argv`` is the script and its arguments, or a command's words; never one string for a shell."""
+    """A job: a script and its arguments, which no shell sees, or a command, which is a line for the shell.
+
+    ``notes`` says what the configuration asks for and this machine doesn't do.
+    """
 
     target: str
     script: str | None
-    argv: tuple[str, ...]
+    arguments: tuple[str, ...]
+    command: str | None
     environment: Mapping[str, Any]
     variables: Mapping[str, str]
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     max_seconds: float | None
+    notes: tuple[str, ...]
 
 
 def parse(configuration: Mapping[str, Any]) -> JobSpec:
@@ -72,48 +83,39 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
     target = configuration.get("target")
     if not isinstance(target, str) or not target:
         raise Invalid("The run names no compute target. Set ScriptRunConfig(compute_target=...).")
-    if int(configuration.get("nodeCount") or 1) > 1 or _several_processes(configuration):
-        raise NotBuilt(
-            "A local workspace runs a job on one node and in one process: node_count > 1 and distributed "
-            "configurations "
-            "(MPI, PyTorch, TensorFlow with several processes) only run in Azure."
-        )
-    if configuration.get("dataReferences"):
-        raise NotBuilt(
-            "Data references (DataReference, datastore.as_mount()) are not built in azureml-local: pass "
-            "Dataset.File.from_files((datastore, path)).as_mount() for what the job reads, and "
-            "OutputFileDatasetConfig(destination=(datastore, path)) for what it writes."
-        )
-    environment = configuration.get("environment") or {}
-    variables = {
-        **_variables(environment.get("environmentVariables")),
-        **_variables(configuration.get("environmentVariables")),
-    }
+    _refuse_what_needs_a_cluster(configuration)
+    environment = _part(configuration, "environment")
     script, command = configuration.get("script"), configuration.get("command")
     if command:
-        words = command if isinstance(command, list) else _words(str(command))
-        argv = tuple(str(word) for word in words)
-        script = None
+        # The SDK joins a list with blanks before it sends it (_run_config_modification), and so does this: a list
+        # is no more protected from the shell than a text is, here as in Azure.
+        words = command if isinstance(command, list) else [command]
+        command, script = " ".join(_text(word, "The command") for word in words), None
     elif script:
-        argv = (str(script), *(_argument(word) for word in configuration.get("arguments") or []))
+        command, script = None, _text(script, "The script")
     else:
         raise Invalid("The run has neither a script nor a command. Set ScriptRunConfig(script=...) or (command=...).")
     return JobSpec(
         target=target,
         script=script,
-        argv=argv,
+        arguments=_arguments(configuration.get("arguments")) if script else (),
+        command=command,
         environment=environment,
-        variables=variables,
+        variables={
+            **_variables(environment.get("environmentVariables")),
+            **_variables(configuration.get("environmentVariables")),
+        },
         inputs=tuple(_input(name, value) for name, value in _part(configuration, "data").items()),
         outputs=tuple(_output(name, value) for name, value in _part(configuration, "outputData").items()),
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
+        notes=tuple(_notes(configuration)),
     )
 
 
-def resolve(argv: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
+def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
     """Put the place of each input and output where the arguments refer to it."""
     resolved = []
-    for word in argv:
+    for word in arguments:
         for name, path in paths.items():
             if word in (DATASET_REFERENCE + name, OUTPUT_REFERENCE + name, f"${name}"):
                 word = path
@@ -121,14 +123,59 @@ def resolve(argv: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
     return resolved
 
 
-def _several_processes(configuration: Mapping[str, Any]) -> bool:
-    processes = (
-        (configuration.get("mpi") or {}).get("processCountPerNode"),
-        (configuration.get("pytorch") or {}).get("processCount"),
-        (configuration.get("tensorflow") or {}).get("workerCount"),
-    )
-    distributed = str(configuration.get("communicator") or "None").lower() not in ("none", "")
-    return distributed and any(isinstance(count, int) and count > 1 for count in processes)
+def resolve_command(command: str, paths: Mapping[str, str]) -> str:
+    """The same in a command; the shell itself puts variables in, but knows nothing of the SDK's placeholders."""
+    # The longest name first: one can begin with another.
+    for name in sorted(paths, key=len, reverse=True):
+        for reference in (DATASET_REFERENCE, OUTPUT_REFERENCE):
+            command = command.replace(reference + name, shlex.quote(paths[name]))
+    return command
+
+
+def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
+    """Raises NotBuilt for what would be another job if it ran here all the same."""
+    mpi, pytorch, tensorflow = (_part(configuration, name) for name in ("mpi", "pytorch", "tensorflow"))
+    communicator = str(configuration.get("communicator") or "None").lower()
+    if _count(configuration, "nodeCount") > 1:
+        raise NotBuilt(SEVERAL.format(what=f"A run with node_count={configuration['nodeCount']}"))
+    if communicator in ("intelmpi", "openmpi", "mpi") and _count(mpi, "processCountPerNode") > 1:
+        raise NotBuilt(SEVERAL.format(what="MpiConfiguration(process_count_per_node > 1)"))
+    if communicator in ("nccl", "gloo") and _count(pytorch, "processCount") > 1:
+        raise NotBuilt(SEVERAL.format(what="PyTorchConfiguration(process_count > 1)"))
+    if communicator == "parameterserver" and (
+        _count(tensorflow, "workerCount") > 1 or _count(tensorflow, "parameterServerCount", 0) > 0
+    ):
+        raise NotBuilt(SEVERAL.format(what="TensorflowConfiguration with several workers or a parameter server"))
+    framework = str(configuration.get("framework") or "Python").lower()
+    if framework in ("pyspark", "r"):
+        raise NotBuilt(f"The framework {configuration['framework']!r} is not built in azureml-local: it runs Python.")
+    if configuration.get("dataReferences"):
+        raise NotBuilt(
+            "Data references (DataReference, datastore.as_mount(), resume_from) are not built in azureml-local: pass "
+            "Dataset.File.from_files((datastore, path)).as_mount() for what the job reads, and "
+            "OutputFileDatasetConfig(destination=(datastore, path)) for what it writes."
+        )
+    if configuration.get("datacaches"):
+        raise NotBuilt("Data caches are not built in azureml-local: pass the dataset itself.")
+
+
+def _notes(configuration: Mapping[str, Any]) -> Iterator[str]:
+    docker = _part(configuration, "docker")
+    if docker.get("useDocker"):
+        yield "Docker is not used: the job runs as a process of this machine."
+        if docker.get("arguments"):
+            yield f"Docker's arguments are not used: {docker['arguments']}"
+    if configuration.get("priority") is not None:
+        yield "The priority is not used: runs start in the order of their submission."
+
+
+def _count(section: Mapping[str, Any], name: str, default: int = 1) -> int:
+    value = section.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Invalid(f"{name} must be a whole number, not {str(value)[:80]!r}.")
+    return value
 
 
 def _variables(value: Any) -> dict[str, str]:
@@ -139,22 +186,37 @@ def _variables(value: Any) -> dict[str, str]:
     for name in value:
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise Invalid(f"{str(name)[:80]!r} is no name of an environment variable.")
-    return {name: str(text) for name, text in value.items()}
+    return {_text(name, "A variable"): _text(text, f"The variable {name}") for name, text in value.items()}
 
 
-def _words(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise Invalid(f"The command {command[:120]!r} can't be split into words ({error}).") from error
+def _arguments(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        # ScriptRunConfig takes one text too; it is split as a shell would, and nothing in it is run.
+        try:
+            value = shlex.split(value)
+        except ValueError as error:
+            raise Invalid(f"The arguments {value[:120]!r} can't be split into words ({error}).") from error
+    if not isinstance(value, list):
+        raise Invalid("The arguments must be a list.")
+    return tuple(_text(word, f"The argument {place}") for place, word in enumerate(value, 1))
 
 
-def _argument(value: Any) -> str:
-    # Numbers arrive as numbers, truth values as such; Python's own text of them (0.5, True) is what the user
-    # wrote.
+def _text(value: Any, what: str) -> str:
+    """A value as the process gets it. Numbers arrive as numbers, truth values as such; Python's own text of them
+    (0.5, True) is what the user wrote.
+    """
     if not isinstance(value, (str, int, float)):
-        raise Invalid(f"The argument {value!r} is neither text nor a number.")
-    return str(value)
+        raise Invalid(f"{what} is {str(value)[:80]}, which is neither text nor a number. Leave it out, or write text.")
+    text = str(value)
+    if "\0" in text:
+        raise Invalid(f"{what} has a null character in it; no process can be given one.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{what} holds half of a character (a lone surrogate).") from None
+    return text
 
 
 def _input(name: str, value: Any) -> InputSpec:

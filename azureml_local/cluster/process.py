@@ -6,23 +6,28 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
-# The shell stays beside the job and writes how it ended, so that this is known even to a server that was
-# started in between. The trap makes it outlive a SIGTERM to the group, which is meant for the job.
-KEEPER = 'trap : TERM INT; "$@"; echo $? >"$0.tmp"; mv "$0.tmp" "$0"'
+from azureml_local.cluster import keeper
+
+# In the environment of every process of a run, so that those are found which have lost their keeper; its value is the
+# run's status file.
+MARKER = "AZUREML_LOCAL_JOB"
 
 TERMINATION_GRACE = 10.0
+KILL_PATIENCE = 10.0
 
 
 class JobProcess:
     """A running job, ours or one that an earlier server started.
 
-    ``returncode`` is None while it runs; afterwards the exit status, negative for the signal that ended it.
+    ``pid`` is that of its keeper, which leads the job's process group. ``returncode`` is None while it runs;
+    afterwards the exit status, negative for the signal that ended it, or still None where nobody has seen how.
     """
 
     def __init__(self, pid: int, started: float, status_file: Path, child: subprocess.Popen[bytes] | None) -> None:
@@ -39,9 +44,10 @@ class JobProcess:
         """Raises OSError when it can't be started."""
         with log.open("ab") as output:
             child = subprocess.Popen(
-                ["/bin/sh", "-c", KEEPER, str(status_file), *argv],
+                # Neither PYTHON* variables nor packages that are meant for the job.
+                [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(status_file), *argv],
                 cwd=cwd,
-                env=dict(environment),
+                env={**environment, **marker(status_file)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -63,76 +69,117 @@ class JobProcess:
                 self._child.wait(seconds)
             ended = self._child.returncode is not None
         else:
-            while not (ended := not self._alive()) and time.monotonic() < deadline:
+            while not (ended := self._keeper() is None) and time.monotonic() < deadline:
                 time.sleep(min(0.1, seconds))
         if ended and self.returncode is None:
             self.returncode = self._read_status()
         return ended
 
     def terminate(self) -> None:
-        """Ask the job to end, give it time to clean up, then end the whole process group.
-
-        Returns when nothing of the group is left.
-        """
-        self._signal_group(signal.SIGTERM)
+        """Ask the job to end, give it time to clean up, then end whatever is left of it."""
+        asked: set[psutil.Process] = set()
         deadline = time.monotonic() + TERMINATION_GRACE
-        while self._group_exists() and time.monotonic() < deadline:
-            self.wait(0.05)
-            time.sleep(0.02)
-        self.kill_group()
+        while time.monotonic() < deadline:
+            # Once each; what is started meanwhile is asked too.
+            members = set(self._members())
+            _signal(members - asked, signal.SIGTERM)
+            asked |= members
+            if self.wait(0.2):
+                return
+        self.kill()
 
-    def kill_group(self) -> None:
-        """End whatever of the process group is still there, at once."""
-        self._signal_group(signal.SIGKILL)
-        deadline = time.monotonic() + TERMINATION_GRACE
-        while self._group_exists() and time.monotonic() < deadline:
-            self.wait(0.02)
+    def kill(self) -> None:
+        """End all that is left of the job, at once. Returns when nothing is, or can't be ended."""
+        deadline = time.monotonic() + KILL_PATIENCE
+        while True:
+            members = self._members()
+            _signal(members, signal.SIGKILL)
+            if not members and self.wait(0.02):
+                return
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.01)
+        # A process hangs in the kernel, and its keeper with it.
+        if (alive := self._keeper()) is not None:
+            _signal([alive], signal.SIGKILL)
+            self.wait(1.0)
 
-    def _signal_group(self, number: signal.Signals) -> None:
-        # Only a group whose leader is (or was) our process: a recycled id has another start time and is left
-        # alone.
-        if self._child is None and not self._alive():
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+    def _members(self) -> list[psutil.Process]:
+        """The job's processes without their keeper: those of its group, those below it, and those with its marker."""
+        found = {process.pid: process for process in marked(self._status_file)}
+        keeper_process = self._keeper()
+        if keeper_process is not None:
+            # Only while it lives: its number, which is the group's too, may be another process's afterwards.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= {process.pid: process for process in keeper_process.children(recursive=True)}
+            for process in psutil.process_iter():
+                with contextlib.suppress(OSError):
+                    if os.getpgid(process.pid) == self.pid:
+                        found[process.pid] = process
+        return [process for pid, process in found.items() if pid != self.pid and not _gone(process)]
 
-    def _group_exists(self) -> bool:
-        try:
-            os.killpg(self.pid, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return any(_group_of(process) == self.pid for process in psutil.process_iter(["pid", "status"]))
-
-    def _alive(self) -> bool:
+    def _keeper(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+            return process if abs(process.create_time() - self.started) < 1.0 and not _gone(process) else None
         except psutil.NoSuchProcess:
-            return False
+            return None
 
-    def _read_status(self) -> int:
-        try:
-            status = int(self._status_file.read_text())
-        except (OSError, ValueError):
-            # The keeper itself was ended: its own fate is the job's.
-            code = self._child.returncode if self._child is not None else -signal.SIGKILL
-            return code if code != 0 else -signal.SIGKILL
-        return 128 - status if status > 128 else status
+    def _read_status(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            return int(self._status_file.read_text())
+        # The keeper itself was ended: its own fate is the job's, where we are its parent and know it.
+        return self._child.returncode if self._child is not None and self._child.returncode else None
 
 
-def _group_of(process: psutil.Process) -> int | None:
-    try:
-        return None if process.info["status"] == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
-    except (ProcessLookupError, PermissionError):
-        return None
+def marker(status_file: Path) -> dict[str, str]:
+    """The variable that tells a process of this run from all others."""
+    return {MARKER: str(status_file)}
 
 
-def describe_end(returncode: int) -> str:
+def marked(status_file: Path) -> list[psutil.Process]:
+    """The processes that belong to a run, wherever they have gone."""
+    found = []
+    for process in psutil.process_iter():
+        # Other users' processes keep theirs to themselves.
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARKER) == str(status_file) and not _gone(process):
+                found.append(process)
+    return found
+
+
+def end_strays(status_file: Path) -> int:
+    """End what an earlier server left of a run that nobody can go on with. Returns how many processes that were."""
+    deadline = time.monotonic() + KILL_PATIENCE
+    seen: set[int] = set()
+    while (members := marked(status_file)) and time.monotonic() < deadline:
+        seen |= {process.pid for process in members}
+        _signal(members, signal.SIGKILL)
+        time.sleep(0.01)
+    return len(seen)
+
+
+def describe_end(returncode: int | None) -> str:
     """How a process ended, as a sentence's second half."""
+    if returncode is None:
+        return "is gone and left no exit status (did the machine restart?)"
     if returncode >= 0:
         return f"exited with status {returncode}"
     try:
         return f"was ended by the signal {signal.Signals(-returncode).name}"
     except ValueError:
         return f"was ended by the signal {-returncode}"
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        # psutil compares start times: a number that has gone to another process meanwhile is left alone.
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
+
+
+def _gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

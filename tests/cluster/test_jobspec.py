@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.cluster.jobspec import parse, resolve
+from azureml_local.cluster.jobspec import parse, resolve, resolve_command
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 
@@ -28,28 +28,42 @@ def an_output(**place: str) -> dict[str, Any]:
     return {"mechanism": "upload", "outputLocation": {"dataPath": path}, "additionalOptions": None}
 
 
-def test_arguments_become_words() -> None:
-    spec = parse(configuration(arguments=["--rate", 0.5, "--epochs", 3, "a b"]))
-    assert spec.argv == ("train.py", "--rate", "0.5", "--epochs", "3", "a b")
-
-
-def test_a_command_is_words_and_no_shell_sees_it() -> None:
-    assert parse(configuration(script=None, command="python train.py --x 'a b'; rm -rf /")).argv == (
-        "python",
-        "train.py",
-        "--x",
-        "a b;",
-        "rm",
-        "-rf",
-        "/",
+def test_arguments_become_words_and_no_shell_sees_them() -> None:
+    spec = parse(
+        configuration(arguments=["--rate", 0.5, "--epochs", 3, True, "a b", "; rm -rf /", "$(id)", "x\ny", ""])
     )
-    assert parse(configuration(script=None, command=["echo", "$HOME"])).argv == ("echo", "$HOME")
+    assert (spec.script, spec.command) == ("train.py", None)
+    assert spec.arguments == ("--rate", "0.5", "--epochs", "3", "True", "a b", "; rm -rf /", "$(id)", "x\ny", "")
+
+
+def test_arguments_in_one_text_are_split() -> None:
+    assert parse(configuration(arguments="--x 'a b' ; $(id)")).arguments == ("--x", "a b", ";", "$(id)")
+
+
+def test_a_command_is_a_line_for_the_shell_as_in_azure() -> None:
+    line = "export PYTHONPATH=$PWD && python train.py | tee log"
+    assert parse(configuration(script=None, command=line)).command == line
+    assert parse(configuration(script=None, command=["echo", "a b", 3])).command == "echo a b 3"
 
 
 def test_inputs_stand_where_the_arguments_name_them() -> None:
     spec = parse(configuration(arguments=["--data", "DatasetConsumptionConfig:input_1"], data={"input_1": an_input()}))
-    assert resolve(spec.argv, {"input_1": "/there"}) == ["train.py", "--data", "/there"]
+    assert resolve(spec.arguments, {"input_1": "/there"}) == ["--data", "/there"]
     assert (spec.inputs[0].mechanism, spec.inputs[0].dataset_id) == ("mount", "abc")
+
+
+def test_the_place_of_an_input_is_one_word_of_a_command() -> None:
+    command = "ls DatasetConsumptionConfig:in_10 DatasetConsumptionConfig:in_1 $in_1"
+    assert resolve_command(command, {"in_1": "/a b/$(id)", "in_10": "/c"}) == "ls /c '/a b/$(id)' $in_1"
+
+
+def test_what_is_asked_for_and_not_done_is_noted() -> None:
+    docker = {"useDocker": True, "arguments": ["--gpus", "all"]}
+    notes = " ".join(parse(configuration(docker=docker, priority=3)).notes)
+    assert "Docker is not used" in notes
+    assert "--gpus" in notes
+    assert "priority" in notes
+    assert parse(configuration()).notes == ()
 
 
 def test_variables_of_the_run_win_over_the_environments() -> None:
@@ -64,15 +78,31 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
     [
         ({"target": None}, Invalid, "no compute target"),
         ({"script": None}, Invalid, "neither a script nor a command"),
-        ({"script": None, "command": "echo 'open"}, Invalid, "can't be split"),
-        ({"arguments": [{"a": 1}]}, Invalid, "neither text nor a number"),
-        ({"nodeCount": 2}, NotBuilt, "one node"),
+        ({"arguments": "it's"}, Invalid, "can't be split"),
+        ({"arguments": {"a": 1}}, Invalid, "must be a list"),
+        ({"arguments": [1, {"a": 1}]}, Invalid, "argument 2 is .* neither text nor a number"),
+        ({"arguments": [None]}, Invalid, "argument 1 is None"),
+        ({"arguments": ["a\0b"]}, Invalid, "null character"),
+        ({"arguments": ["\ud800"]}, Invalid, "half of a character"),
+        ({"script": None, "command": "a\0b"}, Invalid, "null character"),
+        ({"environmentVariables": {"A": "a\0b"}}, Invalid, "null character"),
+        ({"environment": "mine"}, Invalid, "must be an object"),
+        ({"nodeCount": "2"}, Invalid, "whole number"),
+        ({"nodeCount": 2}, NotBuilt, "node_count=2 needs several"),
+        ({"communicator": "Nccl", "pytorch": {"processCount": 2}}, NotBuilt, "PyTorchConfiguration"),
+        (
+            {"communicator": "ParameterServer", "tensorflow": {"workerCount": 1, "parameterServerCount": 1}},
+            NotBuilt,
+            "parameter server",
+        ),
+        ({"framework": "PySpark"}, NotBuilt, "PySpark"),
+        ({"dataReferences": {"x": {}}}, NotBuilt, "Data references"),
+        ({"datacaches": [{}]}, NotBuilt, "Data caches"),
+        ({"communicator": "IntelMpi", "mpi": {"processCountPerNode": 4}}, NotBuilt, "MpiConfiguration"),
         ({"outputData": {"result": {"mechanism": "link"}}}, NotBuilt, "mount and upload"),
         ({"outputData": {"result": an_output(relativePath="a/../../b")}}, Invalid, "no path in a datastore"),
         ({"outputData": {"result": an_output(datastoreName="elsewhere")}}, NotFound, "no datastore 'elsewhere'"),
         ({"outputData": {"result": []}}, Invalid, "must be an object"),
-        ({"dataReferences": {"old": {}}}, NotBuilt, "Data references"),
-        ({"communicator": "IntelMpi", "mpi": {"processCountPerNode": 4}}, NotBuilt, "one process"),
         ({"environmentVariables": {"A=B": "1"}}, Invalid, "no name of an environment variable"),
         ({"environmentVariables": ["A"]}, Invalid, "must be a mapping"),
         ({"data": {"x": {"dataLocation": {"uri": {}}}}}, NotBuilt, "isn't a dataset"),

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from azureml_local.cluster.process import JobProcess, describe_end
+from azureml_local.cluster.process import JobProcess, describe_end, end_strays, marked
+
+# A process that has left its parents, its session and its group, and says nothing of its run in its environment.
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        stay = "import time; print('daemon', flush=True); time.sleep(600)"
+        os.execve(sys.executable, [sys.executable, "-c", stay], {})
+    os._exit(0)
+os.wait()
+while "daemon" not in open("log.txt").read():
+    time.sleep(0.02)
+"""
 
 
 def spawn(folder: Path, script: str) -> JobProcess:
@@ -22,12 +40,38 @@ def spawn(folder: Path, script: str) -> JobProcess:
     )
 
 
-def end(process: JobProcess) -> int:
+def end(process: JobProcess) -> int | None:
     deadline = time.monotonic() + 20
     while not process.wait(0.1):
         assert time.monotonic() < deadline
-    assert process.returncode is not None
     return process.returncode
+
+
+def until_said(folder: Path, word: str) -> None:
+    deadline = time.monotonic() + 20
+    while word not in (folder / "log.txt").read_text():
+        assert time.monotonic() < deadline, (folder / "log.txt").read_text()
+        time.sleep(0.02)
+
+
+def living(folder: Path) -> list[psutil.Process]:
+    """The processes whose output is this folder's log."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (Path("/proc") / str(process.pid) / "fd" / "1").readlink() == folder / "log.txt":
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "log.txt").touch()
+    yield tmp_path
+    for process in living(tmp_path):
+        process.kill()
 
 
 @pytest.mark.parametrize(
@@ -35,52 +79,156 @@ def end(process: JobProcess) -> int:
     [
         ("print('fine')", 0, "exited with status 0"),
         ("raise SystemExit(3)", 3, "exited with status 3"),
+        ("raise SystemExit(200)", 200, "exited with status 200"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, "ended by the signal SIGKILL"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -11, "ended by the signal SIGSEGV"),
+        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", -9, "ended by the signal SIGKILL"),
     ],
 )
-def test_how_it_ended(tmp_path: Path, script: str, code: int, words: str) -> None:
-    assert end(spawn(tmp_path, script)) == code
+def test_how_it_ended(folder: Path, script: str, code: int, words: str) -> None:
+    assert end(spawn(folder, script)) == code
     assert words in describe_end(code)
 
 
-def test_an_ended_group_is_known_by_its_signal(tmp_path: Path) -> None:
-    process = spawn(tmp_path, "import time; time.sleep(600)")
-    process.kill_group()
+def test_a_program_that_is_not_there_says_so(folder: Path) -> None:
+    process = JobProcess.spawn(
+        ["no-such-program"], cwd=folder, environment={}, log=folder / "log.txt", status_file=folder / "exit_status"
+    )
+    assert end(process) == 127
+    assert "no-such-program can't be started: No such file" in (folder / "log.txt").read_text()
+
+
+def test_an_ended_job_is_known_by_its_signal(folder: Path) -> None:
+    process = spawn(folder, "import time; time.sleep(600)")
+    process.kill()
     assert end(process) == -9
 
 
-def test_a_child_that_ignores_the_request_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_ignores_the_request_is_ended_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azureml_local.cluster.process.TERMINATION_GRACE", 0.5)
     process = spawn(
-        tmp_path,
+        folder,
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "deaf = 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)'\n"
+        "deaf = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(\"up\", flush=True); time.sleep(600)'\n"
         "subprocess.Popen([sys.executable, '-c', deaf])\n"
-        "print('up', flush=True)\n"
         "time.sleep(600)",
     )
-    while "up" not in (tmp_path / "log.txt").read_text():
-        time.sleep(0.05)
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    until_said(folder, "up")
+    assert len(living(folder)) == 3
     process.terminate()
-    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    assert living(folder) == []
     assert end(process) == -9
 
 
-def test_a_server_that_was_started_in_between_learns_how_it_ended(tmp_path: Path) -> None:
-    process = spawn(tmp_path, "import time; time.sleep(0.5); raise SystemExit(5)")
-    again = JobProcess.attach(process.pid, process.started, tmp_path / "exit_status")
+def test_a_job_that_is_asked_to_end_may_say_how(folder: Path) -> None:
+    handler = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(4))"
+    process = spawn(folder, f"{handler}; print('up', flush=True); time.sleep(600)")
+    until_said(folder, "up")
+    process.terminate()
+    assert end(process) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
+def test_a_daemon_ends_with_its_job(folder: Path) -> None:
+    process = spawn(folder, DAEMON)
+    assert end(process) == 0
+    assert "daemon" in (folder / "log.txt").read_text()
+    assert living(folder) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
+def test_a_daemon_is_ended_when_its_job_is_cancelled(folder: Path) -> None:
+    process = spawn(folder, DAEMON + "print('both', flush=True); time.sleep(600)")
+    until_said(folder, "both")
+    JobProcess.attach(process.pid, process.started, folder / "exit_status").terminate()
+    assert living(folder) == []
+    assert end(process) == -15
+
+
+def test_what_has_lost_its_keeper_is_found_by_its_environment(folder: Path) -> None:
+    leave = "import os, time; os.setsid() if os.fork() == 0 else None"
+    process = spawn(folder, f"{leave}; print('up', flush=True); time.sleep(600)")
+    until_said(folder, "up")
+    psutil.Process(process.pid).kill()
+    assert end(process) == -9
+    assert marked(folder / "exit_status")
+    process.kill()
+    assert living(folder) == []
+
+
+def test_a_new_server_ends_what_it_can_not_go_on_with(folder: Path) -> None:
+    process = spawn(folder, "import time; print('up', flush=True); time.sleep(600)")
+    until_said(folder, "up")
+    assert end_strays(folder / "another") == 0
+    assert end_strays(folder / "exit_status") >= 1
+    assert end(process) == -9
+    assert living(folder) == []
+
+
+def test_a_server_that_was_started_in_between_learns_how_it_ended(folder: Path) -> None:
+    process = spawn(folder, "import time; time.sleep(0.5); raise SystemExit(5)")
+    again = JobProcess.attach(process.pid, process.started, folder / "exit_status")
     assert not again.wait(0)
     assert end(process) == 5
     assert end(again) == 5
 
 
-def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
-    process = spawn(tmp_path, "import time; time.sleep(600)")
-    stranger = JobProcess.attach(process.pid, process.started - 100, tmp_path / "exit_status")
-    stranger.kill_group()
+def test_an_end_that_nobody_saw_is_not_invented(folder: Path) -> None:
+    process = spawn(folder, "import time; time.sleep(600)")
+    again = JobProcess.attach(process.pid, process.started, folder / "exit_status")
+    psutil.Process(process.pid).kill()
+    end(process)
+    assert end(again) is None
+    assert "no exit status" in describe_end(None)
+    process.kill()
+
+
+def test_another_process_with_the_same_number_is_left_alone(folder: Path) -> None:
+    process = spawn(folder, "import time; time.sleep(600)")
+    stranger = JobProcess.attach(process.pid, process.started - 100, folder / "another_status")
+    stranger.kill()
     assert not process.wait(0.3)
-    process.kill_group()
+    process.kill()
     assert end(process) == -9
+
+
+def test_a_job_gets_no_open_file_of_ours(folder: Path) -> None:
+    ours = os.open(folder, os.O_RDONLY)
+    os.set_inheritable(ours, True)
+    try:
+        process = spawn(folder, "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0))")
+        assert end(process) == 0
+    finally:
+        os.close(ours)
+    # Its three, and the one that lists.
+    assert (folder / "log.txt").read_text() == f"[0, 1, 2, 3] {process.pid}\n"
+
+
+def test_a_full_disk_ends_the_job_and_its_end_is_known(folder: Path) -> None:
+    if os.geteuid() != 0 or sys.platform != "linux":
+        pytest.skip("only root mounts a small disk")
+    disk = folder / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True).returncode:
+        pytest.skip("no mount is allowed here")
+    try:
+        process = JobProcess.spawn(
+            [sys.executable, "-u", "-c", "print('up')\nwhile True: print('x' * 4096)"],
+            cwd=disk,
+            environment={},
+            log=disk / "log.txt",
+            status_file=disk / "exit_status",
+        )
+        assert end(process) == 1
+        assert (disk / "log.txt").read_bytes().startswith(b"up\nx")
+        assert JobProcess.attach(1, 0, disk / "exit_status").wait(0)
+        assert (disk / "exit_status").read_text().strip() == "1"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_file_that_grows_too_large_fails_the_job(folder: Path) -> None:
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, {resource.RLIM_INFINITY}))\n"
+    assert end(spawn(folder, limit + "print('x' * 20_000)")) in (1, 120)
+    assert (folder / "log.txt").stat().st_size == 10_000

@@ -1,17 +1,26 @@
-"""Execution: submitting a snapshot as a run."""
+"""Execution: submitting a folder as a run, to a compute or to the client's own machine."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from email import message_from_bytes
+from email.message import Message
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from azureml_local.cluster.jobspec import parse
-from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
+from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
+from azureml_local.cluster.local_target import invocation
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.runs import NewRun
 
 router = APIRouter(prefix="/execution/v1.0" + WORKSPACE_PATH)
+
+# The SDK refuses configuration folders of more than 25 MiB itself.
+MAX_SUBMISSION = 32 << 20
 
 
 @router.post("/experiments/{experiment}/snapshotrun")
@@ -19,15 +28,62 @@ def submit(
     ctx: Ctx, name: Named, experiment: str, body: dict[str, Any], run_id: str = Query(alias="runId")
 ) -> dict[str, Any]:
     """Start a run. All that can be refused is refused here, before there is a run to fail."""
-    configuration, snapshot_id = body.get("Configuration"), body.get("SnapshotId")
-    if not isinstance(configuration, dict) or not isinstance(snapshot_id, str):
-        raise Invalid("A submission needs a run configuration and the id of a snapshot.")
-    spec = parse(configuration)
-    ctx.workspace.computes.ready(spec.target)
+    snapshot_id = body.get("SnapshotId")
+    if not isinstance(snapshot_id, str):
+        raise Invalid("A submission needs the id of a snapshot.")
     ctx.workspace.snapshots.get(snapshot_id)
+    run = _create(ctx, experiment, run_id, body, snapshot_id)
+    ctx.cluster.submit(run)
+    return {"runId": run.id}
+
+
+async def _definition(request: Request) -> dict[str, Any]:
+    """The ``definition.json`` among the files of a local submission; the rest of them is the client's own copy."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_SUBMISSION:
+            raise Invalid(f"A local submission may have {MAX_SUBMISSION >> 20} MiB.")
+    kind = request.headers.get("content-type", "").encode("latin-1")
+    parts = message_from_bytes(b"Content-Type: " + kind + b"\r\n\r\n" + bytes(content)).get_payload()
+    for part in parts if isinstance(parts, list) else []:
+        if isinstance(part, Message) and part.get_filename() == "definition.json":
+            try:
+                body = json.loads(bytes(part.get_payload(decode=True)))
+            except (ValueError, RecursionError):
+                break
+            if isinstance(body, dict):
+                return body
+    raise Invalid("A local submission needs a file definition.json, as multipart/form-data.")
+
+
+@router.post("/experiments/{experiment}/localrun")
+def submit_local(
+    ctx: Ctx,
+    name: Named,
+    experiment: str,
+    body: Annotated[dict[str, Any], Depends(_definition)],
+    run_id: str = Query(alias="runId"),
+) -> Response:
+    """Start a run on the client's machine; the answer is a zip with the script that the client runs there."""
+    run = _create(ctx, experiment, run_id, body, None)
+    answer = invocation(ctx.workspace.folder.runs / run.id)
+    ctx.cluster.submit(run)
+    return Response(answer, media_type="application/zip")
+
+
+def _create(ctx: Context, experiment: str, run_id: str, body: Mapping[str, Any], snapshot_id: str | None) -> Run:
+    configuration = body.get("Configuration")
+    if not isinstance(configuration, dict):
+        raise Invalid("A submission needs a run configuration.")
+    spec = parse(configuration)
+    if snapshot_id is not None:
+        ctx.workspace.computes.ready(spec.target)
+    elif spec.target != LOCAL_TARGET:
+        raise Invalid(f"A local run has the target {LOCAL_TARGET!r}, not {spec.target!r}.")
     for item in spec.inputs:
         ctx.workspace.datasets.saved(item.dataset_id)
-    run = ctx.workspace.runs.create(
+    return ctx.workspace.runs.create(
         NewRun(
             run_id=run_id,
             experiment_id=ctx.workspace.experiments.get_or_create(experiment).id,
@@ -36,8 +92,7 @@ def submit(
             script_name=spec.script,
             definition=configuration,
             snapshot_id=snapshot_id,
-            properties={"ContentSnapshotId": snapshot_id},
+            # Of a local run the client tells it afterwards (_get_run_details in azureml._execution._commands).
+            properties={"ContentSnapshotId": snapshot_id} if snapshot_id else {},
         )
     )
-    ctx.cluster.submit(run)
-    return {"runId": run.id}

@@ -131,8 +131,11 @@ def _post_event(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> Res
         runs.note_error(run_id, data["ErrorResponse"])
     status = EVENT_STATUS.get(event)
     # The cluster says how a submitted run stands; the client says it of its own interactive ones.
-    if status and run.snapshot_id is None:
+    if status and not run.definition:
         runs.advance(run_id, status)
+    elif status == "Canceled" and run.status not in FINAL:
+        # How a run with the target "local" is cancelled (ScriptRun._cancel_local in azureml.core.script_run).
+        ctx.cluster.cancel(run_id)
     return Response(status_code=200)
 
 

@@ -1,0 +1,99 @@
+"""What stands beside a job: it starts the job's first process, and ends when that has ended and nothing else is left.
+
+Started by path with the server's own interpreter, so that it needs nothing but the standard library. It outlives the
+server: how the job ended is in the status file for whichever server asks next.
+
+On Linux it adopts what its job leaves behind (PR_SET_CHILD_SUBREAPER, prctl(2)): a daemon that forks twice and leaves
+its session and process group becomes a child of this process instead of the machine's first one, and is found.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+# As a shell says it: the program isn't there, or can't be run.
+NOT_FOUND, NOT_RUNNABLE = 127, 126
+# A process that can't be ended (it hangs in the kernel) must not keep a run from its end.
+PATIENCE = 10.0
+
+
+def adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def start(argv: list[str]) -> int:
+    """Run a program as a child of this process. Returns its id."""
+    # Asking the job to end is done by signals to its group; they are the job's own business, not the keeper's. A
+    # handler, where "ignore" would be inherited by the job.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            # Python ignores these two, and a program inherits what is ignored.
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            os.execvp(argv[0], argv)
+        except OSError as error:
+            os.write(2, f"{argv[0]} can't be started: {error.strerror}\n".encode("utf-8", "backslashreplace"))
+            os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE)
+    return pid
+
+
+def wait_for(pid: int) -> int:
+    """Wait until a child has ended, and for every orphan that ends before it. Returns its wait status."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return status
+
+
+def descendants() -> list[int]:
+    """The processes below this one; none where there is no /proc."""
+    parents: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                    # After the program's name, which may hold blanks and brackets: the state, then the parent.
+                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {os.getpid()})
+
+
+def end_what_is_left() -> None:
+    """Whatever the job left behind ends with it, as on a node that is given back."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for pid in descendants():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.005)
+
+
+def main(status_file: str, argv: list[str]) -> None:
+    adopt_orphans()
+    # Room for the exit status is taken now: when the job has filled the disk, its end can still be written.
+    with open(status_file, "wb", buffering=0) as status:
+        status.write(b" " * 8)
+        code = os.waitstatus_to_exitcode(wait_for(start(argv)))
+        status.seek(0)
+        status.write(f"{code:<8}".encode())
+        os.fsync(status.fileno())
+    end_what_is_left()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,97 @@
+"""The target "local": a job that runs where its client is.
+
+The SDK copies the project to a folder of the client's (``$TMPDIR/azureml_runs/{run}``), unpacks there what the service
+answers, and starts ``azureml-setup/Invocation.sh`` in it (azureml._execution._commands._start_internal_local_cloud).
+In Azure that script runs the job. Here client and server are on one machine, so the script only tells the server where
+the project is and which Python the client runs in; the server runs the job there, with what it has for every
+job: a log that is followed, metrics, outputs, cancelling, a time limit, and an end that leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import threading
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from azureml_local.workspace.errors import Invalid
+
+INVOCATION = "azureml-setup/Invocation.sh"
+ANSWER = "client"
+# The client starts the script a moment after our answer.
+PATIENCE = 120.0
+POLL_SECONDS = 0.05
+
+SCRIPT = """\
+#!/bin/bash
+# Tells the workspace's server that this run's files are here, and which Python its client has. The job itself is run
+# by the server, which is on this machine too.
+answer={answer}
+IFS= read -r -d '' client 2>/dev/null < "/proc/$PPID/cmdline"
+case "${{client##*/}}" in python*) ;; *) client=python ;; esac
+umask 077
+printf '%s\\0%s\\0' "$PWD" "$(command -v "$client" || command -v python3)" > "$answer.part" &&
+    mv "$answer.part" "$answer"
+"""
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the client's script said: the folder of the project's copy, and the client's own interpreter."""
+
+    folder: Path
+    python: str
+
+
+def invocation(folder: Path) -> bytes:
+    """The zip that the SDK unpacks and starts. ``folder`` is the run's own, on the server's side; it is made here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(INVOCATION, SCRIPT.format(answer=shlex.quote(str(folder / ANSWER))))
+    return packed.getvalue()
+
+
+def client_of(folder: Path) -> Client | None:
+    """What the client has said, if it has."""
+    try:
+        where, python, _ = (folder / ANSWER).read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return Client(Path(where.decode("utf-8", "surrogateescape")), python.decode("utf-8", "surrogateescape"))
+
+
+def await_client(folder: Path, cancelled: threading.Event) -> Client | None:
+    """Wait until the client has said it. None when the run is cancelled meanwhile.
+
+    Raises Invalid when the client never does.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (client := client_of(folder)) is None:
+        if cancelled.wait(POLL_SECONDS):
+            return None
+        if time.monotonic() > deadline:
+            raise Invalid(
+                f"The client has not started {INVOCATION} within {PATIENCE:g} seconds of submitting. Has it ended, or "
+                "does it run in a container that doesn't see this server's state folder? Then submit to an AmlCompute."
+            )
+    if not client.folder.is_dir():
+        raise Invalid(f"The client's copy of the project, {client.folder}, isn't there (any more).")
+    return client
+
+
+def with_interpreter(environment: Mapping[str, Any], python: str) -> Mapping[str, Any]:
+    """The environment with the client's own interpreter, where its packages are managed by the user.
+
+    Azure takes the ``python`` of the client's search path, which in a notebook often isn't the notebook's.
+    """
+    section = environment.get("python") or {}
+    named = str(section.get("interpreterPath") or "python")
+    if not section.get("userManagedDependencies") or named not in ("python", "python3") or not python:
+        return environment
+    return {**environment, "python": {**section, "interpreterPath": python}}

@@ -1,0 +1,72 @@
+"""Runs at the start of every Python process of a job: what it logs is sent before it ends.
+
+The SDK sends metrics from a queue, a second later, and has no hook for the end of a process: those of the last second
+would be lost. Azure's service calls ``_RunBase._kill`` ("send the about-to-be-killed signal so Runs can clean up
+quickly", azureml._history.utils.context_managers) when a script ends, as our own history context does (job.py). A
+command's processes have no such context, so this calls the same function at their exit.
+
+Python imports this because its folder stands in PYTHONPATH. Standard library only, any Python 3, and nothing happens
+in a process that doesn't import azureml.core.
+"""
+
+import atexit
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import threading
+import types
+from typing import Optional, Sequence  # as Python 3.8 knows them: the job's may be that old
+
+RUN_BASE = "azureml._run_impl.run_base"
+
+
+def send_what_is_logged() -> None:
+    """Flush every run that this process has open, as the service does."""
+    runs = sys.modules[RUN_BASE]._RunBase
+    if not runs._registered_kill_handlers.empty():
+        runs._kill()
+
+
+def at_exit() -> None:
+    # Before concurrent.futures forbids new work, which is before atexit (Python 3.9 and later). Last in, first out:
+    # the SDK has imported that module by now.
+    getattr(threading, "_register_atexit", atexit.register)(send_what_is_logged)
+
+
+class Loader(importlib.abc.Loader):
+    def __init__(self, original: importlib.abc.Loader) -> None:
+        self.original = original
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[types.ModuleType]:
+        return self.original.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        self.original.exec_module(module)
+        at_exit()
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if name != RUN_BASE:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = Loader(spec.loader)
+        return spec
+
+
+def run_the_next_one() -> None:
+    """The environment's own sitecustomize is hidden by this one; it has its turn all the same."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != here]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+sys.meta_path.insert(0, Finder())
+run_the_next_one()

@@ -1,0 +1,156 @@
+"""Jobs of every kind, through the real SDK: what is asked for is done, said, or refused."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., Any]
+
+SCRIPT = """
+import os, sys
+from azureml.core import Run
+run = Run.get_context()
+run.log("loss", 1)
+run.log("loss", 2)
+run.tag("words", "|".join(sys.argv[1:]))
+os.makedirs("outputs", exist_ok=True)
+open("outputs/model", "w").write(os.getcwd())
+print("grüße", sys.executable)
+"""
+
+
+@pytest.fixture
+def start(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[Start]:
+    """Submit a ScriptRunConfig of the given parts, from a folder that holds train.py."""
+    from azureml.core import ScriptRunConfig
+
+    runs = []
+
+    def submit(**parts: Any) -> Any:
+        folder = tmp_path / "source"
+        folder.mkdir(exist_ok=True)
+        (folder / "train.py").write_text(SCRIPT)
+        if "run_config" not in parts:
+            parts = {"compute_target": compute, "environment": here, **parts}
+        runs.append(experiment.submit(ScriptRunConfig(str(folder), **parts)))
+        return runs[-1]
+
+    yield submit
+    for run in runs:
+        if run.get_status() not in ("Completed", "Failed", "Canceled"):
+            run.cancel()
+
+
+def text_of(run: Any, tmp_path: Path, name: str = "user_logs/std_log.txt") -> str:
+    run.download_file(name, str(tmp_path / "file"))
+    return (tmp_path / "file").read_text()
+
+
+@pytest.mark.sdk("ScriptRunConfig.command", "ScriptRunConfig.run_config", "DockerConfiguration", "RunConfiguration")
+def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
+    start: Start, compute: Any, here: Any, tmp_path: Path
+) -> None:
+    from azureml.core.runconfig import DockerConfiguration, RunConfiguration
+
+    configuration = RunConfiguration()
+    configuration.target = compute
+    configuration.environment = here
+    configuration.docker = DockerConfiguration(use_docker=True, shm_size="4g", arguments=["--gpus", "all"])
+    configuration.environment_variables = {"GREETING": "good  day", "COUNT": 3}
+    line = ["export", "HALF=$((COUNT/2))", "&&", "python", "train.py", '"$GREETING"', "$HALF", "|", "tee", "copy.txt"]
+    run = start(run_config=configuration, command=[*line, "&&", "cat", "copy.txt"])
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        run.wait_for_completion(show_output=True)
+    assert shown.getvalue().count(f"grüße {sys.executable}") == 2
+    assert run.get_metrics() == {"loss": [1, 2]}
+    assert run.get_tags()["words"] == "good  day|1"
+    assert "outputs/model" in run.get_file_names()
+    node_log = text_of(run, tmp_path, "system_logs/local_node.txt")
+    assert "Docker is not used" in node_log
+    assert "--gpus" in node_log
+
+
+# The SDK starts the script of a local run and forgets it (start_background_process).
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.sdk(
+    "ScriptRunConfig.script", "ScriptRunConfig.arguments", "ScriptRunConfig.compute_target", "ScriptRun.cancel"
+)
+def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the SDK copies the project to
+    words = ["--a", 1, True, -0.5, "ü; $(id)", "x\ny", "-z", ""]
+    run = start(script="train.py", arguments=words, compute_target=None)
+    forever = start(command="echo up; sleep 600", compute_target="local")
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        run.wait_for_completion(show_output=True)
+    assert f"grüße {sys.executable}" in shown.getvalue()
+    assert run.get_tags()["words"] == "|".join(str(word) for word in words)
+    assert run.get_metrics() == {"loss": [1, 2]}
+    folder = tmp_path / "azureml_runs" / run.id
+    assert text_of(run, tmp_path, "outputs/model") == str(folder)
+    assert (folder / "outputs" / "model").exists()
+    details = run.get_details()
+    assert (details["status"], details["target"]) == ("Completed", "local")
+    assert details["properties"]["ContentSnapshotId"]
+
+    wait_for(lambda: forever.get_details()["status"] == "Running")
+    wait_for(lambda: "up" in text_of(forever, tmp_path))
+    forever.cancel()
+    wait_for(lambda: forever.get_status() == "Canceled")
+
+
+@pytest.mark.sdk_refused("MpiConfiguration", "PyTorchConfiguration", "TensorflowConfiguration")
+def test_what_needs_a_real_cluster_is_refused_at_submission(start: Start, compute: Any, here: Any) -> None:
+    from azureml.core.runconfig import (
+        MpiConfiguration,
+        PyTorchConfiguration,
+        RunConfiguration,
+        TensorflowConfiguration,
+    )
+    from azureml.exceptions import ExperimentExecutionException
+
+    for distributed in (
+        MpiConfiguration(node_count=2),
+        MpiConfiguration(process_count_per_node=4),
+        PyTorchConfiguration(process_count=2, node_count=2),
+        PyTorchConfiguration(process_count=2),
+        TensorflowConfiguration(worker_count=2),
+        TensorflowConfiguration(worker_count=1, parameter_server_count=1),
+    ):
+        with pytest.raises(ExperimentExecutionException, match="only run in Azure"):
+            start(script="train.py", distributed_job_config=distributed)
+    several = RunConfiguration()
+    several.target, several.environment, several.node_count = compute, here, 3
+    with pytest.raises(ExperimentExecutionException, match="node_count=3"):
+        start(script="train.py", run_config=several)
+
+
+def test_what_no_process_can_be_given_is_refused_at_submission(start: Start) -> None:
+    from azureml.core.runconfig import RunConfiguration
+    from azureml.exceptions import ExperimentExecutionException
+
+    for arguments, words in (
+        ([1, None], "argument 2 is None"),
+        ([["a"]], "argument 1 .* neither text nor a number"),
+        (["a\0b"], "null character"),
+    ):
+        with pytest.raises(ExperimentExecutionException, match=words):
+            start(script="train.py", arguments=arguments)
+    configuration = RunConfiguration()
+    configuration.target = "tests"
+    configuration.environment_variables = {"A=B": "1"}
+    with pytest.raises(ExperimentExecutionException, match="no name of an environment variable"):
+        start(script="train.py", run_config=configuration)
+    with pytest.raises(ExperimentExecutionException, match="no compute target 'nowhere'"):
+        start(script="train.py", compute_target="nowhere")
