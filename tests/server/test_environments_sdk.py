@@ -70,8 +70,8 @@ def test_versions_of_ones_own_and_labels(workspace: Any) -> None:
             Environment.get(workspace, "own", **wanted)
 
 
-@pytest.mark.sdk_refused("Environment.register", "Environment.get")
-def test_what_is_no_environment_is_refused(workspace: Any) -> None:
+@pytest.mark.sdk_refused("Environment.register", "Environment.get", "Environment.add_private_pip_wheel")
+def test_what_is_no_environment_is_refused(workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Environment
 
     for name in ("a/b", "", "ü", "n" * 256):
@@ -92,6 +92,10 @@ def test_what_is_no_environment_is_refused(workspace: Any) -> None:
         odd.register(workspace)
     with pytest.raises(Exception, match="Code: 404"):
         Environment.get(workspace, "refused")
+    wheel = tmp_path / "own-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"PK")
+    with pytest.raises(Exception, match=r"add_private_pip_wheel is not built.*https"):
+        Environment.add_private_pip_wheel(workspace, str(wheel))
 
 
 @pytest.mark.sdk_refused("Environment.get")

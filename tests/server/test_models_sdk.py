@@ -239,16 +239,17 @@ def test_a_job_finds_models_and_secrets_of_its_workspace(
 
 
 @pytest.mark.sdk("Model.print_configuration", "Workspace.webservices", "Workspace.images")
-@pytest.mark.sdk_refused("Model.deploy", "Model.package")
+@pytest.mark.sdk_refused("Model.deploy", "Model.package", "Model.profile")
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the SDK's own: deployment is SDK v2's now
 def test_deployment_is_refused_with_what_to_do_instead(
     workspace: Any, folder: Path, here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from azureml.core import Model
+    from azureml.core import Dataset, Model
     from azureml.core.model import InferenceConfig
     from azureml.core.webservice import AciWebservice, Webservice
     from azureml.exceptions import WebserviceException
 
+    Path("rows.csv").write_text("input\nword\n")
     Path("score.py").write_text("def init(): ...\ndef run(data): return data\n")
     model = Model.register(workspace, "net/net.json", "undeployed")
     inference = InferenceConfig(entry_script="score.py", environment=here)
@@ -260,6 +261,11 @@ def test_deployment_is_refused_with_what_to_do_instead(
         Model.deploy(workspace, "service", [model], inference, configuration)
     with pytest.raises(WebserviceException, match=sentence):
         Model.package(workspace, [model], inference)
+    store = workspace.get_default_datastore()
+    store.upload_files([str(folder / "rows.csv")], target_path="profiled", show_progress=False)
+    rows = Dataset.Tabular.from_delimited_files(store.path("profiled/rows.csv"))
+    with pytest.raises(WebserviceException, match=sentence):
+        Model.profile(workspace, "profile", [model], inference, rows)
     with pytest.raises(WebserviceException, match=sentence):
         Webservice(workspace, "service")
     assert workspace.webservices == workspace.images == {}

@@ -104,9 +104,13 @@ def test_a_new_workspace_is_created_as_long_as_the_store_is_empty(tmp_path: Path
     "Workspace.list_connections",
     "Workspace.delete_connection",
     "Workspace.linked_services",
+    "Workspace.update_dependencies",
+    "Workspace.add_private_endpoint",
+    "Workspace.delete_private_endpoint_connection",
+    "Workspace.get_mlflow_tracking_uri",
 )
 def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: Any) -> None:
-    from azureml.core import Workspace
+    from azureml.core import PrivateEndPointConfig, Workspace
 
     with pytest.raises(Exception, match="`azureml-local reset` deletes it"):
         workspace.delete(delete_dependent_resources=True)
@@ -125,6 +129,14 @@ def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: 
             operation()
     with pytest.raises(Exception, match="linkedServices is not built"):
         _ = workspace.linked_services
+    with pytest.raises(Exception, match=r"Workspace\.update is not built"):
+        workspace.update_dependencies(container_registry="/any", force=True)
+    with pytest.raises(Exception, match=r"virtualNetworks/net is not built"):
+        workspace.add_private_endpoint(PrivateEndPointConfig("endpoint", "net"))
+    with pytest.raises(Exception, match=r"privateEndpointConnections/any is not built"):
+        workspace.delete_private_endpoint_connection("any")
+    with pytest.raises(Exception, match="azureml-mlflow"):
+        workspace.get_mlflow_tracking_uri()
     found = Workspace.get(
         workspace.name, subscription_id=workspace.subscription_id, resource_group=workspace.resource_group
     )
@@ -142,6 +154,10 @@ def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: 
     "Workspace.tags",
     "Workspace.discovery_url",
     "Workspace.location",
+    "Workspace.name",
+    "Workspace.resource_group",
+    "Workspace.subscription_id",
+    "Workspace.get_default_compute_target",
 )
 def test_a_workspace_shows_what_it_holds(workspace: Any, compute: Any) -> None:
     from azureml.core import Dataset, Experiment
@@ -156,6 +172,9 @@ def test_a_workspace_shows_what_it_holds(workspace: Any, compute: Any) -> None:
     assert "shown" in workspace.datasets
     assert (workspace.private_endpoints, workspace.sku, workspace.tags) == ({}, "Basic", {})
     assert workspace.location == "local"
+    assert workspace.get_default_compute_target("CPU") is None
+    path = f"/subscriptions/{workspace.subscription_id}/resourceGroups/{workspace.resource_group}/"
+    assert workspace.get_details()["id"].startswith(path)
     assert workspace.discovery_url.startswith("https://localhost:")
 
 

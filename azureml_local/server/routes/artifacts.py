@@ -12,10 +12,11 @@ from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
 from azureml_local.server.ranges import send_file
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path
-from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 router = APIRouter(prefix="/artifact/v2.0" + WORKSPACE_PATH + "/artifacts")
 
+PRIVATE_PACKAGES = "Environment"  # the origin of wheels (azureml.core.environment)
 MAX_PATHS = 10_000
 
 
@@ -48,6 +49,11 @@ def create_empty(ctx: Ctx, name: Named, origin: str, container: str, body: dict[
     paths = [item.get("path") if isinstance(item, dict) else None for item in body.get("paths") or []]
     if not paths or len(paths) > MAX_PATHS or not all(isinstance(path, str) and path for path in paths):
         raise Invalid(f"New artifacts need a list of 1 to {MAX_PATHS} paths.")
+    if origin == PRIVATE_PACKAGES:
+        raise NotBuilt(
+            "Environment.add_private_pip_wheel is not built in azureml-local. Name the wheel by an https or git+https "
+            "URL, publish it on an index of yours, or put its modules into the run's source directory."
+        )
     artifacts, information = {}, {}
     for path in paths:
         blob = blob_name(origin, container, str(path))
