@@ -22,6 +22,7 @@ from azureml_local.cluster.environments import (
 from azureml_local.cluster.inputs import InputError, Inputs
 from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse, resolve, resolve_command
 from azureml_local.cluster.local_target import await_client, client_of, with_interpreter
+from azureml_local.cluster.logs import make_readable
 from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.process import JobProcess, describe_end, marker
 from azureml_local.cluster.simulation import Kind, Simulations
@@ -244,14 +245,22 @@ class Execution:
         self._status("Finalizing", process={**known, "cancelled": True} if self._cancelled.is_set() and known else None)
         if not self.lost:
             self._collect(log)
-        self._workspace.artifacts.close_log(self._container, JOB_LOG)
+        self._close_job_log(log)
         current = self._workspace.runs.get(self._run.id)
         final = "Canceled" if self._cancelled.is_set() else "Failed" if current.error else "Completed"
         _say(log, f"The run is {final}.")
-        self._workspace.artifacts.close_log(self._container, NODE_LOG)
         self._workspace.runs.await_follower(self._run.id)
         self._status(final)
+        self._workspace.artifacts.close_log(self._container, NODE_LOG)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close_job_log(self, log: IO[str]) -> None:
+        if self._workspace.artifacts.exists(RUN_ORIGIN, self._container, JOB_LOG):
+            blob = self._workspace.artifacts.get(RUN_ORIGIN, self._container, JOB_LOG)
+            with contextlib.suppress(OSError):
+                if blob.live and (strays := make_readable(self._workspace.artifacts.path(blob))):
+                    _say(log, f"{strays} bytes of {JOB_LOG} were not UTF-8; a question mark is in the place of each.")
+            self._workspace.artifacts.close_log(self._container, JOB_LOG)
 
     def _collect(self, log: IO[str]) -> None:
         """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since."""

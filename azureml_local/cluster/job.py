@@ -7,6 +7,7 @@ library only, and azureml where it is installed.
 """
 
 import contextlib
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -29,8 +30,22 @@ def history_context() -> contextlib.AbstractContextManager[object]:
 def main(script: str, arguments: list[str]) -> None:
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
+    folder = Path.cwd()
     with history_context():
-        runpy.run_path(script, run_name="__main__")
+        try:
+            runpy.run_path(script, run_name="__main__")
+        finally:
+            be_somewhere(folder)
+
+
+def be_somewhere(folder: Path) -> None:
+    """A script may have deleted the folder that it ran in; the context's own end needs one."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        print("The script has deleted its working folder; what was in it is not kept.", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""What a job printed, made readable.
+
+A job may print any bytes, and the SDK decodes logs strictly (azureml._file_utils.download_file_stream): a single byte
+that isn't UTF-8 would make ``run.get_all_logs()`` fail.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+CHUNK = 1 << 20
+# How "surrogateescape" decodes a byte that isn't UTF-8.
+STRAY = re.compile("[\udc80-\udcff]")
+
+
+def make_readable(path: Path) -> int:
+    """Put a question mark in the place of each byte that isn't UTF-8, in pieces, in place.
+
+    Returns how many those were. The file keeps its length: who has read half of it goes on where he was.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    found = 0
+    with path.open("r+b") as file:
+        written = 0
+        while True:
+            data = file.read(CHUNK)
+            text, strays = STRAY.subn("?", decoder.decode(data, final=not data))
+            piece = text.encode()
+            if strays:
+                read = file.tell()
+                file.seek(written)
+                file.write(piece)
+                file.seek(read)
+            found += strays
+            # Behind what is read by up to three bytes, the beginning of a character.
+            written += len(piece)
+            if not data:
+                return found

@@ -1,0 +1,179 @@
+"""Jobs that don't behave, through the real SDK: each ends truthfully, leaves no process, and its log can be read."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+Start = Callable[..., Any]
+WaitFor = Callable[..., Any]
+
+MUCH = 64_000_000
+# Sleeps of our own, told from all others by their length.
+NAPS = {name: f"98765.{number}" for number, name in enumerate(("forked", "daemon", "deaf", "killed"), 1)}
+
+
+@pytest.fixture(scope="module")
+def four_nodes(workspace: Any) -> Any:
+    from azureml.core.compute import AmlCompute, ComputeTarget
+
+    configuration = AmlCompute.provisioning_configuration(vm_size="STANDARD_D2_V2", max_nodes=4)
+    return ComputeTarget.create(workspace, "misbehaving", configuration)
+
+
+@pytest.fixture
+def start(experiment: Any, four_nodes: Any, here: Any, tmp_path: Path) -> Iterator[Start]:
+    """Submit a command, or a script where ``script`` has its text."""
+    from azureml.core import ScriptRunConfig
+
+    runs = []
+
+    def submit(command: str | None = None, script: str | None = None, **parts: Any) -> Any:
+        folder = tmp_path / "source"
+        folder.mkdir(exist_ok=True)
+        (folder / "script.py").write_text(script or "")
+        parts = {"compute_target": four_nodes, "environment": here, **parts}
+        if script is not None:
+            parts["script"] = "script.py"
+        runs.append(experiment.submit(ScriptRunConfig(str(folder), command=command, **parts)))
+        return runs[-1]
+
+    yield submit
+    for run in runs:
+        if run.get_status() not in ("Completed", "Failed", "Canceled"):
+            run.cancel()
+
+
+def end_of(run: Any, wait_for: WaitFor) -> tuple[str, str]:
+    """A run's final status, and its error's message."""
+    # The details, not the status: who reads those has seen the log, and the end needn't wait for him.
+    details = wait_for(lambda: (d := run.get_details())["status"] in ("Completed", "Failed", "Canceled") and d, 90)
+    return details["status"], ((details.get("error") or {}).get("error") or {}).get("message", "")
+
+
+def log_of(run: Any, tmp_path: Path, name: str = "user_logs/std_log.txt") -> bytes:
+    run.download_file(name, str(tmp_path / "log"))
+    return (tmp_path / "log").read_bytes()
+
+
+def asleep(*names: str) -> list[psutil.Process]:
+    """The processes of these naps."""
+    wanted = {NAPS[name] for name in names}
+    return [p for p in psutil.process_iter(["cmdline"]) if wanted & set(p.info["cmdline"] or ())]
+
+
+@pytest.mark.sdk("ScriptRunConfig.command", "Run.download_file", "Run.get_all_logs")
+def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
+    deaf = start(f"trap '' TERM; echo deaf; sleep {NAPS['deaf']}")
+    runs = {
+        "forked": start(f"sleep {NAPS['forked']} & sleep {NAPS['forked']} & echo forked"),
+        "daemon": start(f"env -i setsid -f sleep {NAPS['daemon']}; echo started; exit 3"),
+        "by signal": start(f"sleep {NAPS['killed']} & kill -SEGV $$"),
+    }
+    wait_for(lambda: asleep("deaf"))
+    deaf.cancel()
+    assert end_of(runs["forked"], wait_for) == ("Completed", "")
+    assert "exited with status 3" in end_of(runs["daemon"], wait_for)[1]
+    assert "SIGSEGV" in end_of(runs["by signal"], wait_for)[1]
+    assert not asleep("forked", "daemon", "killed")
+    runs = {
+        "no newline": start("printf no-newline"),
+        "bytes": start(r"printf 'caf\351 \377\n'; printf 'gr\303\274\303\237e'"),
+        "full disk": start("ulimit -f 20; yes"),
+        "odd names": start(
+            r"mkdir outputs; echo 1 > outputs/good; echo 2 > $'outputs/b\377d'; echo 3 > $'outputs/a\nb'"
+        ),
+        "no folder": start('rm -rf "$PWD"; echo gone'),
+    }
+    assert end_of(runs["no newline"], wait_for) == ("Completed", "")
+    assert log_of(runs["no newline"], tmp_path) == b"no-newline"
+    assert end_of(runs["bytes"], wait_for) == ("Completed", "")
+    [path] = [p for p in runs["bytes"].get_all_logs(str(tmp_path)) if p.endswith("std_log.txt")]
+    assert Path(path).read_text() == "caf? ?\ngrüße"
+    assert b"2 bytes" in log_of(runs["bytes"], tmp_path, "system_logs/local_node.txt")
+    assert "SIGXFSZ" in end_of(runs["full disk"], wait_for)[1]
+    assert log_of(runs["full disk"], tmp_path).startswith(b"y\ny\n")
+    assert end_of(runs["odd names"], wait_for) == ("Completed", "")
+    assert "outputs/good" in runs["odd names"].get_file_names()
+    assert b"could not be kept" in log_of(runs["odd names"], tmp_path, "system_logs/local_node.txt")
+    assert end_of(runs["no folder"], wait_for) == ("Completed", "")
+    assert log_of(runs["no folder"], tmp_path) == b"gone\n"
+    assert end_of(deaf, wait_for)[0] == "Canceled"
+    assert not asleep("deaf")
+
+
+def test_a_script_that_deletes_its_folder_has_run_all_the_same(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
+    run = start(script="import os, shutil; shutil.rmtree(os.getcwd()); print('gone')")
+    assert end_of(run, wait_for) == ("Completed", "")
+    assert log_of(run, tmp_path).startswith(b"gone\nThe script has deleted its working folder")
+
+
+def test_a_long_log_is_kept_whole_and_never_in_memory(
+    start: Start, wait_for: WaitFor, tmp_path: Path, server: Any
+) -> None:
+    run = start(f"yes 0123456789abcde | head -c {MUCH}")
+    process = psutil.Process(server.instance.pid)
+    before = process.memory_info().rss
+    assert end_of(run, wait_for) == ("Completed", "")
+    run.download_file("user_logs/std_log.txt", str(tmp_path / "log"))
+    assert (tmp_path / "log").stat().st_size == MUCH
+    assert process.memory_info().rss - before < MUCH / 2
+
+
+@pytest.mark.sdk("Run.cancel", "Run.get_status")
+def test_cancel_in_each_state(start: Start, workspace: Any, wait_for: WaitFor, tmp_path: Path) -> None:
+    from azureml.core import Dataset
+    from azureml.core.compute import AmlCompute, ComputeTarget
+
+    one = ComputeTarget.create(
+        workspace, "cancelling", AmlCompute.provisioning_configuration(vm_size="STANDARD_D2_V2", max_nodes=1)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes calls, and never answers
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        building = start("true", environment=never_built(address), compute_target=one)
+        queued = start("true", compute_target=one)
+        wait_for(lambda: building.get_status() == "Preparing")
+        wait_for(lambda: queued.get_status() == "Queued")
+        queued.cancel()
+        assert queued.get_status() == "Canceled"
+        building.cancel()
+        building.cancel()
+        assert end_of(building, wait_for)[0] == "Canceled"
+
+        data = Dataset.File.from_files(f"http://{address}/x", validate=False).as_named_input("data").as_download()
+        fetching = start(["ls", data], compute_target=one)
+        wait_for(lambda: fetching.get_status() == "Starting")
+        fetching.cancel()
+        assert end_of(fetching, wait_for)[0] == "Canceled"
+
+    running = start(f"sleep {NAPS['killed']}", compute_target=one)
+    wait_for(lambda: asleep("killed"))
+    running.cancel()
+    assert end_of(running, wait_for)[0] == "Canceled"
+    assert not asleep("killed")
+
+    # Nobody reads the details of this one yet: its end is held back a moment (Runs.await_follower).
+    finalizing = start("true", compute_target=one)
+    wait_for(lambda: finalizing.get_status() == "Finalizing")
+    finalizing.cancel()
+    assert end_of(finalizing, wait_for) == ("Completed", "")
+    finalizing.cancel()
+    running.cancel()
+    assert (finalizing.get_status(), running.get_status()) == ("Completed", "Canceled")
+
+
+def never_built(address: str) -> Any:
+    """An Environment whose package index doesn't answer."""
+    from azureml.core import Environment
+    from azureml.core.conda_dependencies import CondaDependencies
+
+    environment = Environment("never-built")
+    packages = CondaDependencies.create(pip_packages=["no-such-package"])
+    packages.set_pip_option(f"--index-url http://{address}/simple")
+    environment.python.conda_dependencies = packages
+    return environment
