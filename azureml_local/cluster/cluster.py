@@ -84,6 +84,7 @@ class Cluster:
             if not run.definition or not run.target:
                 continue  # an interactive run: its own process says when it ends
             if run.status in ("NotStarted", "Queued"):
+                self._logs.resume(run.id, data_container(run))
                 self.submit(run)
                 continue
             if run.status in ("Running", "Finalizing") and run.process and run.target in self._pools:
@@ -189,16 +190,19 @@ class Cluster:
         self._obstruct(name)
         pool.fill()
         stuck = self.simulations.holds(Kind.QUEUE_STUCK, name)
-        while queue and not stuck and (node := pool.acquire(queue[0].id)) is not None:
-            run = self._workspace.runs.advance(queue[0].id, "Queued")
-            queue.popleft()
-            self._logs.end(run.id, data_container(run), f"Node {node.number} takes it.")
-            if run.status in FINAL:
-                pool.release(run.id)
-            else:
-                self._begin(run, name, Execution.run, acquired=True)
         for place, run in enumerate(queue):
-            self._workspace.runs.advance(run.id, "Queued")
+            if run.status != "Queued":
+                queue[place] = self._workspace.runs.advance(run.id, "Queued")
+        while queue and not stuck:
+            run = self._workspace.runs.get(queue[0].id)
+            node = pool.acquire(run.id) if run.status not in FINAL else None
+            if node is not None:
+                self._logs.end(run.id, data_container(run), f"Node {node.number} takes it.")
+                self._begin(run, name, Execution.run, acquired=True)
+            elif run.status not in FINAL:
+                break
+            queue.popleft()
+        for place, run in enumerate(queue):
             self._logs.tell(run.id, data_container(run), self._why(run, place))
         return pool.scale_down()
 

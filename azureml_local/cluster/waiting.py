@@ -6,7 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from azureml_local.workspace.artifacts import Artifacts
+from azureml_local.workspace.artifacts import RUN_ORIGIN, Artifacts
 
 # azureml.core.script_run follows the last by name of azureml-logs/NN*.txt and user_logs/std_log.txt: this one
 # until the environment's build log is there.
@@ -53,6 +53,11 @@ class QueueLogs:
         path = known[0] if known is not None else self._artifacts.open_log(container, QUEUE_LOG)
         _append(path, line)
         self._last[run_id] = path, line
+
+    def resume(self, run_id: str, container: str) -> None:
+        """Go on with the log that an earlier server began, if it did."""
+        if self._artifacts.exists(RUN_ORIGIN, container, QUEUE_LOG):
+            self.tell(run_id, container, "A new server takes up the queue.")
 
     def end(self, run_id: str, container: str, line: str) -> None:
         """It waits no more. Nothing, for a run that never had to."""

@@ -32,10 +32,10 @@ from azureml_local.server.routes import (
 from azureml_local.server.simulated import SimulatedTrouble
 
 API = (
+    compute,  # before arm, which refuses whatever else is posted to a workspace
     arm,
     resources,
     discovery,
-    compute,
     history,
     metrics,
     artifacts,

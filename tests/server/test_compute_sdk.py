@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from azureml_local.instance import LocalServer
 from azureml_local.workspace.identity import DEFAULT_NAME
@@ -125,22 +127,60 @@ def test_created_again_under_its_name(workspace: Any) -> None:
     third.delete()
 
 
-@pytest.mark.sdk("AmlCompute.get_active_runs", "Run.list_by_compute")
-def test_deleted_while_runs_are_on_it_and_waiting_for_it(
-    workspace: Any, experiment: Any, here: Any, tmp_path: Any, wait_for: Wait
-) -> None:
-    from azureml.core import Run, ScriptRunConfig
+@pytest.fixture
+def submit_to(experiment: Any, here: Any, tmp_path: Path) -> Callable[[Any], Any]:
+    """Submit a job that would take ten minutes."""
+    from azureml.core import ScriptRunConfig
 
-    target = make(workspace, "busy")
     (tmp_path / "any").touch()
 
-    def submit() -> Any:
+    def submit(target: Any) -> Any:
         command = ["sleep", "600"]
         return experiment.submit(
             ScriptRunConfig(str(tmp_path), command=command, compute_target=target, environment=here)
         )
 
-    running, waiting = submit(), submit()
+    return submit
+
+
+def test_four_nodes_run_four_jobs_and_the_fifth_waits(
+    server: LocalServer, workspace: Any, submit_to: Callable[[Any], Any], wait_for: Wait
+) -> None:
+    target = make(workspace, "four", max_nodes=4)
+    runs = [submit_to(target) for _ in range(5)]
+    wait_for(lambda: [run.get_status() for run in runs] == ["Running"] * 4 + ["Queued"])
+    status = target.get_status()
+    assert (status.allocation_state, status.current_node_count, status.target_node_count) == ("Steady", 4, 4)
+    assert (status.node_state_counts.running_node_count, status.node_state_counts.idle_node_count) == (4, 0)
+    assert [node["runId"] for node in target.list_nodes()] == [run.id for run in runs[:4]]
+    # The fifth says why it waits: in its log, which a waiting client is shown, and in `azureml-local status`.
+    why = "Waiting for a node: four has all its 4 nodes busy. It is the next one."
+    log = wait_for(lambda: runs[4].get_details()["logFiles"].get("azureml-logs/10_queue_log.txt"))
+    assert why in requests.get(log).text
+    assert why in [row["waiting_for"] for row in server.status()["unfinished"]]
+    runs[1].cancel()
+    wait_for(lambda: runs[4].get_status() == "Running")
+    assert target.list_nodes()[1]["runId"] == runs[4].id
+    # Fewer nodes than jobs: nothing is torn down that works.
+    target.update(max_nodes=1)
+    status = target.get_status()
+    assert (status.allocation_state, status.current_node_count, status.target_node_count) == ("Resizing", 4, 1)
+    assert status.node_state_counts.leaving_node_count == 3
+    for run in runs:
+        run.cancel()
+    wait_for(lambda: target.get_status().node_state_counts.idle_node_count == 1)
+    assert target.get_status().allocation_state == "Steady"
+    target.delete()
+
+
+@pytest.mark.sdk("AmlCompute.get_active_runs", "Run.list_by_compute")
+def test_deleted_while_runs_are_on_it_and_waiting_for_it(
+    workspace: Any, submit_to: Callable[[Any], Any], wait_for: Wait
+) -> None:
+    from azureml.core import Run
+
+    target = make(workspace, "busy")
+    running, waiting = submit_to(target), submit_to(target)
     wait_for(lambda: (running.get_status(), waiting.get_status()) == ("Running", "Queued"))
     assert [run.run_id for run in target.get_active_runs()] == [running.id, waiting.id]
     assert [run.run_id for run in target.get_active_runs(status="Queued")] == [waiting.id]

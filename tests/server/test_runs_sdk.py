@@ -121,26 +121,6 @@ def test_cancelling_twice_and_after_the_end_changes_nothing(submit: Submit) -> N
     assert run.get_status() == "Completed"
 
 
-def test_a_run_waits_in_the_queue_until_a_node_is_free(
-    submit: Submit, workspace: Any, wait_for: Callable[..., Any]
-) -> None:
-    from azureml.core.compute import AmlCompute, ComputeTarget
-
-    small = ComputeTarget.create(
-        workspace, "one-node", AmlCompute.provisioning_configuration(vm_size="STANDARD_D2_V2", max_nodes=1)
-    )
-    first = submit("import time; time.sleep(600)", compute_target=small)
-    wait_for(lambda: first.get_status() == "Running")
-    second = submit("print('my turn')", compute_target=small)
-    wait_for(lambda: second.get_status() == "Queued")
-    counts = small.get_status().serialize()["nodeStateCounts"]
-    assert counts["runningNodeCount"] == 1
-    first.cancel()
-    second.wait_for_completion()
-    assert second.get_status() == "Completed"
-    assert small.get_status().current_node_count == 1
-
-
 def test_max_run_duration_is_enforced(submit: Submit, wait_for: Callable[..., Any]) -> None:
     run = submit("import time; time.sleep(600)", max_run_duration_seconds=2)
     wait_for(lambda: run.get_status() == "Failed", 40)

@@ -1,0 +1,220 @@
+"""The queue and its nodes, with jobs that really run: shell commands, so that each takes no time of its own."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.environments import EnvironmentBuilder
+from azureml_local.cluster.execution import Machinery
+from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
+from azureml_local.workspace.runs import FINAL, ORDER, NewRun
+
+NODES = 2
+SNAPSHOT = "00000000-0000-0000-0000-00000000000a"
+
+
+class Local:
+    """A workspace with one cluster ("nodes"), every status that each run had, and the last reason given for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        state = StateFolder(folder / "state")
+        state.create()
+        self.workspace = Workspace(state)
+        self.seen: dict[str, list[str]] = defaultdict(list)
+        self.reasons: dict[str, str | None] = {}
+        self.workspace.runs.listen(self._note)
+        self.cluster = Cluster(self.machinery())
+
+    def machinery(self) -> Machinery:
+        return Machinery(
+            workspace=self.workspace,
+            builder=EnvironmentBuilder(self.folder / "cache", host=True),
+            inputs=Inputs(self.workspace.datasets, Mirror("https://localhost/none", lambda: self.folder)),
+            job_variables=lambda run: {},
+        )
+
+    def submit(self, command: str, target: str = "nodes") -> str:
+        number = len(self.seen)
+        run = self.workspace.runs.create(
+            NewRun(
+                run_id=f"run-{number}",
+                experiment_id=self.workspace.experiments.get_or_create("tests").id,
+                target=target,
+                definition={"target": target, "command": command, "environment": {}},
+                snapshot_id=SNAPSHOT,
+            )
+        )
+        self.cluster.submit(run)
+        return run.id
+
+    def job(self) -> Job:
+        return Job(self)
+
+    def status(self, run_id: str) -> str:
+        return self.workspace.runs.get(run_id).status
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, self.seen
+            time.sleep(0.01)
+
+    def _note(self, run: Run) -> None:
+        self.seen[run.id].append(run.status)
+        self.reasons[run.status] = self.cluster.waiting_for(run)
+        self.workspace.runs.followed(run)
+
+
+class Job:
+    """A job that runs until it is let go."""
+
+    def __init__(self, local: Local) -> None:
+        self._gate = local.folder / f"gate-{len(local.seen)}"
+        self._local = local
+        self.id = local.submit(f"sh -c 'until test -e {self._gate}; do sleep 0.02; done'")
+
+    @property
+    def status(self) -> str:
+        return self._local.status(self.id)
+
+    @property
+    def waits_for(self) -> str | None:
+        return self._local.cluster.waiting_for(self._local.workspace.runs.get(self.id))
+
+    def let_go(self) -> None:
+        self._gate.touch()
+        self._local.wait(lambda: self.status in FINAL)
+        assert self.status == "Completed"
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    made = Local(tmp_path)
+    made.workspace.computes.put(ClusterRequest("nodes", "D2", ScaleSettings(0, NODES, 60)))
+    made.workspace.snapshots.create(SNAPSHOT, None, {"name": "", "type": "Directory", "children": {}}, {})
+    made.cluster.start()
+    yield made
+    made.cluster.stop()
+    made.workspace.close()
+
+
+def test_every_state_in_azures_order_and_times_in_theirs(local: Local) -> None:
+    good, bad = local.submit("true"), local.submit("false")
+    local.wait(lambda: local.status(good) in FINAL and local.status(bad) in FINAL)
+    order = ["NotStarted", "Queued", "Preparing", "Starting", "Running", "Finalizing"]
+    assert local.seen == {good: [*order, "Completed"], bad: [*order, "Failed"]}
+    assert [status for status in ORDER if status in order] == order
+    assert {status for status, reason in local.reasons.items() if reason is None} == {"Running", "Completed", "Failed"}
+    run = local.workspace.runs.get(good)
+    assert run.started is not None
+    assert run.ended is not None
+    assert run.created <= run.started <= run.ended
+    # A final status never changes.
+    local.cluster.cancel(good)
+    local.workspace.runs.advance(good, "Failed")
+    assert local.workspace.runs.get(good).ended == run.ended
+    assert local.status(good) == "Completed"
+
+
+def test_first_come_first_served_by_as_many_nodes_as_there_are(local: Local) -> None:
+    jobs = [local.job() for _ in range(NODES + 3)]
+    local.wait(lambda: [job.status for job in jobs] == ["Running"] * NODES + ["Queued"] * 3)
+    assert jobs[0].waits_for is None
+    assert [str(job.waits_for).rsplit(". ")[-1] for job in jobs[NODES:]] == [
+        "It is the next one.",
+        "1 run is before it.",
+        "2 runs are before it.",
+    ]
+    nodes = local.cluster.allocation("nodes")
+    assert (nodes.state, nodes.current, nodes.target, nodes.counts["running"]) == ("Steady", NODES, NODES, NODES)
+    # One that gives up lets those behind it move on; the next node goes to the first in the line.
+    local.cluster.cancel(jobs[NODES + 1].id)
+    assert str(jobs[NODES + 2].waits_for).endswith("1 run is before it.")
+    jobs[1].let_go()
+    local.wait(lambda: jobs[NODES].status == "Running")
+    assert [job.status for job in jobs[NODES:]] == ["Running", "Canceled", "Queued"]
+    (taken,) = [node.number for node in local.cluster.nodes("nodes") if node.run_id == jobs[NODES].id]
+    assert taken == 2
+    jobs[0].let_go()
+    jobs[NODES].let_go()
+    jobs[NODES + 2].let_go()
+    assert local.cluster.allocation("nodes").current == NODES
+
+
+def test_fewer_nodes_while_jobs_are_on_them(local: Local) -> None:
+    jobs = [local.job() for _ in range(NODES)]
+    local.wait(lambda: [job.status for job in jobs] == ["Running"] * NODES)
+    local.cluster.resize(local.workspace.computes.rescale("nodes", ScaleSettings(0, 1, 60)))
+    nodes = local.cluster.allocation("nodes")
+    assert (nodes.state, nodes.current, nodes.target) == ("Resizing", NODES, 1)
+    assert (nodes.counts["running"], nodes.counts["leaving"]) == (1, 1)
+    jobs[0].let_go()
+    local.wait(lambda: local.cluster.allocation("nodes").state == "Steady")
+    assert local.cluster.allocation("nodes").current == 1
+    local.cluster.resize(local.workspace.computes.rescale("nodes", ScaleSettings(0, 0, 60)))
+    jobs[1].let_go()
+    last = local.job()
+    local.wait(lambda: last.status == "Queued")
+    assert "may have no nodes at all (max_nodes=0)" in str(last.waits_for)
+
+
+def test_a_fault_in_the_scheduling_stops_nobody_for_good(
+    local: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    advance, faults = local.workspace.runs.advance, iter([OSError("No space left on device")])
+
+    def failing_once(*words: Any, **more: Any) -> Run:
+        for fault in faults:
+            raise fault
+        return advance(*words, **more)
+
+    monkeypatch.setattr(local.workspace.runs, "advance", failing_once)
+    run = local.submit("true")
+    local.wait(lambda: local.status(run) == "Completed")
+    assert "The queues can't be served" in caplog.text
+    assert local.cluster.allocation("nodes").current == 1  # the node that the fault had taken is not lost
+
+
+def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None:
+    job, waiting = local.job(), [local.job() for _ in range(NODES)]
+    local.wait(lambda: waiting[-1].status == "Queued")
+    local.cluster.stop()
+    assert (job.status, waiting[-1].status) == ("Canceled", "Queued")
+    gone = local.workspace.runs.create(
+        NewRun("orphan", local.workspace.experiments.get("tests").id, target="deleted", snapshot_id=SNAPSHOT)
+    )
+    local.cluster = Cluster(local.machinery())
+    local.cluster.start()
+    waiting[-1].let_go()
+    orphan = local.workspace.runs.get(gone.id)
+    assert orphan.status == "Failed"
+    assert "'deleted' was deleted before the run could wait" in orphan.error["error"]["message"]  # type: ignore[index]
+    log = local.workspace.artifacts.get("ExperimentRun", f"dcid.{waiting[-1].id}", "azureml-logs/10_queue_log.txt")
+    lines = local.workspace.artifacts.path(log).read_text().splitlines()
+    assert lines[0].endswith("Waiting for a node: nodes has all its 2 nodes busy. It is the next one.")
+    assert lines[-1].endswith("takes it.")
+
+
+def test_a_compute_that_is_made_again_has_nothing_of_the_old_one(local: Local) -> None:
+    jobs = [local.job() for _ in range(NODES + 1)]
+    local.wait(lambda: jobs[NODES].status == "Queued")
+    compute = local.workspace.computes.get("nodes")
+    local.cluster.remove("nodes")
+    local.cluster.resize(compute)
+    assert local.cluster.allocation("nodes").current == 0
+    again = local.submit("true")
+    local.wait(lambda: local.status(again) == "Completed")
+    local.wait(lambda: all(job.status == "Canceled" for job in jobs))
+    assert local.cluster.allocation("nodes").current == 1
