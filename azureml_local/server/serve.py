@@ -36,6 +36,7 @@ from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import THIS_SERVER
+from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.housekeeping import clean
 from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
 
@@ -203,7 +204,7 @@ def _context(
             trust=trust,
             arm_id=workspace.identity.names[0].arm_id,
             workspace_id=workspace.identity.workspace_id,
-            experiment=(workspace.experiments.get_by_id(run.experiment_id).name, run.experiment_id),
+            experiment=(shown_name(workspace.experiments.get_by_id(run.experiment_id)), run.experiment_id),
             run_id=run.id,
             token=token.text,
             token_expiry=token.expires,

@@ -4,23 +4,28 @@ azureml._restclient.models).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Body
+from fastapi.responses import JSONResponse
 
 from azureml_local.server.context import Context
 from azureml_local.storage.tables import Blob, Experiment, Run
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
+from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.runs import data_container
 
 Json = dict[str, Any]
+OptionalBody = Annotated[Json | None, Body()]
 
 
 def experiment(row: Experiment) -> Json:
     return {
         "experimentId": row.id,
-        "name": row.name,
+        "name": shown_name(row),
         "description": row.description,
         "createdUtc": row.created,
         "tags": row.tags,
@@ -43,8 +48,8 @@ def run(ctx: Context, name: WorkspaceName, row: Run) -> Json:
         "status": row.status,
         "runType": row.run_type,
         "target": row.target,
-        "name": row.display_name,
-        "displayName": row.display_name or row.id,
+        "name": row.name or row.display_name,
+        "displayName": row.display_name or row.name or row.id,
         "description": row.description,
         "scriptName": row.script_name,
         "hidden": row.hidden,
@@ -113,9 +118,33 @@ def content_information(ctx: Context, blob: Blob) -> Json:
     }
 
 
-def page(values: list[Json]) -> Json:
-    """A list that fits on one page."""
-    return {"value": values, "continuationToken": None, "nextLink": None}
+def page(values: list[Json], following: str | None = None) -> Json:
+    """A page of a list, and the token that the client asks for the next one with; without one it is the last."""
+    return {"value": values, "continuationToken": following, "nextLink": None}
+
+
+def token(value: Any) -> str | None:
+    """A text that may be missing, as continuation tokens and times. Raises Invalid for anything else."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 1000:
+        raise Invalid("A continuation token or a time must be a text.")
+    return value
+
+
+def top(value: Any) -> int:
+    """How many items a page may have. Raises Invalid unless it is a number above 0; none means the SDK's own 500."""
+    if value is None:
+        return 500
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise Invalid(f"'top' must be a number of items above 0, not {str(value)[:40]!r}.")
+    return number
+
+
+def answer(content: Json) -> JSONResponse:
+    """An answer that may be long: FastAPI would look at each value of it once more before it writes the same."""
+    return JSONResponse(content)
 
 
 def _input_datasets(ctx: Context, row: Run) -> list[Json]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII | re.IGNORECASE
+)
 _last = ""
 _lock = threading.Lock()
 
@@ -25,6 +29,25 @@ def now() -> str:
 def text_of(moment: datetime) -> str:
     """A moment (UTC) in the service's text form."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+
+
+def normal(text: str) -> str:
+    """A client's time (ISO 8601, with a blank or a T, any zone; none means UTC) in the form of `now`.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is no time in ISO 8601.")
+    day, clock, fraction, sign, hours, minutes = match.groups()
+    try:
+        moment = datetime.strptime(f"{day}T{clock}", "%Y-%m-%dT%H:%M:%S")
+        if sign:
+            moment -= (1 if sign == "+" else -1) * timedelta(hours=int(hours), minutes=int(minutes))
+    except OverflowError:
+        raise ValueError(f"{text[:40]!r} is no time that can be kept.") from None
+    return f"{moment.isoformat()}.{(fraction or '').ljust(7, '0')[:7]}+00:00"
 
 
 def parse(text: str) -> datetime:

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateColumn
 from azureml_local.storage.tables import Base
 
 # SQL that gives new columns values which follow from old ones; run once, after the columns were added.
-DERIVED: tuple[str, ...] = ()
+DERIVED: tuple[str, ...] = ("UPDATE runs SET folded_id = lower(id) WHERE folded_id IS NULL",)
 
 
 def set_aside(path: Path, version: object) -> Path:

@@ -26,6 +26,8 @@ class StoreInfo(Base):
 
 
 class Experiment(Base):
+    """``former_name`` is the name of an archived experiment whose name a new one has taken; ``name`` is then its id."""
+
     __tablename__ = "experiments"
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
@@ -33,21 +35,28 @@ class Experiment(Base):
     tags: Mapped[Json]
     created: Mapped[str]
     archived: Mapped[str | None]
+    former_name: Mapped[str | None] = mapped_column(index=True)
 
 
 class Run(Base):
-    """One run (v2: a job). ``status`` only moves forward; a final one never changes."""
+    """One run (v2: a job). ``status`` only moves forward; a final one never changes.
+
+    ``folded_id`` is the id in lower case: no two runs may differ by case only.
+    """
 
     __tablename__ = "runs"
+    __table_args__ = (Index("runs_of_experiment", "experiment_id", "parent_id"),)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
     uuid: Mapped[str]
+    folded_id: Mapped[str | None] = mapped_column(index=True)
     experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id"), index=True)
     parent_id: Mapped[str | None] = mapped_column(index=True)
-    root_id: Mapped[str]
+    root_id: Mapped[str] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(index=True)
     run_type: Mapped[str | None]
-    target: Mapped[str | None]
+    target: Mapped[str | None] = mapped_column(index=True)
+    name: Mapped[str | None]
     display_name: Mapped[str | None]
     description: Mapped[str | None]
     script_name: Mapped[str | None]
@@ -88,7 +97,7 @@ class Metric(Base):
 class MetricValue(Base):
     __tablename__ = "metric_values"
     __table_args__ = (
-        Index("metric_values_of", "metric", "id"),
+        Index("metric_values_of", "metric", "created", "id"),
         UniqueConstraint("metric", "client_id", "position"),
     )
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -96,6 +105,7 @@ class MetricValue(Base):
     client_id: Mapped[str]
     position: Mapped[int]
     created: Mapped[str]
+    step: Mapped[int | None]
     data: Mapped[Json]
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from azureml_local.storage.blobs import BlobStore, check_name
 from azureml_local.storage.tables import Blob
+from azureml_local.workspace.filters import Page
 
 CONTAINER = "azureml"
 RUN_ORIGIN = "ExperimentRun"
+MAX_PAGE = 2000
 
 
 def clean_path(path: str) -> str:
@@ -35,15 +37,33 @@ class Artifacts:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def list(self, origin: str, container: str, prefix: str = "") -> Sequence[Blob]:
-        return self._blobs.list(CONTAINER, f"{origin}/{container}/{clean_path(prefix) if prefix else ''}")
-
-    def under(self, origin: str, container: str, prefix: str) -> Sequence[Blob]:
-        """The artifact of exactly this path, and those in the folder of this name."""
+    def page(
+        self, origin: str, container: str, prefix: str = "", *, after: str | None = None, top: int = MAX_PAGE
+    ) -> Page[Blob]:
+        """Some artifacts in order of their paths: all of a container, or the one of exactly the path ``prefix`` and
+        those in the folder of this name. ``after`` is what the page before gave as ``next``.
+        """
         wanted = clean_path(prefix)
-        found = self.list(origin, container, wanted)
-        start = len(f"{origin}/{container}/")
-        return [b for b in found if not wanted or b.name[start:] == wanted or b.name[start:].startswith(wanted + "/")]
+        base = f"{origin}/{container}/"
+        found: list[Blob] = []
+        if wanted and self.exists(origin, container, wanted) and (after or "") < base + wanted:
+            found.append(self.get(origin, container, wanted))
+        folder = f"{base}{wanted}/" if wanted else base
+        found += self._blobs.list(CONTAINER, folder, after=after or "", limit=top + 1)
+        return Page(found[:top], found[top - 1].name if len(found) > top else None)
+
+    def under(self, origin: str, container: str, prefix: str = "") -> Sequence[Blob]:
+        """The same as `page`, but all of them."""
+        page = self.page(origin, container, prefix)
+        found = page.items
+        while page.next is not None:
+            page = self.page(origin, container, prefix, after=page.next)
+            found += page.items
+        return found
+
+    def delete_all(self, origin: str, container: str) -> None:
+        for blob in self.under(origin, container):
+            self._blobs.delete(CONTAINER, blob.name)
 
     def get(self, origin: str, container: str, path: str) -> Blob:
         return self._blobs.get(CONTAINER, blob_name(origin, container, path))

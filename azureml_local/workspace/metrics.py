@@ -2,115 +2,278 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, tuple_
+from sqlalchemy.orm import Session
 
-from azureml_local.storage.clock import now
+from azureml_local.storage.clock import normal, now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Json, Metric, MetricValue
+from azureml_local.storage.tables import Json, Metric, MetricValue, Run
 from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.filters import Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.texts import check_text
 
 MAX_NAME = 255
+MAX_COLUMNS = 500
+# Values in one answer; more come on further pages.
+MAX_PAGE = 10_000
+
+SCALAR, LIST, TABLE = "azureml.v1.scalar", "azureml.v1.list", "azureml.v1.table"
+INLINE = (SCALAR, LIST, TABLE)
+FLOATS = ("double", "float")
+
+# What the older metrics call can be filtered by (azureml._restclient._odata.runs, get_filter_expression).
+FIELDS: Mapping[str, Field] = {
+    "runid": Text(Metric.run_id),
+    "metrictype": Text(Metric.kind),
+    "name": Text(Metric.name),
+    "createdutc": Moment(MetricValue.created),
+}
 
 
 @dataclass(frozen=True)
 class MetricSeries:
-    """A metric with all its values, oldest first.
+    """A metric with its values, oldest first.
 
-    ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``.
+    ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``. ``next`` is where a further page begins.
     """
 
     name: str
     kind: str
     columns: Json
     values: list[MetricValue]
+    next: str | None = None
 
 
 @dataclass(frozen=True)
 class MetricBatch:
-    """Values for one metric: (id given by the client, time, cells by column)."""
+    """Values for one metric, each a row of MetricValue without its metric."""
 
     name: str
     kind: str
-    columns: Json
-    values: list[tuple[str, str | None, Json]]
+    columns: dict[str, str]
+    values: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A metric of a call that was not kept, and why."""
+
+    name: str
+    reason: str
 
 
 class Metrics:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, run_id: str, batches: Iterable[MetricBatch]) -> None:
-        """Add values, in order. A value that was kept already (same id, as when a client retries) isn't kept
-        twice.
+    # Writing ------------------------------------------------------------------------------------------------
 
-        Raises Invalid for a metric without a name or with one that is too long; then nothing of the call is
-        kept.
+    def append(self, run_id: str, values: Iterable[Mapping[str, Any]]) -> list[Refused]:
+        """Add values, in order, as the metric service's v2 batch carries them; returns the metrics that were refused.
+
+        A value that was kept already (same id, as when a client sends again) isn't kept twice. A column whose values
+        have had different types takes the type that holds all of them, so that none is lost.
         """
+        batches: list[MetricBatch] = []
+        refused: list[Refused] = []
+        for value in values:
+            try:
+                batches.append(parse_batch(value))
+            except Invalid as error:
+                refused.append(Refused(str(value.get("name") or "")[:MAX_NAME], str(error)))
         with self._database.write() as session:
-            known = {m.name: m for m in session.scalars(select(Metric).where(Metric.run_id == run_id))}
+            names = {batch.name for batch in batches}
+            found = session.scalars(select(Metric).where(Metric.run_id == run_id, Metric.name.in_(names)))
+            known = {metric.name: metric for metric in found}
             rows: list[dict[str, Any]] = []
             for batch in batches:
-                if not batch.name or len(batch.name) > MAX_NAME:
-                    raise Invalid(
-                        f"A metric's name must have 1 to {MAX_NAME} characters; {batch.name[:40]!r} has "
-                        f"{len(batch.name)}."
-                    )
                 metric = known.get(batch.name)
                 if metric is None:
-                    metric = known[batch.name] = Metric(
-                        run_id=run_id, name=batch.name, kind=batch.kind, columns=dict(batch.columns)
-                    )
-                    session.add(metric)
-                    session.flush()
-                elif batch.columns.keys() - metric.columns.keys():
-                    metric.columns = {**metric.columns, **batch.columns}
-                for position, (client_id, created, data) in enumerate(batch.values):
-                    rows.append(
-                        {
-                            "metric": metric.id,
-                            "client_id": client_id,
-                            "position": position,
-                            "created": created or now(),
-                            "data": data,
-                        }
-                    )
+                    metric = known[batch.name] = _new_metric(session, run_id, batch)
+                elif _shape(batch.kind) != _shape(metric.kind):
+                    reason = f"{batch.name!r} is a {metric.kind} in this run; give the {batch.kind} another name."
+                    refused.append(Refused(batch.name, reason))
+                    continue
+                else:
+                    metric.columns = _widened(metric.columns, batch.columns)
+                rows += [{"metric": metric.id, **row} for row in batch.values]
             if rows:
                 session.execute(insert(MetricValue).prefix_with("OR IGNORE"), rows)
+        return refused
+
+    # Reading ------------------------------------------------------------------------------------------------
 
     def names(self, run_id: str) -> list[str]:
         with self._database.read() as session:
             return list(session.scalars(select(Metric.name).where(Metric.run_id == run_id).order_by(Metric.id)))
 
-    def get(self, run_id: str, name: str) -> MetricSeries:
-        """Raises NotFound."""
+    def series(self, run_id: str, *, after: str | None = None, top: int = 1000) -> Page[Metric]:
+        """Some of a run's metrics, without their values, in the order in which they were first logged."""
+        query = select(Metric).where(Metric.run_id == run_id).order_by(Metric.id)
+        if after is not None:
+            query = query.where(Metric.id > _key(after, 1)[0])
+        with self._database.read() as session:
+            rows = list(session.scalars(query.limit(top + 1)))
+        return Page(rows[:top], str(rows[top - 1].id) if len(rows) > top else None)
+
+    def page(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        after: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        top: int = MAX_PAGE,
+    ) -> MetricSeries:
+        """A metric with some of its values: from ``since`` to ``until``, after what the page before gave as ``next``.
+
+        They are in the order in which the client made them: after a lost connection it sends again, in any order.
+
+        Raises:
+            NotFound: the run has no such metric. Invalid: what should be a time or a token is none.
+        """
+        key = tuple_(MetricValue.created, MetricValue.id)
+        query = select(MetricValue).order_by(MetricValue.created, MetricValue.id)
+        if after is not None:
+            query = query.where(key > tuple(_key(after, 2)))
+        if since is not None:
+            query = query.where(MetricValue.created >= _time(since))
+        if until is not None:
+            query = query.where(MetricValue.created <= _time(until))
         with self._database.read() as session:
             metric = session.scalar(select(Metric).where(Metric.run_id == run_id, Metric.name == name))
             if metric is None:
-                raise NotFound(f"The run {run_id!r} has no metric {name!r}.")
-            # In the order in which the client made them: after a lost connection it sends again, in any order.
-            order = (MetricValue.created, MetricValue.id)
-            values = session.scalars(select(MetricValue).where(MetricValue.metric == metric.id).order_by(*order))
-            return MetricSeries(metric.name, metric.kind, metric.columns, list(values))
+                raise NotFound(f"The run {run_id!r} has no metric {name[:MAX_NAME]!r}.")
+            values = list(session.scalars(query.where(MetricValue.metric == metric.id).limit(top + 1)))
+        last = values[top - 1] if len(values) > top else None
+        more = f"{last.created}|{last.id}" if last else None
+        return MetricSeries(metric.name, metric.kind, metric.columns, values[:top], more)
+
+    def get(self, run_id: str, name: str) -> MetricSeries:
+        """A metric with all its values. Raises NotFound."""
+        page = self.page(run_id, name)
+        values = page.values
+        while page.next is not None:
+            page = self.page(run_id, name, after=page.next)
+            values += page.values
+        return MetricSeries(page.name, page.kind, page.columns, values)
 
     def all(self, run_id: str) -> list[MetricSeries]:
         return [self.get(run_id, name) for name in self.names(run_id)]
 
+    def query(
+        self, experiment_id: str, wanted: Filter | None, *, after: str | None = None, top: int = MAX_PAGE
+    ) -> Page[tuple[Metric, MetricValue]]:
+        """Single values of all runs of an experiment that the filter wants, metric by metric.
+
+        Raises Invalid for a filter that values can't be filtered by, and for a token that is none.
+        """
+        key = tuple_(MetricValue.metric, MetricValue.created, MetricValue.id)
+        query = (
+            select(Metric, MetricValue)
+            .join(MetricValue, MetricValue.metric == Metric.id)
+            .join(Run, Run.id == Metric.run_id)
+            .where(Run.experiment_id == experiment_id)
+            .order_by(MetricValue.metric, MetricValue.created, MetricValue.id)
+        )
+        if (holds := condition(wanted, FIELDS)) is not None:
+            query = query.where(holds)
+        if after is not None:
+            query = query.where(key > tuple(_key(after, 3)))
+        with self._database.read() as session:
+            rows = [(metric, value) for metric, value in session.execute(query.limit(top + 1))]
+        last = rows[top - 1][1] if len(rows) > top else None
+        return Page(rows[:top], f"{last.metric}|{last.created}|{last.id}" if last else None)
+
 
 def parse_batch(value: Mapping[str, Any]) -> MetricBatch:
-    """A metric as the metric service's v2 batch carries it (azureml._restclient.models.metric_v2_dto)."""
-    rows = []
-    for row in value.get("value") or []:
-        if not isinstance(row, Mapping) or not isinstance(row.get("data"), Mapping):
-            raise Invalid(f"The metric {value.get('name')!r} has a value without data.")
-        rows.append((str(row.get("metricId") or ""), row.get("createdUtc"), dict(row["data"])))
-    properties = value.get("properties") or {}
-    return MetricBatch(
-        name=str(value.get("name") or ""),
-        kind=str(properties.get("uxMetricType") or "azureml.v1.scalar"),
-        columns=dict(value.get("columns") or {}),
-        values=rows,
-    )
+    """A metric as the metric service's v2 batch carries it (azureml._restclient.models.metric_v2_dto).
+
+    Raises:
+        Invalid: with the reason, as the client is told it.
+    """
+    name, kind = value.get("name"), (value.get("properties") or {}).get("uxMetricType") or SCALAR
+    columns, rows = value.get("columns"), value.get("value") or []
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise Invalid(f"A metric's name must be a text of 1 to {MAX_NAME} characters.")
+    check_text("A metric's name", name)
+    if not isinstance(kind, str) or not isinstance(columns, Mapping) or not isinstance(rows, list):
+        raise Invalid(f"The metric {name!r} needs its columns with their types, and a list of values.")
+    if len(columns) > MAX_COLUMNS:
+        raise Invalid(f"The metric {name!r} has {len(columns)} columns; {MAX_COLUMNS} are the most.")
+    types = {check_text("A metric's column", str(key)): str(type_).lower() for key, type_ in columns.items()}
+    return MetricBatch(name, kind, types, [_row(name, types, row, place) for place, row in enumerate(rows)])
+
+
+def _row(name: str, columns: Mapping[str, str], row: Any, position: int) -> dict[str, Any]:
+    data = row.get("data") if isinstance(row, Mapping) else None
+    if not isinstance(data, Mapping):
+        raise Invalid(f"The metric {name!r} has a value without data.")
+    for column, cell in data.items():
+        if column not in columns:
+            raise Invalid(f"The metric {name!r} has a value in a column {str(column)[:80]!r} that it doesn't declare.")
+        if not isinstance(cell, (str, int, float, type(None))):
+            raise Invalid(f"The metric {name!r} has a value that is neither a number nor a text.")
+        if isinstance(cell, str):
+            check_text("A metric's value", cell)
+    step = row.get("step")
+    if step is not None and not (isinstance(step, int) and abs(step) < 2**63):
+        raise Invalid(f"The metric {name!r} has a step that is no number of 64 bits.")
+    created = row.get("createdUtc")
+    return {
+        # Without an id of its own a value must not be taken for another one that is sent again.
+        "client_id": str(row.get("metricId") or uuid.uuid4()),
+        "position": position,
+        "created": now() if created is None else _time(str(created)),
+        "step": step,
+        "data": dict(data),
+    }
+
+
+def _new_metric(session: Session, run_id: str, batch: MetricBatch) -> Metric:
+    metric = Metric(run_id=run_id, name=batch.name, kind=batch.kind, columns=dict(batch.columns))
+    session.add(metric)
+    session.flush()
+    return metric
+
+
+def _shape(kind: str) -> str:
+    """Single values and lists of them are read alike; each other kind only as itself."""
+    return SCALAR if kind == LIST else kind
+
+
+def _widened(known: Json, new: Mapping[str, str]) -> Json:
+    types = {**new, **known}
+    for column in new.keys() & known.keys():
+        types[column] = _common(known[column], new[column])
+    return types if types != known else known
+
+
+def _common(one: str, other: str) -> str:
+    if one == other or other == "none":
+        return one
+    if one == "none":
+        return other
+    return "double" if {one, other} <= {"int", *FLOATS} else "string"
+
+
+def _time(text: str) -> str:
+    try:
+        return normal(text)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+
+
+def _key(token: str, parts: int) -> Sequence[int | str]:
+    """A token as the key that it stands for: numbers, and a time as the last but one of several."""
+    words = token.split("|")
+    numbers = [word for place, word in enumerate(words) if parts == 1 or place != parts - 2]
+    if len(words) != parts or not all(word.isascii() and word.isdecimal() and len(word) < 19 for word in numbers):
+        raise Invalid(f"{token[:40]!r} is no continuation token of this list.")
+    return [word if parts > 1 and place == parts - 2 else int(word) for place, word in enumerate(words)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -10,13 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.texts import check_text, texts
 
 # In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes
 # down this list, never up.
@@ -33,9 +36,27 @@ ORDER = (
     "Failed",
     "Canceled",
 )
-# A run's folder has its name.
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,259}")
+# A run's folder has its name, and no file system takes a longer one than 255.
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
+
+# What lists of runs can be filtered by (azureml._restclient._odata.runs), and ordered by.
+FIELDS: Mapping[str, Field] = {
+    "runid": Text(Run.id),
+    "parentrunid": Text(Run.parent_id),
+    "rootrunid": Text(Run.root_id),
+    "status": Text(Run.status),
+    "runtype": Text(Run.run_type),
+    "target": Text(Run.target),
+    "scriptname": Text(Run.script_name),
+    "createdutc": Moment(Run.created),
+    "starttimeutc": Moment(Run.started),
+    "endtimeutc": Moment(Run.ended),
+    "tags": Entries(Run.tags),
+    "properties": Entries(Run.properties),
+}
+MAX_PAGE = 1000
+MAX_WARNINGS = 100
 
 # How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
 # log at all of a run that is final at the first look, and looks for the first time within this many seconds
@@ -53,7 +74,9 @@ class NewRun:
     definition: Json = field(default_factory=dict)
     snapshot_id: str | None = None
     parent_id: str | None = None
+    name: str | None = None
     display_name: str | None = None
+    description: str | None = None
     properties: Json = field(default_factory=dict)
     tags: Json = field(default_factory=dict)
 
@@ -101,6 +124,40 @@ class Runs:
         with self._database.read() as session:
             return list(session.scalars(query.limit(limit)))
 
+    def page(
+        self,
+        wanted: Filter | None = None,
+        *,
+        experiment_id: str | None = None,
+        parent_id: str | None = None,
+        by_id: bool = False,
+        descending: bool = True,
+        after: str | None = None,
+        top: int = MAX_PAGE,
+    ) -> Page[Run]:
+        """Some of the runs that the filter wants, in the order in which they were made, or of their ids.
+
+        ``after`` is what the page before gave as ``next``. Raises Invalid when it is not, and for a filter that
+        runs can't be filtered by.
+        """
+        order = Run.id if by_id else Run.number
+        query: Select[Any] = select(Run).order_by(order.desc() if descending else order)
+        if experiment_id is not None:
+            query = query.where(Run.experiment_id == experiment_id)
+        if parent_id is not None:
+            query = query.where(Run.parent_id == parent_id)
+        if (holds := condition(wanted, FIELDS)) is not None:
+            query = query.where(holds)
+        if after is not None:
+            key: Any = after if by_id else _number(after)
+            query = query.where(order < key if descending else order > key)
+        limit = min(top, MAX_PAGE)
+        with self._database.read() as session:
+            rows: list[Run] = list(session.scalars(query.limit(limit + 1)))
+        more = len(rows) > limit
+        last = rows[limit - 1] if more else None
+        return Page(rows[:limit], (last.id if by_id else str(last.number)) if last else None)
+
     def unfinished(self) -> Sequence[Run]:
         """Runs that are not final, oldest first."""
         with self._database.read() as session:
@@ -113,17 +170,21 @@ class Runs:
     # Writing ------------------------------------------------------------------------------------------------
 
     def create(self, new: NewRun) -> Run:
-        """Raises Conflict when the id is taken, Invalid when it is none."""
+        """Raises Conflict when the id is taken; Invalid when it is none, or another one but for its case."""
         if not RUN_ID.fullmatch(new.run_id):
-            raise Invalid(f"{new.run_id[:80]!r} is no run id: use up to 260 letters, digits, '-', '_' and '.'.")
+            raise Invalid(f"{new.run_id[:80]!r} is no run id: use up to 255 letters, digits, '-', '_' and '.'.")
         with self._database.write() as session:
-            if session.scalar(select(Run.id).where(Run.id == new.run_id)):
-                raise Conflict(f"There is a run {new.run_id!r} already.")
+            folded = new.run_id.lower()
+            if taken := session.scalar(select(Run.id).where(Run.folded_id == folded)):
+                if taken == new.run_id:
+                    raise Conflict(f"There is a run {new.run_id!r} already.")
+                raise Invalid(f"There is a run {taken!r} already, and ids of runs must differ by more than case.")
             parent = session.scalar(select(Run).where(Run.id == new.parent_id)) if new.parent_id else None
             if new.parent_id and parent is None:
                 raise NotFound(f"There is no run {new.parent_id!r} to be the parent of {new.run_id!r}.")
             run = Run(
                 id=new.run_id,
+                folded_id=folded,
                 uuid=str(uuid.uuid4()),
                 experiment_id=new.experiment_id,
                 parent_id=new.parent_id,
@@ -131,8 +192,9 @@ class Runs:
                 status="NotStarted",
                 run_type=new.run_type,
                 target=new.target,
+                name=new.name,
                 display_name=new.display_name,
-                description=None,
+                description=new.description,
                 script_name=new.script_name,
                 hidden=False,
                 created=now(),
@@ -150,23 +212,50 @@ class Runs:
         self._tell(run)
         return run
 
+    def put(self, experiment_id: str, run_id: str, body: Mapping[str, Any]) -> Run:
+        """Make a run, or change the one that is there, as a PATCH of the history service does.
+
+        A client that makes one says where it runs (``target``) or whose child it is (azureml's
+        RunHistoryFacade.create_run and create_child_run); one that only changes a run never does. So a second run
+        under an id that is taken is told from a change, and from a call that is sent again.
+
+        Raises:
+            NotFound: there is no run to change.
+            Invalid: the id is taken by a run that has begun, or by one of another experiment or parent.
+        """
+        making = any(body.get(key) is not None for key in ("target", "parentRunId", "status"))
+        if making:
+            new = _new_run(experiment_id, run_id, body)
+            with contextlib.suppress(Conflict):
+                return self.create(new)
+            known = self.get(run_id)
+            same = (known.experiment_id, known.parent_id) == (experiment_id, new.parent_id)
+            if not same or known.status != "NotStarted":
+                raise Invalid(f"There is a run {run_id!r} already. Leave run_id out, and the SDK makes a new one.")
+        elif self.get(run_id).experiment_id != experiment_id:
+            raise NotFound(f"There is no run {run_id!r} in this experiment.")
+        return self.modify(run_id, body)
+
     def modify(self, run_id: str, changes: Mapping[str, Any]) -> Run:
-        """Merge tags and properties, set the display name, description or hidden flag, as a PATCH of the
-        history service does.
+        """Merge tags and properties, set the names, the description or the hidden flag.
+
+        Raises:
+            Invalid: a property that has another value already: properties are a record, they never change.
         """
         with self._database.write() as session:
             run = self._locked(session, run_id)
-            for key in ("tags", "properties"):
-                merged = changes.get(key)
-                if isinstance(merged, Mapping):
-                    setattr(run, key, {**getattr(run, key), **{str(k): _text(v) for k, v in merged.items()}})
-            for key, column in (
-                ("displayName", "display_name"),
-                ("name", "display_name"),
-                ("description", "description"),
-            ):
+            run.tags = {**run.tags, **texts("tags", changes.get("tags"))}
+            properties = texts("properties", changes.get("properties"))
+            for key, value in properties.items():
+                if run.properties.get(key, value) != value:
+                    raise Invalid(
+                        f"The property {key[:80]!r} of the run {run_id!r} has the value {run.properties[key]!r}; "
+                        "properties can't be changed. Use a tag for what changes."
+                    )
+            run.properties = {**run.properties, **properties}
+            for key, column in (("name", "name"), ("displayName", "display_name"), ("description", "description")):
                 if isinstance(changes.get(key), str):
-                    setattr(run, column, changes[key])
+                    setattr(run, column, check_text(key, changes[key]))
             if isinstance(changes.get("hidden"), bool):
                 run.hidden = changes["hidden"]
         return run
@@ -206,6 +295,12 @@ class Runs:
             run = self._locked(session, run_id)
             if run.error is None and run.status not in FINAL:
                 run.error = error
+
+    def note_warning(self, run_id: str, source: str, message: str) -> None:
+        """Keep a warning, for the run's details and the summary that the SDK prints at its end."""
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            run.warnings = [*run.warnings, {"source": source, "message": message}][-MAX_WARNINGS:]
 
     def add_event(self, run_id: str, name: str, data: Json) -> None:
         with self._database.write() as session:
@@ -259,8 +354,31 @@ class Runs:
         return run
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun:
+    def text(key: str) -> str | None:
+        return check_text(key, body[key]) if isinstance(body.get(key), str) else None
+
+    if body.get("status") not in (None, "NotStarted"):
+        raise Invalid("A run's status is set by its events, not by a change of the run.")
+    return NewRun(
+        run_id=run_id,
+        experiment_id=experiment_id,
+        run_type=text("runType"),
+        target=text("target"),
+        script_name=text("scriptName"),
+        parent_id=text("parentRunId"),
+        name=text("name"),
+        display_name=text("displayName"),
+        description=text("description"),
+        tags=texts("tags", body.get("tags")),
+        properties=texts("properties", body.get("properties")),
+    )
+
+
+def _number(token: str) -> int:
+    if not token.isascii() or not token.isdecimal() or len(token) > 18:
+        raise Invalid(f"{token[:40]!r} is no continuation token of this list.")
+    return int(token)
 
 
 def user_error(message: str, code: str = "UserError", **more: Any) -> Json:

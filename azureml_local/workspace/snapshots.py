@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,6 +78,19 @@ class Snapshots:
                     f"The file {path!r} of the snapshot {snapshot_id} is gone from the state folder."
                 ) from error
         return len(files)
+
+    def zipped(self, snapshot_id: str) -> str:
+        """The name of the blob, in this container, that holds the folder as a zip file; made when first asked for."""
+        name = f"zips/{self.get(snapshot_id).id}.zip"
+        if not self._blobs.exists(CONTAINER, name):
+            with tempfile.TemporaryDirectory(prefix="azureml-local-") as temporary:
+                folder, archive = Path(temporary) / "files", Path(temporary) / "snapshot.zip"
+                self.write_to(snapshot_id, folder)
+                with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as file:
+                    for path in sorted(folder.rglob("*")):
+                        file.write(path, path.relative_to(folder).as_posix())
+                self._blobs.put_file(CONTAINER, name, archive)
+        return name
 
 
 def safe_path(path: str) -> PurePosixPath:

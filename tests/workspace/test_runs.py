@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.server.odata import run_filter
 from azureml_local.storage.database import Database
-from azureml_local.workspace.errors import Conflict, Invalid
+from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.runs import NewRun, Runs, user_error
 
@@ -53,23 +52,60 @@ def test_an_id_is_given_once(runs: Runs, experiment_id: str) -> None:
         runs.create(NewRun("r", experiment_id))
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", True),
-        ("(RunId eq r)", True),
-        ("ParentRunId eq null and status eq 'NotStarted'", True),
-        ('(tags/kind eq "a b")', True),
-        ("tags/kind eq 'other'", False),
-        ("tags/kind ne 'other'", True),
-    ],
-)
-def test_filters(runs: Runs, experiment_id: str, text: str, found: bool) -> None:
-    run = runs.create(NewRun("r", experiment_id, tags={"kind": "a b"}))
-    assert run_filter(text)(run) is found
+def test_ids_differ_by_more_than_case(runs: Runs, experiment_id: str) -> None:
+    runs.create(NewRun("Run", experiment_id))
+    with pytest.raises(Invalid, match="more than case"):
+        runs.create(NewRun("rUN", experiment_id))
 
 
-@pytest.mark.parametrize("text", ["RunId gt 5", "Nonsense eq 1", "RunId eq a or RunId eq b", "((((", 5, "x" * 20_000])
-def test_a_filter_that_is_not_understood_is_refused(text: object) -> None:
+def test_a_client_that_sends_its_call_again_gets_the_same_run(runs: Runs, experiment_id: str) -> None:
+    body = {"target": "local", "name": "n", "tags": {"a": 1, "b": None}}
+    first = runs.put(experiment_id, "r", body)
+    again = runs.put(experiment_id, "r", body)
+    assert (again.number, again.tags) == (first.number, {"a": "1", "b": None})
+    runs.advance("r", "Running")
+    with pytest.raises(Invalid, match="already"):
+        runs.put(experiment_id, "r", body)
+    assert runs.put(experiment_id, "r", {"displayName": "changed"}).display_name == "changed"
+
+
+def test_only_a_client_that_says_where_a_run_is_makes_one(runs: Runs, experiment_id: str) -> None:
+    with pytest.raises(NotFound):
+        runs.put(experiment_id, "gone", {"tags": {"a": "b"}})
+    runs.create(NewRun("r", experiment_id))
+    with pytest.raises(NotFound, match="in this experiment"):
+        runs.put("another", "r", {"tags": {"a": "b"}})
+    with pytest.raises(Invalid, match="already"):
+        runs.put("another", "r", {"target": "local"})
+    with pytest.raises(Invalid, match="events"):
+        runs.put(experiment_id, "new", {"target": "local", "status": "Completed"})
+
+
+def test_properties_never_change(runs: Runs, experiment_id: str) -> None:
+    runs.create(NewRun("r", experiment_id, properties={"a": "1"}))
+    assert runs.modify("r", {"properties": {"a": "1", "b": "2"}}).properties == {"a": "1", "b": "2"}
+    with pytest.raises(Invalid, match="'1'; properties can't be changed"):
+        runs.modify("r", {"properties": {"a": "2"}, "tags": {"kept": "no"}})
+    assert runs.get("r").tags == {}
+
+
+@pytest.mark.parametrize("tags", [["a"], "a", {"\ud800": "half a pair"}, {"a": "x" * 200_000}])
+def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id: str, tags: object) -> None:
+    runs.create(NewRun("r", experiment_id))
     with pytest.raises(Invalid):
-        run_filter(text)
+        runs.modify("r", {"tags": tags})
+
+
+def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
+    ids = [f"r{number:02}" for number in range(25)]
+    for run_id in ids:
+        runs.create(NewRun(run_id, experiment_id))
+    for by_id, descending in ((False, True), (False, False), (True, True), (True, False)):
+        found, token, pages = [], None, 0
+        while pages == 0 or token is not None:
+            page = runs.page(by_id=by_id, descending=descending, after=token, top=10)
+            found += [run.id for run in page.items]
+            token, pages = page.next, pages + 1
+        assert (found, pages) == (sorted(ids, reverse=descending), 3)
+    with pytest.raises(Invalid, match="continuation token"):
+        runs.page(after="nonsense")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from azureml_local.server import wire
@@ -18,13 +18,24 @@ router = APIRouter(prefix="/artifact/v2.0" + WORKSPACE_PATH + "/artifacts")
 
 PRIVATE_PACKAGES = "Environment"  # the origin of wheels (azureml.core.environment)
 MAX_PATHS = 10_000
+# The names under which Azure's workspace knows the place of its artifacts.
+OWN_DATASTORES = (None, "", "workspaceartifactstore")
+Token = Annotated[str | None, Query(alias="continuationToken")]
 
 
 @router.get("/prefix/contentinfo/{origin}/{container}/{path:path}")
-def list_content_information(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> dict[str, Any]:
+def list_content_information(
+    ctx: Ctx, name: Named, origin: str, container: str, path: str, token: Token = None
+) -> Response:
     """Everything below a prefix, with the URLs to read it from."""
-    found = ctx.workspace.artifacts.under(origin, container, path)
-    return wire.page([wire.content_information(ctx, blob) for blob in found])
+    page = ctx.workspace.artifacts.page(origin, container, path, after=wire.token(token))
+    return wire.answer(wire.page([wire.content_information(ctx, blob) for blob in page.items], page.next))
+
+
+@router.get("/write/{origin}/{container}/{path:path}")
+def write_information(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> dict[str, Any]:
+    """Where to write an artifact that may be there already (ArtifactsClient.get_writeable_artifact_sas_uri)."""
+    return _write_information(ctx, origin, container, path)
 
 
 @router.get("/contentinfo/{origin}/{container}/{path:path}")
@@ -44,8 +55,20 @@ def content(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> Re
 
 
 @router.post("/batch/metadata/{origin}/{container}")
-def create_empty(ctx: Ctx, name: Named, origin: str, container: str, body: dict[str, Any]) -> dict[str, Any]:
+def create_empty(
+    ctx: Ctx,
+    name: Named,
+    origin: str,
+    container: str,
+    body: dict[str, Any],
+    datastore: str | None = Query(None, alias="datastoreName"),
+) -> dict[str, Any]:
     """Where to write new artifacts. The answer is keyed by each path exactly as it was sent."""
+    if datastore not in OWN_DATASTORES:
+        raise NotBuilt(
+            f"Artifacts can't be kept in the datastore {datastore!r} here, only in the workspace's own. "
+            "Leave datastore_name out."
+        )
     paths = [item.get("path") if isinstance(item, dict) else None for item in body.get("paths") or []]
     if not paths or len(paths) > MAX_PATHS or not all(isinstance(path, str) and path for path in paths):
         raise Invalid(f"New artifacts need a list of 1 to {MAX_PATHS} paths.")
@@ -54,34 +77,40 @@ def create_empty(ctx: Ctx, name: Named, origin: str, container: str, body: dict[
             "Environment.add_private_pip_wheel is not built in azureml-local. Name the wheel by an https or git+https "
             "URL, publish it on an index of yours, or put its modules into the run's source directory."
         )
-    artifacts, information = {}, {}
-    for path in paths:
-        blob = blob_name(origin, container, str(path))
-        artifacts[path] = {
-            "artifactId": blob,
+    information = {str(path): _write_information(ctx, origin, container, str(path)) for path in paths}
+    artifacts = {
+        path: {
+            "artifactId": blob_name(origin, container, path),
             "origin": origin,
             "container": container,
-            "path": clean_path(str(path)),
+            "path": where["path"],
             "etag": None,
             "createdTime": None,
         }
-        information[path] = {
-            "contentUri": ctx.urls.write(CONTAINER, blob),
-            "origin": origin,
-            "container": container,
-            "path": clean_path(str(path)),
-        }
+        for path, where in information.items()
+    }
     return {"artifacts": artifacts, "artifactContentInformation": information, "errors": {}}
 
 
 @router.get("/{origin}/{container}")
-def list_in_container(ctx: Ctx, name: Named, origin: str, container: str) -> dict[str, Any]:
-    return wire.page([wire.artifact(blob) for blob in ctx.workspace.artifacts.list(origin, container)])
+def list_in_container(ctx: Ctx, name: Named, origin: str, container: str, token: Token = None) -> Response:
+    page = ctx.workspace.artifacts.page(origin, container, after=wire.token(token))
+    return wire.answer(wire.page([wire.artifact(blob) for blob in page.items], page.next))
 
 
 @router.get("/{origin}/{container}/{path:path}")
-def list_in_path(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> dict[str, Any]:
-    return wire.page([wire.artifact(blob) for blob in ctx.workspace.artifacts.under(origin, container, path)])
+def list_in_path(ctx: Ctx, name: Named, origin: str, container: str, path: str, token: Token = None) -> Response:
+    page = ctx.workspace.artifacts.page(origin, container, path, after=wire.token(token))
+    return wire.answer(wire.page([wire.artifact(blob) for blob in page.items], page.next))
+
+
+def _write_information(ctx: Context, origin: str, container: str, path: str) -> dict[str, Any]:
+    return {
+        "contentUri": ctx.urls.write(CONTAINER, blob_name(origin, container, path)),
+        "origin": origin,
+        "container": container,
+        "path": clean_path(path),
+    }
 
 
 def _artifact(ctx: Context, origin: str, container: str, path: str) -> Blob:

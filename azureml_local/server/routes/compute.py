@@ -15,7 +15,9 @@ from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, au
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
+from azureml_local.workspace.filters import AllOf, Comparison
 from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.runs import FINAL
 from azureml_local.workspace.vm_sizes import VM_SIZES
 
 router = APIRouter()
@@ -114,13 +116,17 @@ def active_runs(
     name: Named,
     compute: str,
     text: Annotated[str | None, Query(alias="$filter")] = None,
-    top: Annotated[int | None, Query(alias="$top")] = None,
-) -> dict[str, Any]:
+    top: Annotated[str | None, Query(alias="$top")] = None,
+    token: Annotated[str | None, Query(alias="$continuationToken")] = None,
+) -> JSONResponse:
     """The runs that wait for a compute or run on it (AmlCompute.get_active_runs)."""
     ctx.workspace.computes.get(compute)
-    keep = odata.run_filter(text)
-    rows = [row for row in ctx.workspace.runs.unfinished() if row.target == compute and keep(row)]
-    return wire.page([wire.run(ctx, name, row) for row in rows[: top if top and top > 0 else None]])
+    wanted = odata.parse_filter(text)
+    active = [Comparison("Target", None, "eq", compute), *(Comparison("Status", None, "ne", end) for end in FINAL)]
+    page = ctx.workspace.runs.page(
+        AllOf((*active, *([wanted] if wanted else []))), after=wire.token(token), top=wire.top(top)
+    )
+    return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 
 @router.get(

@@ -49,6 +49,12 @@ def where_to_upload(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, An
     return {"fileNodes": nodes}
 
 
+@router.post(V2 + "/{snapshot_id}/zip")
+def zipped(ctx: Ctx, name: Named, snapshot_id: str) -> dict[str, Any]:
+    """Where the folder can be fetched from as one file (SnapshotsClient.restore_snapshot)."""
+    return {"zipSasUri": ctx.urls.read(CONTAINER, ctx.workspace.snapshots.zipped(snapshot_id))}
+
+
 @router.post(V2 + "/{snapshot_id}")
 def create(ctx: Ctx, name: Named, snapshot_id: str, body: dict[str, Any]) -> Response:
     nodes = (body.get("FileRevisionList") or {}).get("FileNodes") or []

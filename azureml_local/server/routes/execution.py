@@ -76,6 +76,9 @@ def _create(ctx: Context, experiment: str, run_id: str, body: Mapping[str, Any],
     configuration = body.get("Configuration")
     if not isinstance(configuration, dict):
         raise Invalid("A submission needs a run configuration.")
+    parent_id = body.get("ParentRunId")  # of Run.submit_child (azureml._execution._commands)
+    if not isinstance(parent_id, (str, type(None))):
+        raise Invalid("A run's parent is named by its id.")
     spec = parse(configuration)
     if snapshot_id is not None:
         ctx.workspace.computes.ready(spec.target)
@@ -92,6 +95,7 @@ def _create(ctx: Context, experiment: str, run_id: str, body: Mapping[str, Any],
             script_name=spec.script,
             definition=configuration,
             snapshot_id=snapshot_id,
+            parent_id=parent_id,
             # Of a local run the client tells it afterwards (_get_run_details in azureml._execution._commands).
             properties={"ContentSnapshotId": snapshot_id} if snapshot_id else {},
         )

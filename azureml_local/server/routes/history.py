@@ -1,15 +1,19 @@
-"""Run history: experiments and runs (azureml._restclient.run_client, experiment_client)."""
+"""Run history: runs and their events (azureml._restclient.run_client)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from azureml_local.server import odata, wire
-from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
-from azureml_local.workspace.errors import Invalid, NotFound
-from azureml_local.workspace.runs import FINAL, NewRun
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.server.errors import error_body
+from azureml_local.storage.tables import Run
+from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
+from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.runs import FINAL
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 
@@ -20,129 +24,94 @@ RUN_PATHS = (
     "/experimentids/{experiment}/runs/{run_id}",
     "/runs/{run_id}",
 )
+# What one call may make or tell (azureml.core.Run.create_children: 100 children).
+MAX_BATCH = 1000
 
+# azureml._restclient.contracts.events
+EVENT = "Microsoft.MachineLearning.Run."
 EVENT_STATUS = {
-    "Microsoft.MachineLearning.Run.Start": "Running",
-    "Microsoft.MachineLearning.Run.Completed": "Completed",
-    "Microsoft.MachineLearning.Run.Failed": "Failed",
-    "Microsoft.MachineLearning.Run.Canceled": "Canceled",
+    EVENT + "Queued": "Queued",
+    EVENT + "Start": "Running",
+    EVENT + "CancelRequested": "CancelRequested",
+    EVENT + "Completed": "Completed",
+    EVENT + "Failed": "Failed",
+    EVENT + "Canceled": "Canceled",
 }
-ERROR_EVENT = "Microsoft.MachineLearning.Run.Error"
-
-OptionalBody = Annotated[dict[str, Any] | None, Body()]
 
 
-# Experiments ------------------------------------------------------------------------------------------------
+# One run ----------------------------------------------------------------------------------------------------
 
 
-@router.get("/experiments/{experiment}")
-def get_experiment(ctx: Ctx, name: Named, experiment: str) -> dict[str, Any]:
-    return wire.experiment(ctx.workspace.experiments.get(experiment))
+def _get_run(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
+    run = _run(ctx, run_id, experiment)
+    waiting = ctx.cluster.waiting_for(run) if run.status not in FINAL else None
+    queueing = {"code": run.status, "message": waiting} if waiting else None
+    return {**wire.run(ctx, name, run), "queueingInfo": queueing}
 
 
-@router.post("/experiments/{experiment}")
-def create_experiment(ctx: Ctx, name: Named, experiment: str) -> dict[str, Any]:
-    return wire.experiment(ctx.workspace.experiments.get_or_create(experiment))
-
-
-@router.get("/experimentids/{experiment_id}")
-def get_experiment_by_id(ctx: Ctx, name: Named, experiment_id: str) -> dict[str, Any]:
-    return wire.experiment(ctx.workspace.experiments.get_by_id(experiment_id))
-
-
-@router.post("/experiments:query")
-def query_experiments(ctx: Ctx, name: Named, body: OptionalBody = None) -> dict[str, Any]:
-    view = str((body or {}).get("viewType") or "ActiveOnly")
-    archived = {"ActiveOnly": False, "ArchivedOnly": True, "All": None}.get(view, False)
-    return wire.page([wire.experiment(row) for row in ctx.workspace.experiments.list(archived=archived)])
-
-
-# Runs -------------------------------------------------------------------------------------------------------
-
-
-def _get_run(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:
-    return wire.run(ctx, name, ctx.workspace.runs.get(run_id))
-
-
-def _modify_run(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any], experiment: str = "") -> dict[str, Any]:
+def _put_run(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any], experiment: str = "") -> dict[str, Any]:
     """Change a run, or make it where the client starts one by itself (Experiment.start_logging)."""
-    try:
-        ctx.workspace.runs.get(run_id)
-    except NotFound:
-        parent = body.get("parentRunId")
-        ctx.workspace.runs.create(
-            NewRun(
-                run_id=run_id,
-                experiment_id=_experiment_id(ctx, experiment),
-                run_type=body.get("runType"),
-                target=body.get("target"),
-                script_name=body.get("scriptName"),
-                parent_id=parent if isinstance(parent, str) else None,
-            )
-        )
-    for use in wire.dataset_uses(body):
-        ctx.workspace.datasets.note_use(run_id, use)
-    return wire.run(ctx, name, ctx.workspace.runs.modify(run_id, body))
+    if not experiment:
+        experiment = _run(ctx, run_id, "").experiment_id
+    return wire.run(ctx, name, _put(ctx, run_id, experiment, body))
 
 
-def _details(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:
-    run = ctx.workspace.runs.get(run_id)
+def _details(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
+    run = _run(ctx, run_id, experiment)
     body = wire.run_details(ctx, run)
     ctx.workspace.runs.followed(run)
     return body
 
 
-def _children(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:
-    ctx.workspace.runs.get(run_id)
-    return wire.page([wire.run(ctx, name, row) for row in ctx.workspace.runs.list(parent_id=run_id)])
+def _children(
+    ctx: Ctx,
+    name: Named,
+    run_id: str,
+    experiment: str = "",
+    wanted: str | None = Query(None, alias="$filter"),
+    order: str | None = Query(None, alias="$orderby"),
+    top: str | None = Query(None, alias="$top"),
+    token: str | None = Query(None, alias="$continuationToken"),
+) -> Response:
+    _run(ctx, run_id, experiment)
+    asked = {"filter": wanted, "orderby": order, "top": top, "continuationToken": token}
+    return _listed(ctx, name, asked, parent_id=run_id)
 
 
-def _token(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:
-    token = ctx.tokens.for_run(ctx.workspace.runs.get(run_id).id)
+def _token(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
+    token = ctx.tokens.for_run(_run(ctx, run_id, experiment).id)
     return {"token": token.text, "expiryTimeUtc": token.expires}
 
 
-def _cancel(ctx: Ctx, name: Named, run_id: str) -> Response:
-    run = ctx.workspace.runs.get(run_id)
-    if run.status not in FINAL:
+def _cancel(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> Response:
+    if _run(ctx, run_id, experiment).status not in FINAL:
         ctx.cluster.cancel(run_id)
     return Response(status_code=200)
 
 
-def _delete_tags(ctx: Ctx, name: Named, run_id: str, body: Annotated[list[str], Body()]) -> dict[str, Any]:
-    run = ctx.workspace.runs.remove_tags(run_id, body)
-    return {"name": run_id, "tags": run.tags, "result": "Success"}
+def _delete_tags(
+    ctx: Ctx, name: Named, run_id: str, body: Annotated[list[str], Body()], experiment: str = ""
+) -> dict[str, Any]:
+    """Answered with the run: the SDK goes on with what it gets here as with a run (RunHistoryFacade.delete_tags)."""
+    _run(ctx, run_id, experiment)
+    return wire.run(ctx, name, ctx.workspace.runs.remove_tags(run_id, body))
 
 
-def _metrics_wait(ctx: Ctx, name: Named, run_id: str) -> Response:
+def _metrics_wait(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> Response:
     """Metrics are in the store when their call is answered: there is nothing to wait for."""
-    ctx.workspace.runs.get(run_id)
+    _run(ctx, run_id, experiment)
     return Response(status_code=200)
 
 
-def _post_event(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> Response:
-    event, data = str(body.get("name") or ""), body.get("data") or {}
-    if not event or not isinstance(data, dict):
-        raise Invalid("An event needs a name, and its data must be an object.")
-    runs = ctx.workspace.runs
-    run = runs.get(run_id)
-    runs.add_event(run_id, event, data)
-    if event == ERROR_EVENT and isinstance(data.get("ErrorResponse"), dict):
-        runs.note_error(run_id, data["ErrorResponse"])
-    status = EVENT_STATUS.get(event)
-    # The cluster says how a submitted run stands; the client says it of its own interactive ones.
-    if status and not run.definition:
-        runs.advance(run_id, status)
-    elif status == "Canceled" and run.status not in FINAL:
-        # How a run with the target "local" is cancelled (ScriptRun._cancel_local in azureml.core.script_run).
-        ctx.cluster.cancel(run_id)
+def _post_event(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any], experiment: str = "") -> Response:
+    _tell(ctx, _run(ctx, run_id, experiment), body)
     return Response(status_code=200)
 
 
 for _path in RUN_PATHS:
     _named = "/experiments/" in _path
     router.add_api_route(_path, _get_run, methods=["GET"], include_in_schema=_named)
-    router.add_api_route(_path, _modify_run, methods=["PATCH"], include_in_schema=_named)
+    router.add_api_route(_path, _put_run, methods=["PATCH"], include_in_schema=_named)
     router.add_api_route(_path + "/details", _details, methods=["GET"], include_in_schema=_named)
     router.add_api_route(_path + "/children", _children, methods=["GET"], include_in_schema=_named)
     router.add_api_route(_path + "/token", _token, methods=["GET"], include_in_schema=_named)
@@ -152,18 +121,101 @@ for _path in RUN_PATHS:
     router.add_api_route(_path + "/metricsingest/wait", _metrics_wait, methods=["GET"], include_in_schema=_named)
 
 
+# Many runs --------------------------------------------------------------------------------------------------
+
+
 @router.post("/experiments/{experiment}/runs:query")
-def query_runs(ctx: Ctx, name: Named, experiment: str, body: OptionalBody = None) -> dict[str, Any]:
-    asked = body or {}
-    keep = odata.run_filter(asked.get("filter"))
-    rows = [row for row in ctx.workspace.runs.list(_experiment_id(ctx, experiment)) if keep(row)]
-    top = asked.get("top")
-    return wire.page([wire.run(ctx, name, row) for row in rows[: top if isinstance(top, int) and top > 0 else None]])
+def query_runs(ctx: Ctx, name: Named, experiment: str, body: wire.OptionalBody = None) -> Response:
+    return _listed(ctx, name, body or {}, experiment_id=ctx.workspace.experiments.find(experiment).id)
 
 
-def _experiment_id(ctx: Ctx, experiment: str) -> str:
-    """By name or id."""
+@router.patch("/experiments/{experiment}/batch/runs")
+def put_runs(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Make several runs in one call (Run.create_children); each has its own answer or error."""
+    made: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    for one in _batch(body, "runs"):
+        run_id = str(one.get("runId") or "")
+        try:
+            made[run_id] = wire.run(ctx, name, _put(ctx, run_id, experiment, one))
+        except WorkspaceError as error:
+            errors[run_id] = error_body(error.code, str(error))
+    return {"runs": made, "errors": errors}
+
+
+@router.post("/experiments/{experiment}/batch/events")
+def post_events(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
+    errors = []
+    for one in _batch(body, "events"):
+        data = one.get("data")
+        try:
+            _tell(ctx, _run(ctx, str(data.get("RunId") if isinstance(data, dict) else ""), experiment), one)
+        except WorkspaceError as error:
+            errors.append({"key": one, "value": error_body(error.code, str(error))})
+    return {"errors": errors}
+
+
+# Their parts ------------------------------------------------------------------------------------------------
+
+
+def _run(ctx: Context, run_id: str, experiment: str) -> Run:
+    """The run, if it is one of the experiment that the path names, by name or by id."""
+    run = ctx.workspace.runs.get(run_id)
+    if experiment and experiment != run.experiment_id:
+        row = ctx.workspace.experiments.get_by_id(run.experiment_id)
+        if experiment not in (row.name, row.former_name):
+            raise NotFound(f"There is no run {run_id!r} in the experiment {experiment!r}.")
+    return run
+
+
+def _put(ctx: Context, run_id: str, experiment: str, body: dict[str, Any]) -> Run:
     try:
-        return ctx.workspace.experiments.get(experiment).id
+        experiment_id = _run(ctx, run_id, experiment).experiment_id
     except NotFound:
-        return ctx.workspace.experiments.get_by_id(experiment).id
+        experiment_id = ctx.workspace.experiments.find_to_write(experiment).id
+    run = ctx.workspace.runs.put(experiment_id, run_id, body)
+    for use in wire.dataset_uses(body):
+        ctx.workspace.datasets.note_use(run_id, use)
+    return run
+
+
+def _listed(ctx: Context, name: WorkspaceName, asked: Mapping[str, Any], **scope: str) -> Response:
+    # A run that waits has no start yet, so its place among the others is that of its making, whichever time is asked.
+    order = odata.parse_order(asked.get("orderby"), ("StartTimeUtc", "CreatedUtc", "RunNumber", "RunId"))
+    field, descending = order or ("CreatedUtc", True)
+    page = ctx.workspace.runs.page(
+        odata.parse_filter(asked.get("filter")),
+        by_id=field == "RunId",
+        descending=descending,
+        after=wire.token(asked.get("continuationToken")),
+        top=wire.top(asked.get("top")),
+        **scope,
+    )
+    return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
+
+
+def _batch(body: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    items = body.get(key)
+    if not isinstance(items, list) or len(items) > MAX_BATCH or not all(isinstance(item, dict) for item in items):
+        raise Invalid(f"A batch needs a list of at most {MAX_BATCH} objects named {key!r}.")
+    return items
+
+
+def _tell(ctx: Context, run: Run, message: Mapping[str, Any]) -> None:
+    """What a client says of a run: that it began or ended, failed for a reason, or a warning."""
+    event, data = message.get("name"), message.get("data") or {}
+    if not isinstance(event, str) or not event or not isinstance(data, dict):
+        raise Invalid("An event needs a name, and its data must be an object.")
+    runs = ctx.workspace.runs
+    runs.add_event(run.id, event, data)
+    if event == EVENT + "Error" and isinstance(data.get("ErrorResponse"), dict):
+        runs.note_error(run.id, data["ErrorResponse"])
+    if event == EVENT + "Warning":
+        runs.note_warning(run.id, str(data.get("Source") or ""), str(data.get("Message") or ""))
+    status = EVENT_STATUS.get(event)
+    # The cluster says how a submitted run stands; the client says it of its own interactive ones.
+    if status and not run.definition:
+        runs.advance(run.id, status)
+    elif status == "Canceled" and run.status not in FINAL:
+        # How a run with the target "local" is cancelled (ScriptRun._cancel_local in azureml.core.script_run).
+        ctx.cluster.cancel(run.id)

@@ -2,99 +2,139 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from azureml_local.server import odata, wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
-from azureml_local.storage.tables import MetricValue, Run
+from azureml_local.server.errors import error_body
+from azureml_local.storage.tables import Metric, MetricValue
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.metrics import MetricSeries, parse_batch
+from azureml_local.workspace.metrics import FLOATS, INLINE, TABLE
 from azureml_local.workspace.runs import data_container
 
 router = APIRouter()
 
 V2 = "/metric/v2.0" + WORKSPACE_PATH + "/runs/{run_id}"
 HISTORY = "/history/v1.0" + WORKSPACE_PATH
-INLINE = ("azureml.v1.scalar", "azureml.v1.list", "azureml.v1.table")
 
 
 @router.post(V2 + "/batch")
 def post_batch(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Keep metrics; what is wrong with one of them is told beside the others' success
+    (azureml._restclient.models.post_run_metrics_result_dto).
+    """
     ctx.workspace.runs.get(run_id)
     values = body.get("values")
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise Invalid("A batch of metrics needs a list named 'values'.")
-    ctx.workspace.metrics.append(run_id, [parse_batch(value) for value in values])
-    return {"errors": []}
-
-
-@router.post(V2 + "/list")
-def list_metrics(ctx: Ctx, name: Named, run_id: str) -> dict[str, Any]:
-    run = ctx.workspace.runs.get(run_id)
-    return wire.page(
-        [
-            {
-                "dataContainerId": data_container(run),
-                "name": series.name,
-                "metricKey": {"name": series.name},
-                "columns": series.columns,
-                "properties": {"uxMetricType": series.kind},
-            }
-            for series in ctx.workspace.metrics.all(run_id)
-        ]
-    )
-
-
-@router.post(V2 + "/full")
-def full_metric(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    run = ctx.workspace.runs.get(run_id)
-    series = ctx.workspace.metrics.get(run_id, str(body.get("metricName") or ""))
+    refused = ctx.workspace.metrics.append(run_id, values)
+    if refused and not body.get("reportErrors"):
+        raise Invalid(refused[0].reason)
     return {
-        "dataContainerId": data_container(run),
-        "name": series.name,
-        "columns": series.columns,
-        "value": [
-            {"metricId": value.client_id, "createdUtc": value.created, "data": value.data, "sasUri": None}
-            for value in series.values
-        ],
-        "properties": {"uxMetricType": series.kind},
-        "continuationToken": None,
+        "errors": [
+            {"metric": {"name": each.name}, "errorResponse": error_body("UserError", each.reason)} for each in refused
+        ]
     }
 
 
-@router.post(HISTORY + "/experiments/{experiment}/metrics:query")
-def query_metrics(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
-    keep = odata.run_filter(body.get("filter"))
-    experiment_id = ctx.workspace.experiments.get(experiment).id
-    runs = [run for run in ctx.workspace.runs.list(experiment_id) if keep(run)]
-    return wire.page(
-        [
-            _old_form(run, series, value)
-            for run in runs
-            for series in ctx.workspace.metrics.all(run.id)
-            for value in series.values
-        ]
+@router.post(V2 + "/list")
+def list_metrics(ctx: Ctx, name: Named, run_id: str, body: wire.OptionalBody = None) -> Response:
+    run = ctx.workspace.runs.get(run_id)
+    page = ctx.workspace.metrics.series(run_id, after=wire.token((body or {}).get("continuationToken")))
+    found = [
+        {
+            "dataContainerId": data_container(run),
+            "name": metric.name,
+            "metricKey": {"name": metric.name},
+            "columns": metric.columns,
+            "properties": {"uxMetricType": metric.kind},
+        }
+        for metric in page.items
+    ]
+    return wire.answer(wire.page(found, page.next))
+
+
+@router.post(V2 + "/full")
+def full_metric(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> Response:
+    run = ctx.workspace.runs.get(run_id)
+    wanted = {key: wire.token(body.get(key)) for key in ("continuationToken", "startTime", "endTime")}
+    series = ctx.workspace.metrics.page(
+        run_id,
+        str(body.get("metricName") or ""),
+        after=wanted["continuationToken"],
+        since=wanted["startTime"],
+        until=wanted["endTime"],
+    )
+    return wire.answer(
+        {
+            "dataContainerId": data_container(run),
+            "name": series.name,
+            "columns": series.columns,
+            "value": [
+                {
+                    "metricId": value.client_id,
+                    "createdUtc": value.created,
+                    "step": value.step,
+                    "data": _cells(series.columns, value.data),
+                }
+                for value in series.values
+            ],
+            "properties": {"uxMetricType": series.kind},
+            "continuationToken": series.next,
+        }
     )
 
 
-def _old_form(run: Run, series: MetricSeries, value: MetricValue) -> dict[str, Any]:
+@router.post(HISTORY + "/experiments/{experiment}/metrics:query")
+def query_metrics(ctx: Ctx, name: Named, experiment: str, body: wire.OptionalBody = None) -> Response:
+    asked = body or {}
+    page = ctx.workspace.metrics.query(
+        ctx.workspace.experiments.find(experiment).id,
+        odata.parse_filter(asked.get("filter")),
+        after=wire.token(asked.get("continuationToken")),
+    )
+    return wire.answer(wire.page([_old_form(metric, value) for metric, value in page.items], page.next))
+
+
+def _cells(columns: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each column: the SDK takes a row that lacks one for malformed, and makes a float of whatever stands
+    in a column of floats (azureml.core._metrics, get_cell_v2).
+    """
+    return {
+        column: _cell(data.get(column), "NaN" if str(type_).lower() in FLOATS else None)
+        for column, type_ in columns.items()
+    }
+
+
+def _cell(value: Any, nothing: str | None = None) -> Any:
+    """JSON has no NaN and no infinity; their names as texts, which ``float`` reads, are .NET's way too."""
+    if value is None:
+        return nothing
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _old_form(metric: Metric, value: MetricValue) -> dict[str, Any]:
     """One value as azureml._restclient.models.run_metric_dto has it: cells and their schema, or where an
     artifact lies.
     """
-    inline = series.kind in INLINE
-    schema = [{"propertyId": key, "name": key, "type": kind} for key, kind in series.columns.items()]
+    inline = metric.kind in INLINE
+    cells = _cells(metric.columns, value.data) if metric.kind == TABLE else {k: _cell(v) for k, v in value.data.items()}
+    schema = [{"propertyId": key, "name": key, "type": kind} for key, kind in metric.columns.items()]
     return {
-        "runId": run.id,
+        "runId": metric.run_id,
         "metricId": f"{value.client_id}.{value.position}",
-        "metricType": series.kind,
+        "metricType": metric.kind,
         "createdUtc": value.created,
-        "name": series.name,
+        "name": metric.name,
         "description": "",
-        "numCells": len(value.data) if inline else 0,
-        "cells": [value.data] if inline else [],
+        "numCells": len(cells) if inline else 0,
+        "cells": [cells] if inline else [],
         "schema": {"numProperties": len(schema), "properties": schema},
-        "dataContainerId": data_container(run),
         "dataLocation": None if inline else next(iter(value.data.values()), None),
     }

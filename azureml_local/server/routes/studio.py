@@ -13,11 +13,12 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from azureml_local.server import shown, wire
 from azureml_local.server.context import Context, Ctx
 from azureml_local.server.ranges import send_file
-from azureml_local.server.routes.metrics import INLINE
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace.experiments import shown_name
+from azureml_local.workspace.metrics import INLINE
 from azureml_local.workspace.models import Wanted
 from azureml_local.workspace.runs import FINAL, data_container
 
@@ -65,7 +66,7 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
     _check(ctx, key)
     run = ctx.workspace.runs.get(run_id)
     container = data_container(run)
-    files = {wire.path(blob): blob for blob in ctx.workspace.artifacts.list(RUN_ORIGIN, container)}
+    files = {wire.path(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, container)}
     series = ctx.workspace.metrics.all(run_id)
     kept_as_files = [each.name for each in series if each.kind not in INLINE and each.name in files]
     drawn = {name: shown.confusion_matrix(ctx.workspace.artifacts.path(files[name])) for name in kept_as_files}
@@ -73,7 +74,7 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
         "run.html",
         ctx,
         run=run,
-        experiment=ctx.workspace.experiments.get_by_id(run.experiment_id).name,
+        experiment=shown_name(ctx.workspace.experiments.get_by_id(run.experiment_id)),
         final=run.status in FINAL,
         duration=shown.duration(run),
         waiting=ctx.cluster.waiting_for(run),
@@ -99,7 +100,7 @@ def run_file(ctx: Ctx, key: str, run_id: str, path: str) -> Response:
 
 def _overview(ctx: Context, experiment_id: str | None) -> Response:
     """The newest runs, of all experiments or of one; of one with their metrics, to compare them."""
-    experiments = {row.id: row.name for row in ctx.workspace.experiments.list(archived=None)}
+    experiments = {row.id: shown_name(row) for row in ctx.workspace.experiments.list(archived=None)}
     runs = ctx.workspace.runs.list(experiment_id, limit=MOST_RUNS)
     metrics = {run.id: _scalars(ctx, run) for run in runs if experiment_id}
     columns = dict.fromkeys(name for run in reversed(runs) for name in metrics.get(run.id, ()))
