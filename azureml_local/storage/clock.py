@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 _ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII | re.IGNORECASE
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d))?",
+    re.ASCII | re.IGNORECASE,
 )
 _last = ""
 _lock = threading.Lock()
@@ -40,9 +41,10 @@ def normal(text: str) -> str:
     match = _ISO.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is no time in ISO 8601.")
-    day, clock, fraction, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
+    fraction, sign, hours, minutes = match.groups()[6:]
     try:
-        moment = datetime.strptime(f"{day}T{clock}", "%Y-%m-%dT%H:%M:%S")
+        moment = datetime(year, month, day, hour, minute, second)
         if sign:
             moment -= (1 if sign == "+" else -1) * timedelta(hours=int(hours), minutes=int(minutes))
     except OverflowError:

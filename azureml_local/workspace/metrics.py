@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import Select, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import normal, now
@@ -35,6 +35,22 @@ FIELDS: Mapping[str, Field] = {
 }
 
 
+class Value(NamedTuple):
+    """One value of a metric, or one row of a table: what MetricValue keeps of it."""
+
+    id: int
+    metric: int
+    client_id: str
+    position: int
+    created: str
+    step: int | None
+    data: Json
+
+
+# Read as columns: with an object of the ORM for each of 10,000 values a page takes three times as long.
+VALUE = tuple(getattr(MetricValue, column) for column in Value._fields)
+
+
 @dataclass(frozen=True)
 class MetricSeries:
     """A metric with its values, oldest first.
@@ -45,7 +61,7 @@ class MetricSeries:
     name: str
     kind: str
     columns: Json
-    values: list[MetricValue]
+    values: list[Value]
     next: str | None = None
 
 
@@ -103,7 +119,7 @@ class Metrics:
                     metric.columns = _widened(metric.columns, batch.columns)
                 rows += [{"metric": metric.id, **row} for row in batch.values]
             if rows:
-                session.execute(insert(MetricValue).prefix_with("OR IGNORE"), rows)
+                session.execute(insert(MetricValue.__table__).prefix_with("OR IGNORE"), rows)  # type: ignore[arg-type]
         return refused
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -139,7 +155,7 @@ class Metrics:
             NotFound: the run has no such metric. Invalid: what should be a time or a token is none.
         """
         key = tuple_(MetricValue.created, MetricValue.id)
-        query = select(MetricValue).order_by(MetricValue.created, MetricValue.id)
+        query: Select[Any] = select(*VALUE).order_by(MetricValue.created, MetricValue.id)
         if after is not None:
             query = query.where(key > tuple(_key(after, 2)))
         if since is not None:
@@ -150,7 +166,8 @@ class Metrics:
             metric = session.scalar(select(Metric).where(Metric.run_id == run_id, Metric.name == name))
             if metric is None:
                 raise NotFound(f"The run {run_id!r} has no metric {name[:MAX_NAME]!r}.")
-            values = list(session.scalars(query.where(MetricValue.metric == metric.id).limit(top + 1)))
+            rows = session.execute(query.where(MetricValue.metric == metric.id).limit(top + 1))
+            values = [Value._make(row) for row in rows]
         last = values[top - 1] if len(values) > top else None
         more = f"{last.created}|{last.id}" if last else None
         return MetricSeries(metric.name, metric.kind, metric.columns, values[:top], more)
@@ -169,14 +186,14 @@ class Metrics:
 
     def query(
         self, experiment_id: str, wanted: Filter | None, *, after: str | None = None, top: int = MAX_PAGE
-    ) -> Page[tuple[Metric, MetricValue]]:
+    ) -> Page[tuple[Metric, Value]]:
         """Single values of all runs of an experiment that the filter wants, metric by metric.
 
         Raises Invalid for a filter that values can't be filtered by, and for a token that is none.
         """
         key = tuple_(MetricValue.metric, MetricValue.created, MetricValue.id)
-        query = (
-            select(Metric, MetricValue)
+        query: Select[Any] = (
+            select(Metric, *VALUE)
             .join(MetricValue, MetricValue.metric == Metric.id)
             .join(Run, Run.id == Metric.run_id)
             .where(Run.experiment_id == experiment_id)
@@ -187,7 +204,7 @@ class Metrics:
         if after is not None:
             query = query.where(key > tuple(_key(after, 3)))
         with self._database.read() as session:
-            rows = [(metric, value) for metric, value in session.execute(query.limit(top + 1))]
+            rows = [(row[0], Value._make(row[1:])) for row in session.execute(query.limit(top + 1))]
         last = rows[top - 1][1] if len(rows) > top else None
         return Page(rows[:top], f"{last.metric}|{last.created}|{last.id}" if last else None)
 

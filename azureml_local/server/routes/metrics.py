@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from azureml_local.server import odata, wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
 from azureml_local.server.errors import error_body
-from azureml_local.storage.tables import Metric, MetricValue
+from azureml_local.storage.tables import Metric
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.metrics import FLOATS, INLINE, TABLE
+from azureml_local.workspace.metrics import FLOATS, INLINE, TABLE, Value
 from azureml_local.workspace.runs import data_container
 
 router = APIRouter()
@@ -23,9 +24,9 @@ HISTORY = "/history/v1.0" + WORKSPACE_PATH
 
 
 @router.post(V2 + "/batch")
-def post_batch(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Keep metrics; what is wrong with one of them is told beside the others' success
-    (azureml._restclient.models.post_run_metrics_result_dto).
+def post_batch(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> Response:
+    """Keep metrics; what is wrong with one of them is told beside the others' success, with the status 207: of an
+    answer with 200 the SDK reads nothing (azureml._restclient.operations.metric_operations, post_run_metrics).
     """
     ctx.workspace.runs.get(run_id)
     values = body.get("values")
@@ -34,11 +35,10 @@ def post_batch(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> dict
     refused = ctx.workspace.metrics.append(run_id, values)
     if refused and not body.get("reportErrors"):
         raise Invalid(refused[0].reason)
-    return {
-        "errors": [
-            {"metric": {"name": each.name}, "errorResponse": error_body("UserError", each.reason)} for each in refused
-        ]
-    }
+    errors = [
+        {"metric": {"name": each.name}, "errorResponse": error_body("UserError", each.reason)} for each in refused
+    ]
+    return JSONResponse({"errors": errors}, 207 if errors else 200)
 
 
 @router.post(V2 + "/list")
@@ -119,7 +119,7 @@ def _cell(value: Any, nothing: str | None = None) -> Any:
     return value
 
 
-def _old_form(metric: Metric, value: MetricValue) -> dict[str, Any]:
+def _old_form(metric: Metric, value: Value) -> dict[str, Any]:
     """One value as azureml._restclient.models.run_metric_dto has it: cells and their schema, or where an
     artifact lies.
     """
