@@ -1,0 +1,138 @@
+"""What a new server makes of the runs that an earlier one left, wherever that was when it died."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.environments import EnvironmentBuilder
+from azureml_local.cluster.execution import JOB_LOG, Machinery, status_file
+from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.process import JobProcess, marked
+from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.artifacts import RUN_ORIGIN
+from azureml_local.workspace.runs import NewRun, data_container
+
+Left = Callable[..., Run]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    monkeypatch.setattr("azureml_local.workspace.runs.FOLLOWER_GRACE", 0)
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    workspace = Workspace(folder)
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture
+def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
+    """A run as a dead server has left it: its row, its folder, and its process (still alive unless it ends itself)."""
+    processes = []
+
+    def make(
+        status: str, script: str = "import time; time.sleep(600)", *, known: bool = True, cancelled: bool = False
+    ) -> Run:
+        run = workspace.runs.create(
+            NewRun(
+                f"run_{len(processes)}",
+                workspace.experiments.get_or_create("e").id,
+                run_type="azureml.scriptrun",
+                target="local",
+                definition={"target": "local", "script": "x.py", "maxRunDurationSeconds": 600},
+            )
+        )
+        folder, working = workspace.folder.runs / run.id, tmp_path / run.id
+        folder.mkdir(parents=True)
+        (working / "outputs").mkdir(parents=True)
+        (working / "outputs" / "kept").write_text("kept")
+        (folder / "client").write_bytes(f"{working}\0{sys.executable}\0".encode())
+        process = JobProcess.spawn(
+            [sys.executable, "-c", script],
+            cwd=working,
+            environment={},
+            log=workspace.artifacts.open_log(data_container(run), JOB_LOG),
+            status_file=status_file(folder),
+        )
+        processes.append(process)
+        if "sleep" not in script:
+            assert process.wait(20)
+        notes: dict[str, Any] = {"pid": process.pid, "started": process.started}
+        if cancelled:
+            notes["cancelled"] = True
+        return workspace.runs.advance(run.id, status, process=notes if known else None)
+
+    yield make
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture
+def new_server(workspace: Workspace, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    cluster = Cluster(
+        Machinery(
+            workspace=workspace,
+            builder=EnvironmentBuilder(tmp_path / "cache", host=True),
+            inputs=Inputs(workspace.datasets, Mirror("none:", Path)),
+            job_variables=lambda run: {},
+        )
+    )
+    yield cluster.start
+    cluster.stop()
+
+
+def ended(workspace: Workspace, run: Run) -> tuple[str, str]:
+    deadline = time.monotonic() + 30
+    while (now := workspace.runs.get(run.id)).ended is None:
+        assert time.monotonic() < deadline, now.status
+        time.sleep(0.02)
+    assert not marked(status_file(workspace.folder.runs / run.id))
+    return now.status, (now.error or {}).get("error", {}).get("message", "")
+
+
+def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+    well, badly = left("Running", "print('done')"), left("Running", "raise SystemExit(3)")
+    finalizing, cancelled = left("Finalizing", "print()"), left("Finalizing", "raise SystemExit(3)", cancelled=True)
+    new_server()
+    assert ended(workspace, well) == ("Completed", "")
+    assert "exited with status 3" in ended(workspace, badly)[1]
+    assert ended(workspace, finalizing) == ("Completed", "")
+    assert ended(workspace, cancelled) == ("Canceled", "")
+    for run in (well, badly, finalizing, cancelled):
+        assert workspace.artifacts.exists(RUN_ORIGIN, data_container(run), "outputs/kept")
+        assert not (workspace.folder.runs / run.id).exists()
+
+
+def test_what_nobody_can_go_on_with_is_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+    cancelled = left("CancelRequested")
+    unknown = left("Starting", known=False)  # its process was started, and not yet written down
+    vanished = left("Running")
+    for process in marked(status_file(workspace.folder.runs / vanished.id)):
+        process.kill()
+    status_file(workspace.folder.runs / vanished.id).write_text("")
+    new_server()
+    assert ended(workspace, cancelled) == ("Canceled", "")
+    status, message = ended(workspace, unknown)
+    assert (status, "stopped while the run was Starting" in message) == ("Failed", True)
+    status, message = ended(workspace, vanished)
+    assert (status, "no exit status" in message) == ("Failed", True)
+
+
+def test_the_time_limit_counts_from_the_processs_start(
+    workspace: Workspace, left: Left, new_server: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = left("Running")
+    later = SimpleNamespace(time=lambda: time.time() + 601, strftime=time.strftime)
+    monkeypatch.setattr("azureml_local.cluster.execution.time", later)
+    new_server()
+    assert "max_run_duration_seconds (600)" in ended(workspace, run)[1]
