@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import blobs
+import growth
 import jobs
 import phases
 import routes
@@ -28,10 +30,10 @@ WIDTH = 140
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="tests/bench", description="Measure set-up, server, notebook, jobs and solvers."
+        prog="tests/bench", description="Measure what takes time, each beside something to compare it with."
     )
     parser.add_argument("--cold", action="store_true", help="also set up with empty caches (downloads everything)")
-    names = ("setup", "server", "notebook", "job", "solvers", "routes")
+    names = ("setup", "server", "notebook", "job", "solvers", "routes", "growth", "blobs", "cost")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(names)}")
     arguments = parser.parse_args()
     measures: dict[str, Callable[[], Part]] = dict(
@@ -44,6 +46,9 @@ def main() -> None:
                 jobs.measure,
                 solvers.measure,
                 routes.measure,
+                growth.measure,
+                blobs.measure_blobs,
+                blobs.measure_cost,
             ),
             strict=True,
         )

@@ -34,7 +34,8 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return self.median / statistics.median(self.yardstick) if self.yardstick else None
+        beside = statistics.median(self.yardstick) if self.yardstick else 0.0
+        return self.median / beside if beside else None
 
 
 @dataclass

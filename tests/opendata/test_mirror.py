@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from azureml_local.opendata import idx, mirror
+from azureml_local.opendata import idx
 from azureml_local.opendata.digits import draw, write_digits
-from azureml_local.opendata.mirror import MnistError, Original, download, find_mnist, verify_file
+from azureml_local.opendata.download import download
+from azureml_local.opendata.mirror import find_mnist
+from azureml_local.opendata.original import ORIGINALS, MnistError, Original, verify_file
 
-CONTENT = {name: f"stands for {name}".encode() * 50 for name in mirror.ORIGINALS}
+CONTENT = {name: f"stands for {name}".encode() * 50 for name in ORIGINALS}
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def small_originals(monkeypatch: pytest.MonkeyPatch) -> None:
     import hashlib
 
     originals = {name: Original(len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENT.items()}
-    monkeypatch.setattr(mirror, "ORIGINALS", originals)
+    for name, original in originals.items():
+        monkeypatch.setitem(ORIGINALS, name, original)
 
 
 class Host:
@@ -127,7 +130,7 @@ def test_without_a_network_there_are_the_embedded_digits(tmp_path: Path) -> None
     found = find_mnist(tmp_path, {}, sources=("http://127.0.0.1:1/",))
     assert (found.kind, found.real) == ("embedded", False)
     assert "1,797" in found.description
-    assert {path.name for path in found.folder.iterdir()} == set(mirror.ORIGINALS)
+    assert {path.name for path in found.folder.iterdir()} == set(ORIGINALS)
 
 
 def test_offline_means_that_nobody_is_asked(host: Host, tmp_path: Path) -> None:
@@ -137,7 +140,7 @@ def test_offline_means_that_nobody_is_asked(host: Host, tmp_path: Path) -> None:
 
 def test_the_digits_are_always_the_same(tmp_path: Path) -> None:
     first, second = write_digits(tmp_path / "a"), write_digits(tmp_path / "b")
-    for name in mirror.ORIGINALS:
+    for name in ORIGINALS:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from azureml_local.opendata import idx, mirror
+from azureml_local.opendata import download, idx
 from azureml_local.opendata.digits import write_digits
-from azureml_local.opendata.mirror import MnistError, Original, find_mnist, verify_file
+from azureml_local.opendata.mirror import find_mnist
+from azureml_local.opendata.original import ORIGINALS, MnistError, Original, verify_file
 from utils import load_data
 
-CONTENT = {name: f"stands for {name}".encode() * 50 for name in mirror.ORIGINALS}
+CONTENT = {name: f"stands for {name}".encode() * 50 for name in ORIGINALS}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -36,7 +37,8 @@ class Quiet(SimpleHTTPRequestHandler):
 def good_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A real HTTP server with four small files in the place of MNIST's."""
     originals = {name: Original(len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENT.items()}
-    monkeypatch.setattr(mirror, "ORIGINALS", originals)
+    for name, original in originals.items():
+        monkeypatch.setitem(ORIGINALS, name, original)
     served = tmp_path / "served"
     served.mkdir()
     for name, data in CONTENT.items():
@@ -63,7 +65,7 @@ def closed_source() -> str:
 
 
 def test_only_these_hosts_are_ever_asked_and_only_over_tls() -> None:
-    assert {(urlsplit(source).scheme, urlsplit(source).hostname) for source in mirror.SOURCES} == {
+    assert {(urlsplit(source).scheme, urlsplit(source).hostname) for source in download.SOURCES} == {
         ("https", "ossci-datasets.s3.amazonaws.com"),
         ("https", "storage.googleapis.com"),
         ("https", "azureopendatastorage.azurefd.net"),
@@ -72,8 +74,8 @@ def test_only_these_hosts_are_ever_asked_and_only_over_tls() -> None:
 
 def test_hosts_that_say_nothing_cost_a_few_seconds_in_all(tmp_path: Path, silent_sources: tuple[str, ...]) -> None:
     started = time.monotonic()
-    assert not mirror.download(tmp_path / "original", silent_sources)
-    assert time.monotonic() - started < mirror.PATIENCE + 3  # one after the other, they would take a minute
+    assert not download.download(tmp_path / "original", silent_sources)
+    assert time.monotonic() - started < download.PATIENCE + 3  # one after the other, they would take a minute
     assert list((tmp_path / "original").iterdir()) == []
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from azureml_local.server import shown, wire
 from azureml_local.server.context import Context, Ctx
@@ -22,11 +22,11 @@ from azureml_local.workspace.metrics import INLINE
 from azureml_local.workspace.models import Wanted
 from azureml_local.workspace.runs import FINAL, data_container
 
+if TYPE_CHECKING:
+    import jinja2
+
 router = APIRouter(prefix="/studio/{key}")
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parents[1] / "pages"), autoescape=select_autoescape(default=True)
-)
 # Nothing that a job wrote can run here: no scripts at all, no other sites, no frames.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -126,12 +126,25 @@ def _scalars(ctx: Context, run: Run) -> dict[str, str]:
     return {each.name: shown.metric(each) for each in series if each.kind in INLINE and len(each.values) == 1}
 
 
+@functools.cache
+def _templates() -> jinja2.Environment:
+    # At the first page, and not at each start of a server, most of which show none.
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    pages = Path(__file__).parents[1] / "pages"
+    return Environment(loader=FileSystemLoader(pages), autoescape=select_autoescape(default=True))
+
+
 def _page(template: str, ctx: Context, **values: Any) -> Response:
     names = ctx.workspace.identity.names
-    html = TEMPLATES.get_template(template).render(
-        workspace=names[0].name if names else "azureml-local",
-        base=f"/studio/{ctx.secrets.view_key}",
-        **values,
+    html = (
+        _templates()
+        .get_template(template)
+        .render(
+            workspace=names[0].name if names else "azureml-local",
+            base=f"/studio/{ctx.secrets.view_key}",
+            **values,
+        )
     )
     return HTMLResponse(html, headers=PAGE_HEADERS)
 
