@@ -192,8 +192,9 @@ def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None
     local.wait(lambda: waiting[-1].status == "Queued")
     local.cluster.stop()
     assert (job.status, waiting[-1].status) == ("Canceled", "Queued")
+    experiment = local.workspace.experiments.get("tests").id
     gone = local.workspace.runs.create(
-        NewRun("orphan", local.workspace.experiments.get("tests").id, target="deleted", snapshot_id=SNAPSHOT)
+        NewRun("orphan", experiment, target="deleted", definition={"command": "true"}, snapshot_id=SNAPSHOT)
     )
     local.cluster = Cluster(local.machinery())
     local.cluster.start()
