@@ -16,6 +16,7 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,254}")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
+SECTIONS = ("python", "docker", "environmentVariables", "spark", "r")
 LATEST = "latest"
 MAX_CHARACTERS = 1_000_000  # of a definition as JSON; a conda file of a thousand packages has 50,000
 MAX_LABELS = 100
@@ -59,6 +60,24 @@ class Environments:
             )
             session.add(row)
         return row
+
+    def used(self, definition: Json) -> Json:
+        """A run's definition of its environment, with the version under which it is registered.
+
+        As in Azure, submitting registers it (Run.get_environment asks for that version). One that was changed
+        after it was got from the workspace gets the next number. A definition that can't be registered stays as
+        it is: its run will fail with the reason.
+        """
+        name, version = definition.get("name"), definition.get("version")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            return definition
+        try:
+            row = self.register(name, definition, version if isinstance(version, str) else None)
+        except Conflict:
+            row = self.register(name, definition)
+        except Invalid:
+            return definition
+        return {**definition, "version": row.version}
 
     def get(self, name: str, version: str | None = None) -> Environment:
         """The latest version unless one is named. Raises NotFound."""
@@ -133,9 +152,12 @@ def _missing(name: str, sentence: str) -> NotFound:
 
 
 def _checked(definition: Json) -> Json:
-    """A definition without its name and version. Raises Invalid for one that no SDK would send."""
-    definition = {key: value for key, value in definition.items() if key not in ("name", "version")}
-    for key in ("python", "docker", "environmentVariables", "spark", "r"):
+    """The sections that an environment has when it is registered; a run's has others too (databricks).
+
+    Raises Invalid for what no SDK would send.
+    """
+    definition = {key: definition[key] for key in (*SECTIONS, "inferencingStackVersion") if key in definition}
+    for key in SECTIONS:
         if not isinstance(definition.get(key), dict | None):
             raise Invalid(f"The environment's {key} section can't be {str(definition[key])[:80]!r}.")
     conda = (definition.get("python") or {}).get("condaDependencies")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ def test_a_build_says_how_it_ended_and_has_a_log(
     build.wait_for_completion()
     assert build.status == "Succeeded"
     assert "The packages are managed by the user" in build.get_log()
+    assert "is not started: the job runs on this machine" in build.get_log()  # the Docker image
     found = Environment.get(workspace, "built")
     assert not found.get_image_details(workspace).image_exist
     with pytest.raises(Exception, match=r"(?s)Code: 501.*there is no image to build"):
@@ -186,13 +188,24 @@ def test_a_build_says_how_it_ended_and_has_a_log(
     wait_for(lambda: failing.status != "Running")
     assert failing.status == "Failed"
     assert "ERROR: The conda package cudatoolkit has no counterpart on PyPI" in failing.get_log()
+
+    own = here.clone("own-interpreter")
+    for path, ending, words in (
+        (sys.executable, "Succeeded", f"Python: {sys.executable}"),
+        ("/no/such/python", "Failed", "is not a program on this machine"),
+    ):
+        own.python.interpreter_path = path
+        built = own.build(workspace)
+        wait_for(lambda built=built: built.status != "Running")
+        assert built.status == ending
+        assert words in built.get_log()
     failing._location += "0"
     with pytest.raises(Exception, match=r"(?s)Code: 404.*Call Environment.build again"):
         _ = failing.status
 
 
-@pytest.mark.sdk("Environment", "Environment.environment_variables")
-def test_a_job_runs_in_the_packages_it_asks_for(compute: Any, experiment: Any, tmp_path: Path) -> None:
+@pytest.mark.sdk("Environment", "Environment.environment_variables", "Run.get_environment")
+def test_a_job_runs_in_the_packages_it_asks_for(workspace: Any, compute: Any, experiment: Any, tmp_path: Path) -> None:
     from azureml.core import ScriptRunConfig
     from azureml.core.conda_dependencies import CondaDependencies
 
@@ -208,6 +221,9 @@ def test_a_job_runs_in_the_packages_it_asks_for(compute: Any, experiment: Any, t
     logs = run.get_details_with_logs()["logFiles"]
     assert "six 1.16.0 hallo" in logs["user_logs/std_log.txt"]
     assert "six" in logs["azureml-logs/20_image_build_log.txt"]
+    used = run.get_environment()  # submitting registers it, as in Azure
+    assert (used.name, used.version) == ("six-only", "1")
+    assert environment.register(workspace).version == "1"
 
 
 def test_packages_that_cannot_be_had_fail_the_run_with_the_resolvers_words(

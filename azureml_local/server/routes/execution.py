@@ -86,6 +86,9 @@ def _create(ctx: Context, experiment: str, run_id: str, body: Mapping[str, Any],
         raise Invalid(f"A local run has the target {LOCAL_TARGET!r}, not {spec.target!r}.")
     for item in spec.inputs:
         ctx.workspace.datasets.saved(item.dataset_id)
+    environment = configuration.get("environment")
+    if isinstance(environment, dict):
+        configuration = {**configuration, "environment": ctx.workspace.environments.used(environment)}
     return ctx.workspace.runs.create(
         NewRun(
             run_id=run_id,
