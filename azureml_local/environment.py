@@ -87,14 +87,14 @@ def job_variables(
     experiment: tuple[str, str],
     run_id: str,
     token: str,
-    token_expiry: int,
+    token_expiry: str,
 ) -> dict[str, str]:
     """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and
     says nothing.
 
     Args:
         experiment: its name and its id.
-        token_expiry: seconds since 1970.
+        token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
     """
     parts = arm_id.split("/")
     return {
@@ -104,7 +104,7 @@ def job_variables(
         "AZUREML_ARM_PROJECT_NAME": experiment[0],
         "AZUREML_RUN_ID": run_id,
         "AZUREML_RUN_TOKEN": token,
-        "AZUREML_RUN_TOKEN_EXPIRY": str(token_expiry),
+        "AZUREML_RUN_TOKEN_EXPIRY": token_expiry,
         "AZUREML_SERVICE_ENDPOINT": endpoints.api,
         "AZUREML_EXPERIMENT_ID": experiment[1],
         "AZUREML_WORKSPACE_ID": workspace_id,

@@ -6,7 +6,9 @@ from fastapi import FastAPI
 
 from azureml_local import __version__
 from azureml_local.server import errors
+from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, Bodies
 from azureml_local.server.context import Context
+from azureml_local.server.gate import BLOBS, Gate
 from azureml_local.server.routes import (
     arm,
     artifacts,
@@ -59,11 +61,16 @@ PLAIN = (identity, studio)
 def api_app(ctx: Context) -> FastAPI:
     app = _app(ctx, "Azure Machine Learning, local", API)
     app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
+    # The last one added comes first: nobody's body is read who isn't let in.
+    app.add_middleware(Bodies, kinds=(LOCAL_RUN, JSON_ONLY), streamed=BLOBS)
+    app.add_middleware(Gate, ctx=ctx)
     return app
 
 
 def plain_app(ctx: Context) -> FastAPI:
-    return _app(ctx, "Sign-in and run pages", PLAIN)
+    app = _app(ctx, "Sign-in and run pages", PLAIN)
+    app.add_middleware(Bodies, kinds=(FORM_ONLY,))
+    return app
 
 
 def _app(ctx: Context, title: str, modules: tuple[object, ...]) -> FastAPI:

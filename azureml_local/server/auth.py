@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from urllib.parse import quote, urlencode
 
 import jwt
@@ -24,7 +25,7 @@ from azureml_local.workspace.identity import Identity
 ALGORITHM = "HS256"
 ISSUER = "https://azureml-local.invalid/"
 CLIENT_SECONDS = 24 * 3600
-RUN_SECONDS = 30 * 24 * 3600
+RUN_SECONDS = 24 * 3600
 SIGNATURE_SECONDS = 7 * 24 * 3600
 
 
@@ -32,6 +33,18 @@ SIGNATURE_SECONDS = 7 * 24 * 3600
 class Token:
     text: str
     expires: int  # seconds since 1970
+
+    @property
+    def expires_utc(self) -> str:
+        """As the SDK wants it: it takes a number for local time."""
+        return datetime.fromtimestamp(self.expires, timezone.utc).isoformat()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a client that signed in, or the job of a run."""
+
+    run_id: str | None = None
 
 
 class Tokens:
@@ -59,17 +72,20 @@ class Tokens:
         )
 
     def for_run(self, run_id: str) -> Token:
+        """A job's token. The SDK in the job asks for a new one shortly before it expires
+        (azureml.core.authentication: AzureMLTokenAuthentication).
+        """
         return self._issue(RUN_SECONDS, run=run_id, oid=self._identity.principal_id)
 
-    def check(self, authorization: str | None) -> None:
-        """Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""
+    def check(self, authorization: str | None) -> Caller:
+        """Whose token it is. Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise Unauthorized(
                 "The request has no bearer token. Use a client that azureml-local started or gave its variables to."
             )
         try:
-            jwt.decode(
+            claims = jwt.decode(
                 text,
                 self._key,
                 algorithms=[ALGORITHM],
@@ -84,6 +100,7 @@ class Tokens:
                 "The token isn't one of this server's. Was it made by another one, or by Azure? "
                 "Start the client anew through azureml-local."
             ) from None
+        return Caller(claims.get("run"))
 
     def _issue(self, seconds: int, **claims: str) -> Token:
         moment = int(time.time())
@@ -98,6 +115,11 @@ class Tokens:
             **claims,
         }
         return Token(jwt.encode(payload, self._key, ALGORITHM), expires)
+
+
+def derived_key(secrets: Secrets, purpose: str) -> str:
+    """A key for one purpose, the same as long as the store's own key is."""
+    return hmac.new(secrets.signing_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class BlobUrls:

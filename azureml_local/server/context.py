@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.environment import Endpoints
 from azureml_local.opendata.mirror import MnistSource
-from azureml_local.server.auth import BlobUrls, Tokens
+from azureml_local.server.auth import BlobUrls, Caller, Tokens, derived_key
+from azureml_local.server.errors import Unauthorized
 from azureml_local.storage.folder import Secrets
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.identity import WorkspaceName
@@ -35,6 +36,10 @@ class Context:
     secrets: Secrets
     mnist: Callable[[], MnistSource]
 
+    @property
+    def discovery_key(self) -> str:
+        return derived_key(self.secrets, "discovery")
+
     def portal_url(self, run_id: str) -> str:
         return f"{self.studio}/runs/{run_id}"
 
@@ -52,9 +57,15 @@ def context(request: Request) -> Context:
 Ctx = Annotated[Context, Depends(context)]
 
 
-def authenticated(request: Request) -> None:
-    """Raises Unauthorized without a token of this server."""
-    context(request).tokens.check(request.headers.get("authorization"))
+def authenticated(request: Request) -> Caller:
+    """Who asks. Raises Unauthorized for a route that the gate lets through without a token."""
+    caller = getattr(request.state, "caller", None)
+    if not isinstance(caller, Caller):
+        raise Unauthorized("This needs a bearer token of this server.")
+    return caller
+
+
+Asker = Annotated[Caller, Depends(authenticated)]
 
 
 def addressed(request: Request, subscription_id: str, resource_group: str, workspace_name: str) -> WorkspaceName:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.trouble import Kind, explain
@@ -31,6 +32,10 @@ COVERAGE = "the README lists what works"
 
 class Unauthorized(Exception):
     """No token, or not one of this server's."""
+
+
+class Forbidden(Exception):
+    """A token of this server, but not for this."""
 
 
 def error_body(code: str, message: str) -> dict[str, object]:
@@ -63,6 +68,16 @@ def answer(request: Request, status: int, code: str, message: str) -> JSONRespon
     return (model_error_response if of_models else error_response)(status, code, message)
 
 
+def unauthorized(request: Request, error: Unauthorized) -> JSONResponse:
+    response = answer(request, 401, "Unauthorized", str(error))
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def forbidden(request: Request, error: Forbidden) -> JSONResponse:
+    return answer(request, 403, "AuthorizationFailed", str(error))
+
+
 def blob_error_response(status: int, code: str, message: str) -> Response:
     body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     return Response(
@@ -82,11 +97,16 @@ def install(app: FastAPI) -> None:
     def blob_error(_: Request, error: BlobError) -> Response:
         return blob_error_response(error.status, error.code, str(error))
 
-    @app.exception_handler(Unauthorized)
-    def unauthorized(request: Request, error: Unauthorized) -> Response:
-        response = answer(request, 401, "Unauthorized", str(error))
-        response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+    app.exception_handler(Unauthorized)(unauthorized)
+    app.exception_handler(Forbidden)(forbidden)
+
+    @app.exception_handler(OverflowError)
+    def out_of_range(request: Request, _: OverflowError) -> Response:
+        return answer(request, 400, "BadArgument", "A number of the request is too large to be kept.")
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(request: Request, _: ClientDisconnect) -> Response:
+        return answer(request, 400, "RequestIncomplete", "The client went away before the body was complete.")
 
     @app.exception_handler(RequestValidationError)
     def malformed(request: Request, error: RequestValidationError) -> Response:

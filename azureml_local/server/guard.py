@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from azureml_local.server.errors import error_response
+from azureml_local.server.protocol import MAX_HEAD
 
 HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::(\d{1,5}))?", re.IGNORECASE)
 SECURITY_HEADERS = [
@@ -30,22 +31,34 @@ class Guard:
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        reason = self._refusal(scope)
-        if reason is not None:
-            await error_response(403, "Forbidden", reason)(scope, receive, send)
-            return
 
-        async def with_headers(message: dict[str, object]) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", []))  # type: ignore[call-overload]
+                headers = list(message.get("headers", []))
                 present = {name.lower() for name, _ in headers}
                 message["headers"] = headers + [pair for pair in SECURITY_HEADERS if pair[0] not in present]
             await send(message)
 
-        await self._app(scope, receive, with_headers)  # type: ignore[arg-type]
+        refusal = self._malformed(scope) or self._foreign(scope)
+        await (refusal or self._app)(scope, receive, with_headers)
+
+    @staticmethod
+    def _malformed(scope: Scope) -> ASGIApp | None:
+        if not scope["path"].startswith("/"):
+            # http://host/path (a request for a proxy) or *: no client of ours sends them, and the Host header says
+            # something else than the address then.
+            return error_response(400, "BadRequest", "The request's target must be a path.")
+        head = sum(len(name) + len(value) for name, value in scope["headers"])
+        if head + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEAD:
+            return error_response(431, "HeadersTooLarge", f"The request's head is larger than {MAX_HEAD} bytes.")
+        return None
+
+    def _foreign(self, scope: Scope) -> ASGIApp | None:
+        reason = self._refusal(scope)
+        return None if reason is None else error_response(403, "Forbidden", reason)
 
     def _refusal(self, scope: Scope) -> str | None:
         headers: dict[bytes, list[bytes]] = {}

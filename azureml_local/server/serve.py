@@ -30,6 +30,7 @@ from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
 from azureml_local.server.guard import Guard
 from azureml_local.server.launch import Instance
+from azureml_local.server.protocol import MAX_HEAD, Http
 from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
@@ -152,6 +153,9 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
             # The SDK keeps connections and uses one again much later; closing them early would show as lost
             # ones.
             timeout_keep_alive=120,
+            http=Http,
+            ws="none",
+            h11_max_incomplete_event_size=MAX_HEAD,
             timeout_graceful_shutdown=2,
         )
     )
@@ -207,7 +211,7 @@ def _context(
             experiment=(shown_name(workspace.experiments.get_by_id(run.experiment_id)), run.experiment_id),
             run_id=run.id,
             token=token.text,
-            token_expiry=token.expires,
+            token_expiry=token.expires_utc,
         )
 
     mirror = Mirror(f"{THIS_SERVER}/opendata/mnist", lambda: mnist().folder)

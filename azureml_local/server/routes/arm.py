@@ -171,7 +171,7 @@ def workspace_body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
             "applicationInsights": f"{group}/Microsoft.insights/components/localinsights",
             "containerRegistry": None,
             "workspaceId": identity.workspace_id,
-            "discoveryUrl": f"{ctx.endpoints.api}/discovery/workspaces/{identity.workspace_id}",
+            "discoveryUrl": f"{ctx.endpoints.api}/discovery/{ctx.discovery_key}/workspaces/{identity.workspace_id}",
             "creationTime": identity.created,
             "provisioningState": "Succeeded",
             "hbiWorkspace": False,

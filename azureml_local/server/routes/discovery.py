@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 from fastapi import APIRouter
 
 from azureml_local.server.context import Ctx
@@ -24,9 +26,15 @@ SERVICES = (
 )
 
 
-@router.get("/discovery/workspaces/{workspace_id}")
-def discovery(ctx: Ctx, workspace_id: str) -> dict[str, str]:
-    """Asked for without a token; a service that is missing is a KeyError in the SDK."""
+@router.get("/discovery/{key}/workspaces/{workspace_id}")
+def discovery(ctx: Ctx, key: str, workspace_id: str) -> dict[str, str]:
+    """Asked for without a token (azureml._base_sdk_common.service_discovery), though the answer holds the key of
+    the run pages. So the address has a key of its own, and only callers with a token are told it.
+
+    A service that is missing is a KeyError in the SDK.
+    """
+    if not hmac.compare_digest(key.encode(), ctx.discovery_key.encode()):
+        raise NotFound("There is no such address. The workspace's own answer (discoveryUrl) has the right one.")
     if workspace_id != ctx.workspace.identity.workspace_id:
         raise NotFound(f"This server has no workspace with the id {workspace_id!r}.")
     return {**dict.fromkeys(SERVICES, ctx.endpoints.api), "studio": ctx.studio}

@@ -12,7 +12,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
 from azureml_local.cluster.local_target import invocation
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.server import permissions
+from azureml_local.server.auth import Caller
+from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.runs import NewRun
@@ -25,14 +27,14 @@ MAX_SUBMISSION = 32 << 20
 
 @router.post("/experiments/{experiment}/snapshotrun")
 def submit(
-    ctx: Ctx, name: Named, experiment: str, body: dict[str, Any], run_id: str = Query(alias="runId")
+    ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[str, Any], run_id: str = Query(alias="runId")
 ) -> dict[str, Any]:
     """Start a run. All that can be refused is refused here, before there is a run to fail."""
     snapshot_id = body.get("SnapshotId")
     if not isinstance(snapshot_id, str):
         raise Invalid("A submission needs the id of a snapshot.")
     ctx.workspace.snapshots.get(snapshot_id)
-    run = _create(ctx, experiment, run_id, body, snapshot_id)
+    run = _create(ctx, asker, experiment, run_id, body, snapshot_id)
     ctx.cluster.submit(run)
     return {"runId": run.id}
 
@@ -61,24 +63,28 @@ async def _definition(request: Request) -> dict[str, Any]:
 def submit_local(
     ctx: Ctx,
     name: Named,
+    asker: Asker,
     experiment: str,
     body: Annotated[dict[str, Any], Depends(_definition)],
     run_id: str = Query(alias="runId"),
 ) -> Response:
     """Start a run on the client's machine; the answer is a zip with the script that the client runs there."""
-    run = _create(ctx, experiment, run_id, body, None)
+    run = _create(ctx, asker, experiment, run_id, body, None)
     answer = invocation(ctx.workspace.folder.runs / run.id)
     ctx.cluster.submit(run)
     return Response(answer, media_type="application/zip")
 
 
-def _create(ctx: Context, experiment: str, run_id: str, body: Mapping[str, Any], snapshot_id: str | None) -> Run:
+def _create(
+    ctx: Context, asker: Caller, experiment: str, run_id: str, body: Mapping[str, Any], snapshot_id: str | None
+) -> Run:
     configuration = body.get("Configuration")
     if not isinstance(configuration, dict):
         raise Invalid("A submission needs a run configuration.")
     parent_id = body.get("ParentRunId")  # of Run.submit_child (azureml._execution._commands)
     if not isinstance(parent_id, (str, type(None))):
         raise Invalid("A run's parent is named by its id.")
+    permissions.may_start(ctx.workspace.runs, asker, parent_id)
     spec = parse(configuration)
     if snapshot_id is not None:
         ctx.workspace.computes.ready(spec.target)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
-from azureml_local.server import odata, wire
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
-from azureml_local.server.errors import error_body
+from azureml_local.server import odata, permissions, wire
+from azureml_local.server.auth import Caller
+from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.identity import WorkspaceName
@@ -49,11 +50,13 @@ def _get_run(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[s
     return {**wire.run(ctx, name, run), "queueingInfo": queueing}
 
 
-def _put_run(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any], experiment: str = "") -> dict[str, Any]:
+def _put_run(
+    ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any], experiment: str = ""
+) -> dict[str, Any]:
     """Change a run, or make it where the client starts one by itself (Experiment.start_logging)."""
     if not experiment:
         experiment = _run(ctx, run_id, "").experiment_id
-    return wire.run(ctx, name, _put(ctx, run_id, experiment, body))
+    return wire.run(ctx, name, _put(ctx, asker, run_id, experiment, body))
 
 
 def _details(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
@@ -80,7 +83,7 @@ def _children(
 
 def _token(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
     token = ctx.tokens.for_run(_run(ctx, run_id, experiment).id)
-    return {"token": token.text, "expiryTimeUtc": token.expires}
+    return {"token": token.text, "expiryTimeUtc": token.expires_utc}
 
 
 def _cancel(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> Response:
@@ -130,28 +133,34 @@ def query_runs(ctx: Ctx, name: Named, experiment: str, body: wire.OptionalBody =
 
 
 @router.patch("/experiments/{experiment}/batch/runs")
-def put_runs(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
+def put_runs(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
     """Make several runs in one call (Run.create_children); each has its own answer or error."""
     made: dict[str, Any] = {}
     errors: dict[str, Any] = {}
     for one in _batch(body, "runs"):
         run_id = str(one.get("runId") or "")
         try:
-            made[run_id] = wire.run(ctx, name, _put(ctx, run_id, experiment, one))
+            made[run_id] = wire.run(ctx, name, _put(ctx, asker, run_id, experiment, one))
         except WorkspaceError as error:
             errors[run_id] = error_body(error.code, str(error))
+        except Forbidden as error:
+            errors[run_id] = error_body("AuthorizationFailed", str(error))
     return {"runs": made, "errors": errors}
 
 
 @router.post("/experiments/{experiment}/batch/events")
-def post_events(ctx: Ctx, name: Named, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
+def post_events(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[str, Any]) -> dict[str, Any]:
     errors = []
     for one in _batch(body, "events"):
         data = one.get("data")
         try:
-            _tell(ctx, _run(ctx, str(data.get("RunId") if isinstance(data, dict) else ""), experiment), one)
+            run = _run(ctx, str(data.get("RunId") if isinstance(data, dict) else ""), experiment)
+            permissions.may_write(ctx.workspace.runs, asker, run.id)
+            _tell(ctx, run, one)
         except WorkspaceError as error:
             errors.append({"key": one, "value": error_body(error.code, str(error))})
+        except Forbidden as error:
+            errors.append({"key": one, "value": error_body("AuthorizationFailed", str(error))})
     return {"errors": errors}
 
 
@@ -168,10 +177,12 @@ def _run(ctx: Context, run_id: str, experiment: str) -> Run:
     return run
 
 
-def _put(ctx: Context, run_id: str, experiment: str, body: dict[str, Any]) -> Run:
+def _put(ctx: Context, asker: Caller, run_id: str, experiment: str, body: dict[str, Any]) -> Run:
     try:
         experiment_id = _run(ctx, run_id, experiment).experiment_id
+        permissions.may_write(ctx.workspace.runs, asker, run_id)
     except NotFound:
+        permissions.may_start(ctx.workspace.runs, asker, body.get("parentRunId"))
         experiment_id = ctx.workspace.experiments.find_to_write(experiment).id
     run = ctx.workspace.runs.put(experiment_id, run_id, body)
     for use in wire.dataset_uses(body):
