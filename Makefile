@@ -3,7 +3,7 @@ NOTEBOOK = notebooks/img-classification-part1-training.ipynb
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tutorial test lab kernel lint types bench coverage lock clean
+.PHONY: help setup tutorial test test-sdks lab kernel lint types bench coverage lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ kernel: setup ## install the kernel "Azure ML (local)" for Jupyter
 test: lint types ## lint, types and every test
 	$(BIN)/pytest -n auto --dist worksteal
 
+test-sdks: setup ## the suite against the newest three releases of the SDK (slow; downloads them)
+	@scripts/test-sdks
+
 lint: setup ## ruff
 	$(BIN)/ruff check
 
@@ -43,4 +46,4 @@ lock: setup ## write requirements.txt anew from requirements.in and pyproject.to
 		--custom-compile-command 'make lock' pyproject.toml requirements.in --output-file requirements.txt
 
 clean: ## remove what make made (not your workspace: that is `azureml-local reset`)
-	rm -rf .venv .uv setup.log build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv setup.log build dist *.egg-info .sdks .mypy_cache .pytest_cache .ruff_cache .hypothesis
