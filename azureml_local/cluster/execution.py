@@ -99,7 +99,7 @@ class Execution:
         _say(log, f"Node {self._node} prepares the run {self._run.id}.")
         for note in spec.notes:
             _say(log, note)
-        definition = spec.environment
+        definition, client = spec.environment, None
         if spec.target == LOCAL_TARGET:
             client = await_client(self._folder, self._cancelled)
             if client is None:
@@ -110,12 +110,14 @@ class Execution:
             return
         self._status("Starting")
         working = self._working
-        if spec.target == LOCAL_TARGET:
-            _say(log, f"The job runs in the folder that the client has copied its files to: {working}")
-        else:
+        if spec.target != LOCAL_TARGET:
             working.mkdir(parents=True, exist_ok=True)
             count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
             _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
+        elif client is not None and client.folder != working:
+            shutil.copytree(client.folder, working, symlinks=True)
+        else:
+            _say(log, f"The job runs in the folder that the client has copied its files to: {working}")
         variables = self._variables(spec, environment)
         places = self._machinery.inputs.fetch(spec.inputs, self._folder, working, variables, log, self._cancelled)
         if self._cancelled.is_set():
@@ -305,7 +307,10 @@ class Execution:
     @property
     def _working(self) -> Path:
         client = client_of(self._folder) if self._run.target == LOCAL_TARGET else None
-        return client.folder if client else self._folder / "wd"
+        # What lies in the folder of another run, a job that has submitted this one, goes with that.
+        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
+            return self._folder / "wd"
+        return client.folder
 
     def _variables(self, spec: JobSpec, environment: JobEnvironment) -> dict[str, str]:
         """A job's whole environment: nothing of the server's own but where programs are found and how text is

@@ -26,6 +26,16 @@ open("outputs/model", "w").write(os.getcwd())
 print("grüße", sys.executable)
 """
 
+# The child waits until its parent's folder has gone.
+SUBMIT = """
+import os
+from azureml.core import Environment, Run, ScriptRunConfig
+here = Environment("here")
+here.python.user_managed_dependencies = True
+wait = f"while test -e {os.getcwd()}; do sleep 0.1; done; ls *.py"
+Run.get_context().submit_child(ScriptRunConfig(".", command=wait, compute_target="local", environment=here))
+"""
+
 
 @pytest.fixture
 def start(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[Start]:
@@ -38,6 +48,7 @@ def start(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[
         folder = tmp_path / "source"
         folder.mkdir(exist_ok=True)
         (folder / "train.py").write_text(SCRIPT)
+        (folder / "submit.py").write_text(SUBMIT)
         if "run_config" not in parts:
             parts = {"compute_target": compute, "environment": here, **parts}
         runs.append(experiment.submit(ScriptRunConfig(str(folder), **parts)))
@@ -58,6 +69,7 @@ def text_of(run: Any, tmp_path: Path, name: str = "user_logs/std_log.txt") -> st
 def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
     start: Start, compute: Any, here: Any, tmp_path: Path
 ) -> None:
+    from azureml.core import Dataset
     from azureml.core.runconfig import DockerConfiguration, RunConfiguration
 
     configuration = RunConfiguration()
@@ -66,11 +78,13 @@ def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
     configuration.docker = DockerConfiguration(use_docker=True, shm_size="4g", arguments=["--gpus", "all"])
     configuration.environment_variables = {"GREETING": "good  day", "COUNT": 3}
     line = ["export", "HALF=$((COUNT/2))", "&&", "python", "train.py", '"$GREETING"', "$HALF", "|", "tee", "copy.txt"]
-    run = start(run_config=configuration, command=[*line, "&&", "cat", "copy.txt"])
+    data = Dataset.File.from_files("https://localhost/numbers", validate=False).as_named_input("numbers")
+    run = start(run_config=configuration, command=[*line, "&&", "cat", "copy.txt", "&&", "echo", data])
     shown = io.StringIO()
     with redirect_stdout(shown):
         run.wait_for_completion(show_output=True)
     assert shown.getvalue().count(f"grüße {sys.executable}") == 2
+    assert run.get_details()["inputDatasets"][0]["dataset"].id in shown.getvalue()
     assert run.get_metrics() == {"loss": [1, 2]}
     assert run.get_tags()["words"] == "good  day|1"
     assert "outputs/model" in run.get_file_names()
@@ -108,6 +122,18 @@ def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
     wait_for(lambda: "up" in text_of(forever, tmp_path))
     forever.cancel()
     wait_for(lambda: forever.get_status() == "Canceled")
+
+
+@pytest.mark.sdk("Run.submit_child")
+def test_a_job_may_submit_a_local_one_that_outlives_it(
+    start: Start, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    parent = start(script="submit.py")
+    parent.wait_for_completion(show_output=False)
+    [child] = parent.get_children()
+    child.wait_for_completion(show_output=False)
+    assert child.parent.id == parent.id
+    assert text_of(child, tmp_path).endswith("submit.py\ntrain.py\n")
 
 
 @pytest.mark.sdk_refused("MpiConfiguration", "PyTorchConfiguration", "TensorflowConfiguration")
