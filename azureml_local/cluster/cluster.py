@@ -77,25 +77,23 @@ class Cluster:
             self._scheduler.join()
 
     def _take_up(self) -> None:
-        """Runs of an earlier server: waiting ones wait again, living processes are followed on, the others
-        have failed.
+        """Runs of an earlier server: those whose job has not begun wait for a node again, living processes are
+        followed on, and what has ended is brought to its end.
         """
         for run in self._workspace.runs.unfinished():
+            known = run.process or {}
             if not run.definition or not run.target:
                 continue  # an interactive run: its own process says when it ends
-            if run.status in ("NotStarted", "Queued"):
-                self._logs.resume(run.id, data_container(run))
-                self.submit(run)
-                continue
-            if run.status in ("Running", "Finalizing") and run.process and run.target in self._pools:
+            if "pid" in known:
                 self._begin(run, run.target, Execution.resume)
                 continue
+            # What fetches its inputs, for example: nobody waits for that any more.
             end_strays(status_file(self._workspace.folder.runs / run.id))
-            if run.status == "CancelRequested":
-                self._workspace.runs.advance(run.id, "Canceled")
+            if "final" in known or run.status == "CancelRequested":
+                self._begin(run, run.target, Execution.conclude)
             else:
-                reason = f"The local server stopped while the run was {run.status}."
-                self._workspace.runs.advance(run.id, "Failed", error=user_error(reason, "SystemError"))
+                self._logs.resume(run.id, data_container(run))
+                self.submit(run)
 
     # Computes -----------------------------------------------------------------------------------------------
 
@@ -224,7 +222,8 @@ class Cluster:
             self._changed.notify_all()
 
     def _begin(self, run: Run, target: str, work: Callable[[Execution], None], *, acquired: bool = False) -> None:
-        pool = self._pools[target]
+        # A run of an earlier server may be on a compute that was being deleted.
+        pool = self._pools.get(target) or NodePool(ScaleSettings(0, 1))
         if not acquired:
             pool.acquire(run.id)
         node = next((str(n.number) for n in pool.nodes() if n.run_id == run.id), "?")

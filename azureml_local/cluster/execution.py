@@ -27,7 +27,7 @@ from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.process import JobProcess, describe_end, marker
 from azureml_local.cluster.simulation import Kind, Simulations
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.tables import Json, Run
+from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import WorkspaceError
@@ -89,7 +89,16 @@ class Execution:
 
     def resume(self) -> None:
         """Go on with a job that an earlier server started."""
+        if self._run.status == "CancelRequested":
+            self.cancel()
         self._guarded(self._rest)
+
+    def conclude(self) -> None:
+        """Bring the end of an earlier server's job to its end."""
+        known = self._run.process or {}
+        self.lost = bool(known.get("lost"))
+        with self._workspace.artifacts.open_log(self._container, NODE_LOG).open("a", encoding="utf-8") as log:
+            self._conclude(str(known.get("final", "Canceled")), log)
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -110,8 +119,11 @@ class Execution:
             return
         self._status("Starting")
         working = self._working
+        if working.is_relative_to(self._folder):
+            # What an earlier server prepared, and was killed over, may be half of it.
+            shutil.rmtree(working, ignore_errors=True)
         if spec.target != LOCAL_TARGET:
-            working.mkdir(parents=True, exist_ok=True)
+            working.mkdir(parents=True)
             count = self._workspace.snapshots.write_to(str(self._run.snapshot_id), working)
             _say(log, f"Snapshot {self._run.snapshot_id}: {count} files.")
         elif client is not None and client.folder != working:
@@ -127,21 +139,25 @@ class Execution:
         variables.update(self._outputs.variables())
         self._process = self._launch(spec, environment, variables, places)
         _say(log, f"Process {self._process.pid}: {_described(spec)}")
-        self._status("Running", process={"pid": self._process.pid, "started": self._process.started})
+        with contextlib.closing(self._process) as process:  # it begins once it is written down, or never
+            self._workspace.runs.note_process(self._run.id, {"pid": process.pid, "started": process.started})
+            self._status("Running")
+            process.begin()
         self._follow(log, spec.max_seconds)
         self._keep_outputs(log)
 
     def _rest(self, log: IO[str]) -> None:
         known = self._run.process or {}
         self._process = JobProcess.attach(int(known["pid"]), float(known["started"]), self._status_file)
+        if not self._process.began():
+            _say(log, "The server was killed before the job began; a new one starts it.")
+            self._whole(log)
+            return
         _say(log, f"A new server takes up the process {self._process.pid}.")
-        if known.get("cancelled"):
-            self._cancelled.set()
         spec = parse(self._run.definition)
         self._outputs = self._outputs_of(spec)
         self._follow(log, spec.max_seconds)
-        if self._run.status != "Finalizing":
-            self._keep_outputs(log)
+        self._keep_outputs(log)
 
     def _build(self, definition: Mapping[str, Any]) -> JobEnvironment:
         path = self._workspace.artifacts.open_log(self._container, BUILD_LOG)
@@ -242,14 +258,18 @@ class Execution:
     def _finish(self, log: IO[str]) -> None:
         with self._closing:
             self._closed = True
-        # Kept for a server that has to go on from here after this one.
-        known = self._workspace.runs.get(self._run.id).process or {}
-        self._status("Finalizing", process={**known, "cancelled": True} if self._cancelled.is_set() and known else None)
+        error = self._workspace.runs.get(self._run.id).error
+        final = "Canceled" if self._cancelled.is_set() else "Failed" if error else "Completed"
+        # Before the status: whoever finds a run Finalizing finds what it comes to.
+        self._workspace.runs.note_process(self._run.id, {"final": final, "lost": self.lost})
+        self._conclude(final, log)
+
+    def _conclude(self, final: str, log: IO[str]) -> None:
+        """All of it can be done twice: a server that is killed leaves the rest to the next one."""
+        self._status("Finalizing")
         if not self.lost:
             self._collect(log)
         self._close_job_log(log)
-        current = self._workspace.runs.get(self._run.id)
-        final = "Canceled" if self._cancelled.is_set() else "Failed" if current.error else "Completed"
         _say(log, f"The run is {final}.")
         self._workspace.runs.await_follower(self._run.id)
         self._status(final)
@@ -293,8 +313,8 @@ class Execution:
             self._fail(str(error))
             _say(log, str(error))
 
-    def _status(self, status: str, process: Json | None = None) -> None:
-        self._workspace.runs.advance(self._run.id, status, process=process)
+    def _status(self, status: str) -> None:
+        self._workspace.runs.advance(self._run.id, status)
 
     def _fail(self, message: str, code: str = "UserError") -> None:
         if self._workspace.runs.get(self._run.id).status not in FINAL:

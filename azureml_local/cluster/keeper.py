@@ -83,9 +83,24 @@ def end_what_is_left() -> None:
         time.sleep(0.005)
 
 
+def told_to_begin() -> bool:
+    """Wait for a word of the server, which says it once it has written this process down.
+
+    A server that is killed before that closes the pipe, and the job never begins: so no job runs that nobody knows of.
+    """
+    told = bool(os.read(0, 1))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return told
+
+
 def main(status_file: str, argv: list[str]) -> None:
+    if not told_to_begin():
+        return
     adopt_orphans()
-    # Room for the exit status is taken now: when the job has filled the disk, its end can still be written.
+    # Room for the exit status is taken now: when the job has filled the disk, its end can still be written. That the
+    # file is there says that the job began.
     with open(status_file, "wb", buffering=0) as status:
         status.write(b" " * 8)
         code = os.waitstatus_to_exitcode(wait_for(start(argv)))

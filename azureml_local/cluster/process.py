@@ -41,14 +41,14 @@ class JobProcess:
     def spawn(
         cls, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path, status_file: Path
     ) -> JobProcess:
-        """Raises OSError when it can't be started."""
+        """Start it; it waits for `begin`. Raises OSError when it can't be started."""
         with log.open("ab") as output:
             child = subprocess.Popen(
                 # Neither PYTHON* variables nor packages that are meant for the job.
                 [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(status_file), *argv],
                 cwd=cwd,
                 env={**environment, **marker(status_file)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -60,6 +60,26 @@ class JobProcess:
     def attach(cls, pid: int, started: float, status_file: Path) -> JobProcess:
         """Take up the job of an earlier server; it may have ended meanwhile."""
         return cls(pid, started, status_file, None)
+
+    def begin(self) -> None:
+        """Let the job begin."""
+        assert self._child is not None
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._child.stdin as waits:  # it was ended meanwhile
+            waits.write(b"\n")
+
+    def close(self) -> None:
+        """A job that has not begun never will."""
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+
+    def began(self) -> bool:
+        """Whether the job of an earlier server ever began. Waits until that is certain."""
+        while not self._status_file.exists():
+            if self._keeper() is None:
+                return self._status_file.exists()
+            time.sleep(0.01)
+        return True
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end of the job. True when it has ended."""

@@ -267,7 +267,7 @@ class Runs:
             run.tags = {key: value for key, value in run.tags.items() if key not in gone}
         return run
 
-    def advance(self, run_id: str, status: str, *, error: Json | None = None, process: Json | None = None) -> Run:
+    def advance(self, run_id: str, status: str, *, error: Json | None = None) -> Run:
         """Move a run on to a later status. A step back, or away from a final status, changes nothing.
 
         The caller reads what became of it in the answer's ``status``.
@@ -284,10 +284,15 @@ class Runs:
                 run.process = None
             if error is not None and run.error is None:
                 run.error = error
-            if process is not None:
-                run.process = process
         self._tell(run)
         return run
+
+    def note_process(self, run_id: str, process: Json) -> None:
+        """Keep what a server that is started later must know to go on with a run."""
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            if run.status not in FINAL:
+                run.process = process
 
     def note_error(self, run_id: str, error: Json) -> None:
         """Keep why a run fails; the first reason stays."""

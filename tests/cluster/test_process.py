@@ -30,7 +30,7 @@ while "daemon" not in open("log.txt").read():
 """
 
 
-def spawn(folder: Path, script: str) -> JobProcess:
+def waiting(folder: Path, script: str) -> JobProcess:
     return JobProcess.spawn(
         [sys.executable, "-c", script],
         cwd=folder,
@@ -38,6 +38,12 @@ def spawn(folder: Path, script: str) -> JobProcess:
         log=folder / "log.txt",
         status_file=folder / "exit_status",
     )
+
+
+def spawn(folder: Path, script: str) -> JobProcess:
+    process = waiting(folder, script)
+    process.begin()
+    return process
 
 
 def end(process: JobProcess) -> int | None:
@@ -94,6 +100,7 @@ def test_a_program_that_is_not_there_says_so(folder: Path) -> None:
     process = JobProcess.spawn(
         ["no-such-program"], cwd=folder, environment={}, log=folder / "log.txt", status_file=folder / "exit_status"
     )
+    process.begin()
     assert end(process) == 127
     assert "no-such-program can't be started: No such file" in (folder / "log.txt").read_text()
 
@@ -220,6 +227,7 @@ def test_a_full_disk_ends_the_job_and_its_end_is_known(folder: Path) -> None:
             log=disk / "log.txt",
             status_file=disk / "exit_status",
         )
+        process.begin()
         assert end(process) == 1
         assert (disk / "log.txt").read_bytes().startswith(b"up\nx")
         assert JobProcess.attach(1, 0, disk / "exit_status").wait(0)
@@ -232,3 +240,31 @@ def test_a_file_that_grows_too_large_fails_the_job(folder: Path) -> None:
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, {resource.RLIM_INFINITY}))\n"
     assert end(spawn(folder, limit + "print('x' * 20_000)")) in (1, 120)
     assert (folder / "log.txt").stat().st_size == 10_000
+
+
+def test_a_job_begins_when_it_is_told_to(folder: Path) -> None:
+    process = waiting(folder, "raise SystemExit(5)")
+    assert not process.wait(0.3)
+    process.begin()
+    assert JobProcess.attach(process.pid, process.started, folder / "exit_status").began()
+    assert end(process) == 5
+
+
+KILLED_BEFORE = """
+import os, signal, sys
+from pathlib import Path
+from azureml_local.cluster.process import JobProcess
+folder = Path(sys.argv[1])
+process = JobProcess.spawn(["touch", "done"], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
+                           log=folder / "log.txt", status_file=folder / "exit_status")
+print(process.pid, process.started, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_job_whose_server_is_killed_before_it_begins_never_does(folder: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE, str(folder)], stdout=subprocess.PIPE, text=True)
+    pid, started = killed.stdout.split()
+    assert not JobProcess.attach(int(pid), float(started), folder / "exit_status").began()
+    assert living(folder) == []
+    assert {path.name for path in folder.iterdir()} == {"log.txt"}

@@ -41,7 +41,7 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
     processes = []
 
     def make(
-        status: str, script: str = "import time; time.sleep(600)", *, known: bool = True, cancelled: bool = False
+        status: str, script: str = "import time; time.sleep(600)", *, known: bool = True, final: str | None = None
     ) -> Run:
         run = workspace.runs.create(
             NewRun(
@@ -49,7 +49,7 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
                 workspace.experiments.get_or_create("e").id,
                 run_type="azureml.scriptrun",
                 target="local",
-                definition={"target": "local", "script": "x.py", "maxRunDurationSeconds": 600},
+                definition={"target": "local", "command": "echo from the beginning", "maxRunDurationSeconds": 600},
             )
         )
         folder, working = workspace.folder.runs / run.id, tmp_path / run.id
@@ -65,15 +65,18 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
             status_file=status_file(folder),
         )
         processes.append(process)
+        if known:
+            process.begin()
         if "sleep" not in script:
             assert process.wait(20)
-        notes: dict[str, Any] = {"pid": process.pid, "started": process.started}
-        if cancelled:
-            notes["cancelled"] = True
-        return workspace.runs.advance(run.id, status, process=notes if known else None)
+        notes: dict[str, Any] = {"final": final} if final else {"pid": process.pid, "started": process.started}
+        if known:
+            workspace.runs.note_process(run.id, notes)
+        return workspace.runs.advance(run.id, status)
 
     yield make
     for process in processes:
+        process.close()
         process.kill()
 
 
@@ -102,7 +105,8 @@ def ended(workspace: Workspace, run: Run) -> tuple[str, str]:
 
 def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
     well, badly = left("Running", "print('done')"), left("Running", "raise SystemExit(3)")
-    finalizing, cancelled = left("Finalizing", "print()"), left("Finalizing", "raise SystemExit(3)", cancelled=True)
+    finalizing = left("Finalizing", "print()", final="Completed")
+    cancelled = left("Finalizing", "raise SystemExit(3)", final="Canceled")
     new_server()
     assert ended(workspace, well) == ("Completed", "")
     assert "exited with status 3" in ended(workspace, badly)[1]
@@ -114,18 +118,30 @@ def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, ne
 
 
 def test_what_nobody_can_go_on_with_is_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
-    cancelled = left("CancelRequested")
-    unknown = left("Starting", known=False)  # its process was started, and not yet written down
+    cancelled, before = left("CancelRequested"), left("CancelRequested", known=False)
     vanished = left("Running")
     for process in marked(status_file(workspace.folder.runs / vanished.id)):
         process.kill()
     status_file(workspace.folder.runs / vanished.id).write_text("")
     new_server()
     assert ended(workspace, cancelled) == ("Canceled", "")
-    status, message = ended(workspace, unknown)
-    assert (status, "stopped while the run was Starting" in message) == ("Failed", True)
+    assert ended(workspace, before) == ("Canceled", "")
     status, message = ended(workspace, vanished)
     assert (status, "no exit status" in message) == ("Failed", True)
+
+
+def test_what_has_not_begun_begins_anew(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+    """Its process waits for a word that the dead server never said."""
+    runs = [left(status, known=False) for status in ("NotStarted", "Queued", "Preparing", "Starting")]
+    noted = left("Running", known=False)
+    (process,) = marked(status_file(workspace.folder.runs / noted.id))
+    workspace.runs.note_process(noted.id, {"pid": process.pid, "started": process.create_time()})
+    process.kill()
+    new_server()
+    for run in [*runs, noted]:
+        assert ended(workspace, run) == ("Completed", "")
+        log = workspace.artifacts.get(RUN_ORIGIN, data_container(run), JOB_LOG)
+        assert "from the beginning" in workspace.artifacts.path(log).read_text()
 
 
 def test_the_time_limit_counts_from_the_processs_start(
