@@ -129,7 +129,7 @@ class Writer(threading.Thread):
 
     def start_run(self) -> None:
         run = f"run-{self.seed}-{self._number()}"
-        body = {"runId": run, "displayName": f"the run {run}"}
+        body = {"runId": run, "target": "sdk", "displayName": f"the run {run}"}
         self.ledger.write(("run", run), f"the run {run}", lambda: self._patch(run, body))
         self.runs.append(run)
 
