@@ -25,15 +25,14 @@ class SimulatedTrouble:
 
 
 def _answer(kind: Kind, path: str) -> Response:
-    """In the shape of Azure's services, which the blob service says in words of its own (ServerBusy for both)."""
-    status = 429 if kind is Kind.THROTTLED else 503
-    code, message = {
-        429: ("TooManyRequests", "Too many requests were made; try again later (a simulation)."),
-        503: ("ServiceUnavailable", "The service is not available for the moment (a simulation)."),
-    }[status]
+    """In the shape of Azure's services. The blob service knows no 429: when it is throttled it says 503."""
     if path.split("/")[1] in CONTAINERS:
-        response = blob_error_response(status, "ServerBusy", message)
+        response = blob_error_response(503, "ServerBusy", "The server is busy (a simulation).")
+    elif kind is Kind.THROTTLED:
+        response = error_response(
+            429, "TooManyRequests", "Too many requests; try again later (a simulation)."
+        )
     else:
-        response = error_response(status, code, message)
+        response = error_response(503, "ServiceUnavailable", "The service is not available now (a simulation).")
     response.headers.update(RETRY_AFTER)
     return response

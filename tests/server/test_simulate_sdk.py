@@ -224,7 +224,7 @@ def test_the_wire_shape_of_429_and_503(server: LocalServer) -> None:
                 assert client.get(path).status_code == 200
                 assert client.get("/local/simulations").json()["value"][0]["over"] is True
                 assert trouble.happened == 2
-        with server.simulate("unavailable", requests="GET /azureml/*"):
+        with server.simulate("throttled", requests="GET /azureml/*"):
             answer = client.get("/azureml/any")
             assert (answer.status_code, answer.headers["x-ms-error-code"]) == (503, "ServerBusy")
 
