@@ -15,12 +15,8 @@ from utils import load_data
 parser = argparse.ArgumentParser(description="Train a logistic regression on MNIST.")
 parser.add_argument("--data-folder", type=Path, required=True, help="where the four MNIST files are, at any depth")
 parser.add_argument("--regularization", type=float, default=0.01, help="regularization rate, the inverse of C")
-parser.add_argument(
-    "--solver",
-    choices=["saga", "liblinear"],
-    default="saga",
-    help="saga: multinomial and fast; liblinear: ten one-vs-rest models, as published",
-)
+parser.add_argument("--solver", choices=["saga", "liblinear"], default="saga",
+                    help="saga: multinomial and fast; liblinear: ten one-vs-rest models, as published")
 args = parser.parse_args()
 if not 0 < args.regularization < float("inf"):
     parser.error(f"--regularization must be a number greater than 0, not {args.regularization}")
@@ -58,17 +54,14 @@ predicted = model.predict(X_test)
 accuracy = float(np.mean(predicted == y_test))
 print(f"Accuracy on the test images: {accuracy:.4f}")
 run.log("accuracy", accuracy)
-run.log_confusion_matrix(
-    "confusion_matrix",
-    {
-        "schema_type": "confusion_matrix",
-        "schema_version": "1.0.0",
-        "data": {
-            "class_labels": [str(digit) for digit in model.classes_],
-            "matrix": confusion_matrix(y_test, predicted).tolist(),
-        },
+run.log_confusion_matrix("confusion_matrix", {
+    "schema_type": "confusion_matrix",
+    "schema_version": "1.0.0",
+    "data": {
+        "class_labels": [str(digit) for digit in model.classes_],
+        "matrix": confusion_matrix(y_test, predicted).tolist(),
     },
-)
+})
 
 # Azure ML keeps what is in outputs/ with the run.
 Path("outputs").mkdir(exist_ok=True)
