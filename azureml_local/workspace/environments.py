@@ -163,7 +163,10 @@ def _checked(definition: Json) -> Json:
     conda = (definition.get("python") or {}).get("condaDependencies")
     if not isinstance(conda, dict | None) or not isinstance((conda or {}).get("dependencies"), list | None):
         raise Invalid("The environment's conda dependencies must be a conda file's content, with a list of them.")
-    size = len(json.dumps(definition))
+    try:
+        size = len(json.dumps(definition, allow_nan=False))
+    except ValueError:
+        raise Invalid("The environment's definition has a number that JSON doesn't know.") from None
     if size > MAX_CHARACTERS:
         raise Invalid(f"The environment's definition has {size:,} characters; {MAX_CHARACTERS:,} are allowed.")
     return definition

@@ -40,7 +40,7 @@ class KeyVault:
         for name, (value, _) in secrets.items():
             if not NAME.fullmatch(name):
                 raise Invalid(f"{name[:127]!r} is no name for a secret: letters, digits and '-', at most 127.")
-            if len(value.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+            if len(value.encode()) > MAX_BYTES:
                 raise Invalid(f"The value of the secret {name!r} has more than {MAX_BYTES:,} bytes.")
         with self._database.write() as session:
             for name, (value, content_type) in secrets.items():
@@ -48,7 +48,7 @@ class KeyVault:
                     Secret(
                         key=name.lower(),
                         name=name,
-                        value=self._cipher.encrypt(value.encode("utf-8", "surrogatepass")).decode(),
+                        value=self._cipher.encrypt(value.encode()).decode(),
                         content_type=content_type,
                         created=now(),
                     )
@@ -65,7 +65,7 @@ class KeyVault:
         if found is None:
             raise NotFound(f"There is no secret {name[:127]!r} in this workspace's key vault.")
         try:
-            return self._cipher.decrypt(found.value.encode()).decode("utf-8", "surrogatepass"), found.content_type
+            return self._cipher.decrypt(found.value.encode()).decode(), found.content_type
         except InvalidToken:
             raise Conflict(
                 f"The secret {found.name!r} was encrypted with a key that this store no longer has (its secrets.json "

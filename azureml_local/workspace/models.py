@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Asset, Json, Model, ModelName
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+from azureml_local.workspace.texts import texts
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")  # as the SDK checks it (azureml._model_management._util)
 
@@ -201,6 +203,12 @@ def _find(session: Session, model_id: str) -> Model:
 def _checked(field: str, value: object) -> Any:
     if not isinstance(value, FIELDS[field]):
         raise Invalid(f"A model's {field} can't be {str(value)[:80]!r}.")
+    if field in ("kvTags", "properties"):
+        return texts(f"model's {field}", value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise Invalid(f"A model's {field} has a number that JSON doesn't know.") from None
     references = value if field == "datasets" and isinstance(value, list) else []
     if not all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in references):
         raise Invalid("A model's datasets must be references with an id.")

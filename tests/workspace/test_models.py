@@ -53,9 +53,23 @@ def test_an_id_that_names_no_model_is_not_found(models: Models, name: str) -> No
 
 @pytest.mark.parametrize(
     "body",
-    [{"kvTags": ["a"]}, {"description": 1}, {"datasets": [{"name": "x"}]}, {"datasets": {}}, {"unpack": "no"}],
+    [
+        {"kvTags": ["a"]},
+        {"description": 1},
+        {"datasets": [{"name": "x"}]},
+        {"datasets": {}},
+        {"unpack": "no"},
+        {"resourceRequirements": {"cpu": float("nan")}},
+    ],
 )
 def test_a_field_of_another_type_is_refused(models: Models, body: dict[str, object]) -> None:
     with pytest.raises(Invalid):
         models.register("a", body)
     assert models.list() == ([], None)
+
+
+def test_tags_are_texts_and_lists_by_tag_stay_readable(models: Models) -> None:
+    models.register("a", {"kvTags": {"number": 5, "none": None, "nan": float("nan")}})
+    assert models.get("a:1").body["kvTags"] == {"number": "5", "none": None, "nan": "nan"}
+    assert len(models.list(Wanted(tags=[("number", "5"), ("none", None)]))[0]) == 1
+    assert models.list(Wanted(tags=[("\x00", None)])) == ([], None)
