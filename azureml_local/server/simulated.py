@@ -29,9 +29,7 @@ def _answer(kind: Kind, path: str) -> Response:
     if path.split("/")[1] in CONTAINERS:
         response = blob_error_response(503, "ServerBusy", "The server is busy (a simulation).")
     elif kind is Kind.THROTTLED:
-        response = error_response(
-            429, "TooManyRequests", "Too many requests; try again later (a simulation)."
-        )
+        response = error_response(429, "TooManyRequests", "Too many requests; try again later (a simulation).")
     else:
         response = error_response(503, "ServiceUnavailable", "The service is not available now (a simulation).")
     response.headers.update(RETRY_AFTER)

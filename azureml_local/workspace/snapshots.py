@@ -16,6 +16,9 @@ from azureml_local.storage.tables import Snapshot
 from azureml_local.workspace.errors import Invalid, NotFound
 
 CONTAINER = "snapshots"
+# The snapshot of no files at all: clients are told that it is the latest one, and name it when they submit an empty
+# folder, which has nothing to upload.
+EMPTY = "00000000-0000-0000-0000-000000000000"
 MAX_FILES = 100_000
 MAX_DEPTH = 200
 
@@ -26,6 +29,8 @@ class Snapshots:
         self._blobs = blobs
 
     def get(self, snapshot_id: str) -> Snapshot:
+        if snapshot_id == EMPTY:
+            return Snapshot(id=EMPTY, parent_id=None, created=now(), tree={}, files={})
         with self._database.read() as session:
             found = session.get(Snapshot, snapshot_id)
         if found is None:

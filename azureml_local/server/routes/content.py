@@ -10,13 +10,12 @@ from fastapi import APIRouter, Response
 
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.snapshots import CONTAINER, MAX_FILES
+from azureml_local.workspace.snapshots import CONTAINER, EMPTY, MAX_FILES
 
 router = APIRouter()
 
 V1 = "/content/v1.0" + WORKSPACE_PATH + "/snapshots"
 V2 = "/content/v2.0" + WORKSPACE_PATH + "/snapshots"
-NO_SNAPSHOT = "00000000-0000-0000-0000-000000000000"
 
 
 @router.get(V1 + "/latest/metadata")
@@ -25,7 +24,7 @@ def latest(ctx: Ctx, name: Named) -> dict[str, Any]:
 
     What it sent before it remembers by itself.
     """
-    return {"id": NO_SNAPSHOT, "root": {}}
+    return {"id": EMPTY, "root": {}}
 
 
 @router.get(V1 + "/{snapshot_id}/metadata")
@@ -64,7 +63,7 @@ def create(ctx: Ctx, name: Named, snapshot_id: str, body: dict[str, Any]) -> Res
     parent = body.get("ParentSnapshotId")
     ctx.workspace.snapshots.create(
         snapshot_id,
-        parent if parent and parent != NO_SNAPSHOT else None,
+        parent if parent and parent != EMPTY else None,
         tree,
         {str(node.get("FullName")): _blob_name(str(node.get("BlobUri") or "")) for node in nodes},
     )
