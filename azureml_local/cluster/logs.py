@@ -26,7 +26,9 @@ def make_readable(path: Path) -> int:
         written = 0
         while True:
             data = file.read(CHUNK)
-            text, strays = STRAY.subn("?", decoder.decode(data, final=not data))
+            text, strays = decoder.decode(data, final=not data), 0
+            if not text.isascii():
+                text, strays = STRAY.subn("?", text)
             piece = text.encode()
             if strays:
                 read = file.tell()

@@ -61,7 +61,7 @@ RULES = (
     Rule(("POST",), "metric", r"/runs/(?P<run>[^/]+)/batch"),
     Rule(("POST",), "artifact", r"/artifacts/batch/metadata/ExperimentRun/dcid\.(?P<run>[^/]+)"),
     Rule(("POST",), "artifact", r"/artifacts/batch/metadata/LocalUpload/[^/]+"),
-    Rule(("POST",), "execution", r"/experiments/[^/]+/snapshotrun"),
+    Rule(("POST",), "execution", r"/experiments/[^/]+/(?:snapshotrun|localrun)"),
     # What runs are made of, and what comes of them: adding, and changing descriptions.
     Rule(("POST",), "content", r"/snapshots/.*"),
     Rule(("PUT",), "environment", r"/environments/.*"),

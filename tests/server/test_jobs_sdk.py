@@ -26,14 +26,15 @@ open("outputs/model", "w").write(os.getcwd())
 print("grüße", sys.executable)
 """
 
-# The child waits until its parent's folder has gone.
+# The child waits until its parent's folder has gone, and not only the part of it that the parent deletes.
 SUBMIT = """
-import os
+import os, shutil
 from azureml.core import Environment, Run, ScriptRunConfig
 here = Environment("here")
 here.python.user_managed_dependencies = True
-wait = f"while test -e {os.getcwd()}; do sleep 0.1; done; ls *.py"
+wait = f"while test -e {os.path.dirname(os.getcwd())}; do sleep 0.1; done; ls *.py"
 Run.get_context().submit_child(ScriptRunConfig(".", command=wait, compute_target="local", environment=here))
+shutil.rmtree(os.getcwd())
 """
 
 
@@ -125,11 +126,10 @@ def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
 
 
 @pytest.mark.sdk("Run.submit_child")
-def test_a_job_may_submit_a_local_one_that_outlives_it(
-    start: Start, tmp_path: Path, wait_for: Callable[..., Any]
-) -> None:
+def test_a_job_may_delete_its_folder_and_submit_a_local_one_that_outlives_it(start: Start, tmp_path: Path) -> None:
     parent = start(script="submit.py")
     parent.wait_for_completion(show_output=False)
+    assert "The script has deleted its working folder" in text_of(parent, tmp_path)
     [child] = parent.get_children()
     child.wait_for_completion(show_output=False)
     assert child.parent.id == parent.id

@@ -28,18 +28,15 @@ def four_nodes(workspace: Any) -> Any:
 
 @pytest.fixture
 def start(experiment: Any, four_nodes: Any, here: Any, tmp_path: Path) -> Iterator[Start]:
-    """Submit a command, or a script where ``script`` has its text."""
+    """Submit a command."""
     from azureml.core import ScriptRunConfig
 
     runs = []
 
-    def submit(command: str | None = None, script: str | None = None, **parts: Any) -> Any:
+    def submit(command: Any, **parts: Any) -> Any:
         folder = tmp_path / "source"
         folder.mkdir(exist_ok=True)
-        (folder / "script.py").write_text(script or "")
         parts = {"compute_target": four_nodes, "environment": here, **parts}
-        if script is not None:
-            parts["script"] = "script.py"
         runs.append(experiment.submit(ScriptRunConfig(str(folder), command=command, **parts)))
         return runs[-1]
 
@@ -105,12 +102,6 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
     assert log_of(runs["no folder"], tmp_path) == b"gone\n"
     assert end_of(deaf, wait_for)[0] == "Canceled"
     assert not asleep("deaf")
-
-
-def test_a_script_that_deletes_its_folder_has_run_all_the_same(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
-    run = start(script="import os, shutil; shutil.rmtree(os.getcwd()); print('gone')")
-    assert end_of(run, wait_for) == ("Completed", "")
-    assert log_of(run, tmp_path).startswith(b"gone\nThe script has deleted its working folder")
 
 
 def test_a_long_log_is_kept_whole_and_never_in_memory(
