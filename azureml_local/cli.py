@@ -220,6 +220,37 @@ def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="
     out.print("Deleted. `azureml-local up` starts with an empty workspace.")
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file, e.g. workspace.tar.gz")], state: State = None
+) -> None:
+    """Write the whole workspace to a file, while it is up or not."""
+    from azureml_local.backup import backup as make
+
+    made = make(_folder(state), file)
+    out.print(f"{file}: the workspace with {made.blobs} files, {made.size:,} bytes. Its secrets are in it.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `azureml-local backup` wrote")], state: State = None
+) -> None:
+    """Make a workspace out of a backup, in a state folder that is new or empty."""
+    from azureml_local.backup import restore as unpack
+
+    folder = _folder(state)
+    made = unpack(file, folder)
+    out.print(f"{folder.root}: the workspace of {file}, {made.blobs} files. `azureml-local up` starts it.")
+
+
+@app.command()
+def doctor(state: State = None) -> None:
+    """Look over the installation and the workspace, and say what to do about what is wrong."""
+    from azureml_local.doctor import examine, show
+
+    raise typer.Exit(show(examine(_folder(state)), out))
+
+
 @app.command(hidden=True)
 def serve(state: State = None, port: Port = None, environments: Environments = "build", names: str = "") -> None:
     """Serve in the foreground; `up` starts this."""

@@ -17,6 +17,8 @@ STARTUP_FOLDER = Path(__file__).parent / "startup"
 # AZUREML_CURRENT_CLOUD says.
 CLOUD_NAME = "AzureCloud"
 
+PROXIES = tuple(case for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for case in (name, name.lower()))
+
 
 @dataclass(frozen=True)
 class Endpoints:
@@ -75,7 +77,17 @@ def client_variables(
         "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
+        **_around_proxies(inherited),
     }
+
+
+def _around_proxies(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Where a proxy is set, requests to this machine must not go to it. Libraries read either spelling."""
+    if not any(inherited.get(name) for name in PROXIES):
+        return {}
+    known = [word for name in ("NO_PROXY", "no_proxy") for word in inherited.get(name, "").split(",") if word.strip()]
+    value = ",".join(dict.fromkeys([*(word.strip() for word in known), "localhost", "127.0.0.1"]))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def job_variables(

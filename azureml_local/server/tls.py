@@ -49,7 +49,7 @@ class Certificates:
 
     def ensure(self) -> Trust:
         """Make what is missing or about to expire; renew what clients trust."""
-        if not self._fresh():
+        if not self.are_good():
             self._issue()
         return self._trust()
 
@@ -59,7 +59,7 @@ class Certificates:
         context.load_cert_chain(self.server)
         return context
 
-    def _fresh(self) -> bool:
+    def are_good(self) -> bool:
         """Whether both files are whole, belong together, and are good for a while."""
         try:
             ca = x509.load_pem_x509_certificate(self.ca.read_bytes())

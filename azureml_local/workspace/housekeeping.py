@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from datetime import datetime, timedelta, timezone
 
 from sqlalchemy import delete, select
@@ -16,6 +17,7 @@ from azureml_local.workspace.runs import FINAL
 
 # As the blob service: blocks that no block list has committed are dropped after a week.
 BLOCKS_KEPT = timedelta(days=7)
+BACKUP_TAKES = timedelta(days=1)
 
 
 def clean(workspace: Workspace) -> None:
@@ -35,3 +37,6 @@ def clean(workspace: Workspace) -> None:
     for folder in workspace.folder.runs.iterdir():
         if folder.name in ended:
             shutil.rmtree(folder, ignore_errors=True)
+    for scratch in workspace.folder.root.glob(".backup-*"):  # of a backup that was killed
+        if scratch.stat().st_mtime < time.time() - BACKUP_TAKES.total_seconds():
+            shutil.rmtree(scratch, ignore_errors=True)

@@ -22,9 +22,11 @@ from azureml_local.storage.folder import StateFolder
 class KillableServer:
     """Servers on one store, one after the other, on the same ports."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        root.mkdir(exist_ok=True)
         self.folder = StateFolder(root / "state")
-        self.folder.create()
+        if create:
+            self.folder.create()
         self.log = root / "servers.log"
         words = [str(Path(__file__).with_name("fork_server.py")), str(self.folder.root), str(root / "cache")]
         with self.log.open("wb") as log:
@@ -69,7 +71,7 @@ class KillableServer:
         self._gone()
 
     def close(self) -> None:
-        if psutil.pid_exists(self.pid):
+        if self.pid and psutil.pid_exists(self.pid):
             self.stop()
         assert self._forker.stdin is not None
         self._forker.stdin.close()

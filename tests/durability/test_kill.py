@@ -10,7 +10,6 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,6 @@ KILLS = int(os.environ.get("AZUREML_LOCAL_KILLS", "20"))
 SEED = int(os.environ.get("AZUREML_LOCAL_SEED", "1"))
 WRITERS = 3
 FINAL = ("Completed", "Failed", "Canceled")
-
-
-@pytest.fixture
-def killable(tmp_path: Path) -> Iterator[KillableServer]:
-    server = KillableServer(tmp_path)
-    yield server
-    server.close()
 
 
 @pytest.mark.slow
@@ -75,7 +67,7 @@ def test_what_was_acknowledged_survives_kill_9_at_any_moment(killable: KillableS
         assert not any(writer.faults for writer in writers), [writer.faults for writer in writers]
         killable.start()
     for writer in writers:
-        writer.stopping.set()
+        writer.stop()
     server = killable.wait()
     for writer in writers:
         writer.join(60)

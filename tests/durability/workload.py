@@ -125,6 +125,9 @@ class Writer(threading.Thread):
                 self.faults.append(f"{write.__name__}: {type(error).__name__}: {error}")
                 return
 
+    def stop(self) -> None:
+        self.stopping.set()
+
     # Writes -------------------------------------------------------------------------------------------------
 
     def start_run(self) -> None:

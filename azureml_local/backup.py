@@ -1,0 +1,232 @@
+"""``azureml-local backup`` and ``restore``: a whole workspace in one file, taken while its server runs.
+
+The database is copied by SQLite's own backup, in one step. The files of blobs are never changed once they are written
+(an append blob only grows behind what its row counts), only removed; so they are kept by a second link before the
+database is copied, and the archive holds what the copy names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import select
+
+from azureml_local import __version__
+from azureml_local.storage.clock import now
+from azureml_local.storage.database import Database
+from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.storage.inspection import blob_files_in, compare_blobs, damage, open_read_only
+from azureml_local.storage.tables import Blob, Run
+from azureml_local.workspace.runs import FINAL, user_error
+
+FORMAT = 1
+MANIFEST, DATABASE, SECRETS, BLOBS = "manifest.json", "workspace.sqlite3", "secrets.json", "blobs/"
+MEMBER = re.compile(r"workspace\.sqlite3|secrets\.json|blobs(/[0-9A-Za-z_-]{1,64}){1,3}")
+MAX_MANIFEST = 1 << 28
+# How often a copy is taken anew because a file that it names was replaced in that moment.
+TRIES = 5
+
+
+class BackupError(StateFolderError):
+    """A backup can't be made or restored; the message says why. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    blobs: int
+    size: int
+
+
+def backup(folder: StateFolder, target: Path) -> Summary:
+    """Write a workspace to a new file. Raises BackupError, OSError, sqlite3.Error."""
+    if not folder.database.exists():
+        raise BackupError(f"There is no workspace in {folder.root}.")
+    if target.exists():
+        raise BackupError(f"{target} exists already; a backup never overwrites one.")
+    # Beside what it copies: links don't reach other disks.
+    with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder.root) as scratch:
+        copy = Path(scratch) / DATABASE
+        kept = Path(scratch) / "blobs"
+        for _ in range(TRIES):
+            _keep(folder.blobs, kept, blob_files_in(folder.blobs))
+            _copy_database(folder.database, copy)
+            sizes = _sizes(copy)
+            _keep(folder.blobs, kept, iter(sizes))
+            missing = [file for file in sizes if not (kept / file).exists()]
+            if not missing:
+                break
+        else:
+            raise BackupError(
+                f"{len(missing)} files of blobs are gone from {folder.blobs}. `azureml-local doctor` says which."
+            )
+        unfinished = target.with_name(target.name + ".unfinished")
+        try:
+            _write(unfinished, copy, (folder.root / SECRETS).read_bytes(), kept, sizes)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return Summary(len(sizes), target.stat().st_size)
+
+
+def restore(source: Path, folder: StateFolder) -> Summary:
+    """Make a state folder out of a backup. Raises BackupError, OSError, StateFolderError."""
+    if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
+        raise BackupError(
+            f"{folder.root} is not empty; a backup is only restored to a new state folder. Name one with --state "
+            "FOLDER, or empty this one with `azureml-local reset`."
+        )
+    folder.root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder.root.parent) as scratch:
+        made = StateFolder(Path(scratch) / "state")
+        made.create()
+        try:
+            with tarfile.open(source, "r|gz") as archive:
+                count = _unpack(archive, made.root)
+        except (tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise BackupError(f"{source} is no backup of azureml-local, or is damaged ({error}).") from error
+        _check(made, source)
+        _end_unfinished(made)
+        if folder.root.exists():
+            folder.root.rmdir()
+        made.root.rename(folder.root)
+    return Summary(count, source.stat().st_size)
+
+
+# Making one --------------------------------------------------------------------------------------------------------
+
+
+def _keep(blobs: Path, kept: Path, files: Iterator[str]) -> None:
+    for file in files:
+        link = kept / file
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            # One that is replaced or discarded in this moment is not there any more, and a disk may know no links.
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    os.link(blobs / file, link)
+                except PermissionError:
+                    shutil.copyfile(blobs / file, link)
+
+
+def _copy_database(source: Path, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    with open_read_only(source) as live, contextlib.closing(sqlite3.connect(copy)) as to:
+        live.backup(to)
+
+
+def _sizes(copy: Path) -> dict[str, int | None]:
+    """The files that a database names, with their sizes; none for one that a job is writing."""
+    with open_read_only(copy) as database:
+        rows = database.execute("SELECT file, size, live FROM blobs UNION ALL SELECT file, size, 0 FROM blocks")
+        return {file: None if live else size for file, size, live in rows}
+
+
+def _write(target: Path, copy: Path, secrets: bytes, kept: Path, named: dict[str, int | None]) -> None:
+    sizes = {file: (kept / file).stat().st_size if size is None else size for file, size in named.items()}
+    manifest = {
+        "format": FORMAT,
+        "azureml_local": __version__,
+        "made": now(),
+        "files": {
+            DATABASE: copy.stat().st_size,
+            SECRETS: len(secrets),
+            **{BLOBS + file: size for file, size in sizes.items()},
+        },
+    }
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as raw:
+        with (
+            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1) as packed,
+            tarfile.open(None, "w|", packed) as archive,
+        ):
+            text = json.dumps(manifest).encode()
+            _add(archive, MANIFEST, len(text), io.BytesIO(text))
+            with copy.open("rb") as file:
+                _add(archive, DATABASE, copy.stat().st_size, file)
+            _add(archive, SECRETS, len(secrets), io.BytesIO(secrets))
+            for name, size in sizes.items():
+                with (kept / name).open("rb") as file:
+                    _add(archive, BLOBS + name, size, file)
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    archive.addfile(member, content)
+
+
+# Restoring one -----------------------------------------------------------------------------------------------------
+
+
+def _unpack(archive: tarfile.TarFile, root: Path) -> int:
+    """Write what the manifest announces and nothing else. Never a path, link or size that it doesn't name."""
+    expected: dict[str, int] | None = None
+    seen: set[str] = set()
+    for member in archive:
+        content = archive.extractfile(member) if member.isreg() else None
+        if content is None:
+            raise BackupError(f"The backup has a member {member.name[:80]!r} that is no file.")
+        if expected is None:
+            expected = _manifest(member, content)
+            continue
+        if member.name in seen or expected.get(member.name) != member.size or not MEMBER.fullmatch(member.name):
+            raise BackupError(f"The backup has a member {member.name[:80]!r} that doesn't belong to it.")
+        seen.add(member.name)
+        path = root / member.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+    if expected is None or (lacking := expected.keys() - seen):
+        raise BackupError(f"The backup is incomplete: {len(lacking) if expected else 'all'} of its files are missing.")
+    return sum(name.startswith(BLOBS) for name in seen)
+
+
+def _manifest(member: tarfile.TarInfo, content: IO[bytes]) -> dict[str, int]:
+    if member.name != MANIFEST or member.size > MAX_MANIFEST:
+        raise BackupError("This is no backup of azureml-local: it doesn't begin with its manifest.")
+    manifest = json.loads(content.read())
+    if manifest["format"] != FORMAT:
+        raise BackupError(f"The backup was made by a newer version of azureml-local ({manifest['azureml_local']}).")
+    return {str(name): int(size) for name, size in manifest["files"].items()}
+
+
+def _check(made: StateFolder, source: Path) -> None:
+    made.secrets()
+    with open_read_only(made.database) as database:
+        problems = damage(database)
+        if not problems:
+            blobs = compare_blobs(database, made.blobs)
+            problems = [*blobs.missing, *blobs.short, *blobs.orphaned]
+    if problems:
+        raise BackupError(f"The workspace in {source} is damaged: {problems[0]}.")
+
+
+def _end_unfinished(made: StateFolder) -> None:
+    """Jobs that waited or ran when the backup was made are no business of the new workspace: they have failed here."""
+    database = Database(made.database)
+    with database.write() as session:
+        for blob in session.scalars(select(Blob).where(Blob.live)):
+            blob.live, blob.size = False, (made.blobs / blob.file).stat().st_size
+        for run in session.scalars(select(Run).where(Run.status.not_in(FINAL))):
+            if run.definition:
+                reason = f"The run was {run.status} when the backup was made that this workspace was restored from."
+                run.status, run.ended, run.process = "Failed", now(), None
+                run.error = run.error or user_error(reason, "SystemError")
+    database.close()
