@@ -53,13 +53,13 @@ API = (
     credential,
     opendata,
     local,
-    blobs,
 )
 PLAIN = (identity, studio)
 
 
 def api_app(ctx: Context) -> FastAPI:
     app = _app(ctx, "Azure Machine Learning, local", API)
+    app.add_middleware(blobs.BlobService)
     app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
     # The last one added comes first: nobody's body is read who isn't let in.
     app.add_middleware(Bodies, kinds=(LOCAL_RUN, JSON_ONLY), streamed=BLOBS)

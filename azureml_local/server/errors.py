@@ -121,28 +121,32 @@ def install(app: FastAPI) -> None:
             return not_built(request)
         return answer(request, error.status_code, "BadRequest", str(error.detail))
 
-    @app.exception_handler(OSError)
-    @app.exception_handler(DBAPIError)
-    def trouble(request: Request, error: Exception) -> Response:
-        found = explain(error)
-        if found is None:
-            return fault(request, error)
-        status, code = TROUBLE[found.kind]
-        logger.error("%s %s: %s", request.method, request.url.path, found)
-        # The storage client sends its version with every request, and reads another form of errors.
-        respond = blob_error_response if "x-ms-version" in request.headers else error_response
-        return respond(status, code, str(found))
+    app.add_exception_handler(OSError, trouble_response)
+    app.add_exception_handler(DBAPIError, trouble_response)
+    app.add_exception_handler(Exception, fault)
 
-    @app.exception_handler(Exception)
-    def fault(request: Request, error: Exception) -> Response:
-        logger.exception("%s %s failed", request.method, request.url.path)
-        return answer(
-            request,
-            500,
-            "InternalError",
-            f"The local server failed at {request.method} {request.url.path} ({type(error).__name__}). "
-            "That is a fault of azureml-local; its log (azureml-local logs) says more.",
-        )
+
+def trouble_response(request: Request, error: Exception) -> Response:
+    """What is wrong with the store, where that is what it is."""
+    found = explain(error)
+    if found is None:
+        return fault(request, error)
+    status, code = TROUBLE[found.kind]
+    logger.error("%s %s: %s", request.method, request.url.path, found)
+    # The storage client sends its version with every request, and reads another form of errors.
+    respond = blob_error_response if "x-ms-version" in request.headers else error_response
+    return respond(status, code, str(found))
+
+
+def fault(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer(
+        request,
+        500,
+        "InternalError",
+        f"The local server failed at {request.method} {request.url.path} ({type(error).__name__}). "
+        "That is a fault of azureml-local; its log (azureml-local logs) says more.",
+    )
 
 
 def not_built(request: Request) -> Response:

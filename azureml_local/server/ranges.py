@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi.responses import Response, StreamingResponse
 
-from azureml_local.storage.blobs import iterate
+from azureml_local.storage.uploads import iterate
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 # A smaller body goes out in one piece: a thread for each piece would cost more than reading it.

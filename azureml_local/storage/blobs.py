@@ -8,20 +8,22 @@ whole or not at all: the file is complete before the row that names it is commit
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.orm import Session
 
+from azureml_local.storage.bloberrors import BlobError as BlobError
+from azureml_local.storage.bloberrors import missing
+from azureml_local.storage.blocks import drop_blocks, find_parts, stage, staged
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Blob, Block
+from azureml_local.storage.tables import Blob, Json
+from azureml_local.storage.uploads import PIECE, Upload, UploadWriter, iterate, write_all
 
 logger = logging.getLogger("azureml_local.storage")
 
@@ -30,57 +32,26 @@ APPEND_BLOB = "AppendBlob"
 MAX_BLOB_NAME = 1024
 
 
-class BlobError(Exception):
-    """A blob operation that can't be done. ``code`` and ``status`` are the blob service's own."""
+# One blob's columns, and a whole row in place of whatever was there, without the work of the object mapper: these
+# two are most of what a small blob costs.
+TABLE = cast(Table, Blob.__table__)
+ONE = select(TABLE).where(TABLE.c.container == bindparam("c"), TABLE.c.name == bindparam("n"))
+UPSERT = insert(TABLE).prefix_with("OR REPLACE")
+# Sorts after every character that a name holds.
+LAST = "\U0010ffff"
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
-@dataclass(frozen=True)
-class Upload:
-    """Bytes that have arrived in a file of ours and belong to no blob yet."""
-
-    path: Path
-    size: int
-    md5: bytes
+# What must be true of the blob that is there (None: there is none) for a write to be done; raises BlobError.
+Condition = Callable[[Blob | None], None]
 
 
-class UploadWriter:
-    """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets what was not finished.
+def always(_: Blob | None) -> None:
+    """No condition."""
 
-    A finished upload belongs to whom it is given to: the store removes its file itself when it can't keep it. Were
-    it removed by others, after a failure or a cancelled request, its row might have been committed already.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("wb")
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._md5.update(data)
-        self._size += len(data)
-
-    def finish(self) -> Upload:
-        self._file.close()
-        return Upload(self._path, self._size, self._md5.digest())
-
-    def __enter__(self) -> UploadWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.discard()
-
-    def discard(self) -> None:
-        if not self._file.closed:
-            # On a full disk closing fails too; the file goes all the same, and makes room.
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._path.unlink(missing_ok=True)
+def if_absent(old: Blob | None) -> None:
+    """Raises BlobError 409 BlobAlreadyExists."""
+    if old is not None:
+        raise BlobError(409, "BlobAlreadyExists", f"The blob {old.name!r} exists already.")
 
 
 class BlobStore:
@@ -95,23 +66,48 @@ class BlobStore:
     def get(self, container: str, name: str) -> Blob:
         """Raises BlobError 404 BlobNotFound."""
         with self._database.read() as session:
-            blob = session.get(Blob, (container, name))
+            blob = self._find(session, container, name)
         if blob is None:
-            raise BlobError(404, "BlobNotFound", f"The blob {name!r} doesn't exist in the container {container!r}.")
+            raise missing(container, name)
         return self._measured(blob)
 
     def exists(self, container: str, name: str) -> bool:
         with self._database.read() as session:
-            return session.get(Blob, (container, name)) is not None
+            return self._find(session, container, name) is not None
 
     def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[Blob]:
         """Blobs in order of their names, from the first one after ``after``."""
         query = select(Blob).where(Blob.container == container, Blob.name > after).order_by(Blob.name)
         if prefix:
             # A range on the primary key: LIKE would fold case and read % and _ as wildcards.
-            query = query.where(Blob.name >= prefix, Blob.name < prefix + "\U0010ffff")
+            query = query.where(Blob.name >= prefix, Blob.name < prefix + LAST)
         with self._database.read() as session:
             return [self._measured(blob) for blob in session.scalars(query.limit(limit))]
+
+    def page(
+        self, container: str, prefix: str, delimiter: str, after: str, limit: int
+    ) -> tuple[Sequence[Blob | str], str | None]:
+        """At most ``limit`` blobs, and folders (names up to a delimiter) instead of the blobs in them.
+
+        Returns the ``after`` of the next page too, None where this is the last one.
+        """
+        entries: list[Blob | str] = []
+        while True:
+            wanted = limit - len(entries) + 1
+            batch = self.list(container, prefix, after, wanted)
+            for blob in batch:
+                if len(entries) == limit:
+                    return entries, after
+                head, cut, _ = blob.name[len(prefix) :].partition(delimiter) if delimiter else (blob.name, "", "")
+                if cut:
+                    folder = prefix + head + cut
+                    entries.append(folder)
+                    after = folder + LAST
+                    break  # whatever else is in the folder is skipped
+                entries.append(blob)
+                after = blob.name
+            else:
+                return entries, None
 
     def path(self, blob: Blob) -> Path:
         """The file with a blob's bytes; read it, don't write it."""
@@ -120,6 +116,12 @@ class BlobStore:
     def read_bytes(self, container: str, name: str) -> bytes:
         return self.path(self.get(container, name)).read_bytes()
 
+    @staticmethod
+    def _find(session: Session, container: str, name: str) -> Blob | None:
+        """A row by its key, without the work of keeping it in step with the database."""
+        row = session.connection().execute(ONE, {"c": container, "n": name}).first()
+        return None if row is None else Blob(**row._mapping)
+
     def _measured(self, blob: Blob) -> Blob:
         if blob.live:
             blob.size = self.path(blob).stat().st_size
@@ -127,8 +129,8 @@ class BlobStore:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def writer(self) -> UploadWriter:
-        return UploadWriter(self._new_file())
+    def writer(self, *, hashed: bool = True) -> UploadWriter:
+        return UploadWriter(self._new_file(), hashed=hashed)
 
     def put(
         self,
@@ -138,95 +140,151 @@ class BlobStore:
         *,
         kind: str = BLOCK_BLOB,
         content_type: str = "application/octet-stream",
-        only_if_absent: bool = False,
+        md5: str | None = None,
+        extra: Json | None = None,
+        condition: Condition = always,
     ) -> Blob:
-        """Make an upload the whole content of a blob.
-
-        Raises BlobError 409 BlobAlreadyExists when ``only_if_absent`` and it is there.
-        """
+        """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is what the client says it is."""
         with self._owning(upload), self._database.write() as session:
             check_name(name)
-            old = session.get(Blob, (container, name))
-            if old is not None and only_if_absent:
-                raise BlobError(409, "BlobAlreadyExists", f"The blob {name!r} exists already.")
-            blob = self._row(container, name, upload.path, upload.size, kind, content_type, old)
-            blob.md5 = upload.md5.hex()
-            # Before the merge, which makes the old row the new one.
-            stale = [*self._drop_blocks(session, container, name), *([old.file] if old else [])]
-            session.merge(blob)
+            old = self._find(session, container, name)
+            condition(old)
+            values = self._row(container, name, upload.path, upload.size, kind, content_type, old)
+            values.update(md5=md5 or upload.md5.hex() or None, extra=extra)
+            stale = [*drop_blocks(session, container, name), *([old.file] if old else [])]
+            session.connection().execute(UPSERT, values)
         self._unlink(stale)
-        return blob
+        return Blob(**values)
 
-    def put_bytes(self, container: str, name: str, data: bytes, content_type: str = "application/octet-stream") -> Blob:
+    def put_bytes(
+        self, container: str, name: str, data: bytes, content_type: str = "application/octet-stream", **options: Any
+    ) -> Blob:
+        return self.put(container, name, self.upload_of(data), content_type=content_type, **options)
+
+    def upload_of(self, data: bytes) -> Upload:
         with self.writer() as writer:
             writer.write(data)
-            upload = writer.finish()
-        return self.put(container, name, upload, content_type=content_type)
+            return writer.finish()
 
     def put_file(self, container: str, name: str, source: Path) -> Blob:
         """Copy a file in."""
         with self.writer() as writer, source.open("rb") as file:
-            while chunk := file.read(1 << 20):
+            while chunk := file.read(PIECE):
                 writer.write(chunk)
             upload = writer.finish()
         return self.put(container, name, upload)
 
+    def change(self, container: str, name: str, condition: Condition, **values: Any) -> Blob:
+        """Give a blob another ``content_type``, ``md5`` or ``extra``; its bytes stay. Raises BlobError 404."""
+        with self._database.write() as session:
+            blob = session.get(Blob, (container, name))
+            condition(blob)
+            if blob is None:
+                raise missing(container, name)
+            for key, value in values.items():
+                setattr(blob, key, value)
+            blob.modified, blob.etag = now(), new_etag()
+        return blob
+
+    # Block blobs --------------------------------------------------------------------------------------------
+
     def stage_block(self, container: str, name: str, block_id: str, upload: Upload) -> None:
-        """Keep a block until a block list commits it; the same id again replaces it."""
+        """Keep a block until a block list commits it; the same id again replaces it.
+
+        Raises BlobError 409 for a blob of another kind, 400 for an id that isn't as long as the others.
+        """
         with self._owning(upload), self._database.write() as session:
             check_name(name)
-            old = session.get(Block, (container, name, block_id))
-            stale = [old.file] if old else []
-            session.merge(
-                Block(
-                    container=container,
-                    blob=name,
-                    id=block_id,
-                    file=self._relative(upload.path),
-                    size=upload.size,
-                    created=now(),
-                )
-            )
+            blob = self._find(session, container, name)
+            if blob is not None and blob.kind != BLOCK_BLOB:
+                raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no block blob.")
+            stale = stage(session, container, name, block_id, self._relative(upload.path), upload.size)
         self._unlink(stale)
 
-    def commit_blocks(self, container: str, name: str, block_ids: Iterable[str], content_type: str) -> Blob:
-        """Join staged blocks in the given order.
+    def commit_blocks(
+        self,
+        container: str,
+        name: str,
+        block_ids: Sequence[tuple[str, str]],
+        *,
+        content_type: str = "application/octet-stream",
+        md5: str | None = None,
+        extra: Json | None = None,
+        condition: Condition = always,
+    ) -> Blob:
+        """Join blocks in the given order; each is (where to look for it, id).
 
-        Raises BlobError 400 InvalidBlockList when one was never staged.
+        Raises BlobError 400 InvalidBlockList when one is not there.
         """
+        for attempt in (1, 2):
+            with self._database.read() as session:
+                blob = self._find(session, container, name)
+                parts = find_parts(session, container, name, blob, block_ids)
+            try:
+                with self.writer(hashed=False) as writer:  # as in Azure: a client may say what it is
+                    for part in parts:
+                        for data in iterate(self._root / part.file, part.start, part.size):
+                            writer.write(data)
+                    upload = writer.finish()
+                break
+            except FileNotFoundError:
+                # The same list has just been committed, by an earlier try of this client: now it finds the result.
+                if attempt == 2:
+                    raise
+        committed = [[part.id, part.size] for part in parts]
+        return self.put(
+            container,
+            name,
+            upload,
+            content_type=content_type,
+            md5=md5,
+            extra={**(extra or {}), "blocks": committed},
+            condition=condition,
+        )
+
+    def blocks(
+        self, container: str, name: str
+    ) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, int]], Blob | None]:
+        """The ids and sizes of a blob's committed blocks, and of those that wait for a block list."""
         with self._database.read() as session:
-            staged = {
-                b.id: b for b in session.scalars(select(Block).where(Block.container == container, Block.blob == name))
-            }
-        with self.writer() as writer:
-            for block_id in block_ids:
-                if block_id not in staged:
-                    raise BlobError(400, "InvalidBlockList", f"The block {block_id!r} of {name!r} was never uploaded.")
-                writer.write((self._root / staged[block_id].file).read_bytes())
-            upload = writer.finish()
-        return self.put(container, name, upload, content_type=content_type)
+            blob = self._find(session, container, name)
+            waiting = staged(session, container, name)
+        committed = [(str(name), int(size)) for name, size in ((blob and blob.extra) or {}).get("blocks", [])]
+        if blob is None and not waiting:
+            raise missing(container, name)
+        return committed, [(block.id, block.size) for block in waiting], blob
+
+    # Append blobs -------------------------------------------------------------------------------------------
 
     def create_append(self, container: str, name: str, content_type: str = "application/octet-stream") -> Blob:
         """An empty append blob in place of whatever was there."""
         return self.put(container, name, self.writer().finish(), kind=APPEND_BLOB, content_type=content_type)
 
-    def append(self, container: str, name: str, data: bytes) -> tuple[int, Blob]:
-        """Add to an append blob. Returns the offset where the data begins, and the blob."""
+    def append(
+        self, container: str, name: str, data: bytes | Upload, condition: Condition = always
+    ) -> tuple[int, Blob]:
+        """Add to an append blob. Returns the offset where the data begins, and the blob.
+
+        Raises BlobError 404; 409 for a blob of another kind, or a log that the server itself is writing.
+        """
+        size = data.size if isinstance(data, Upload) else len(data)
         with self._database.write() as session:
             blob = session.get(Blob, (container, name))
+            condition(blob)
             if blob is None:
-                raise BlobError(404, "BlobNotFound", f"The blob {name!r} doesn't exist in the container {container!r}.")
-            if blob.kind != APPEND_BLOB:
-                raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no append blob.")
+                raise missing(container, name)
+            if blob.kind != APPEND_BLOB or blob.live:
+                raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no append blob that a client may write.")
             offset = blob.size
             # The row's size is the truth: bytes of an append that was never acknowledged are written over.
-            with self.path(blob).open("r+b") as file:
+            with self.path(blob).open("r+b", buffering=0) as file:
                 file.seek(offset)
-                file.write(data)
+                for piece in iterate(data.path, 0, size) if isinstance(data, Upload) else [data]:
+                    write_all(file, piece)
                 file.truncate()
-            blob.size = offset + len(data)
+            blob.size = offset + size
             blob.blocks += 1
-            blob.modified, blob.etag, blob.md5 = now(), _etag(), None
+            blob.modified, blob.etag, blob.md5 = now(), new_etag(), None
         return offset, blob
 
     def create_live(self, container: str, name: str, content_type: str = "text/plain") -> Path:
@@ -236,15 +294,14 @@ class BlobStore:
         """
         check_name(name)
         with self._database.write() as session:
-            old = session.get(Blob, (container, name))
+            old = self._find(session, container, name)
             if old is not None and old.live:
                 return self.path(old)
             path = self._new_file()
             path.touch()
-            blob = self._row(container, name, path, 0, APPEND_BLOB, content_type, old)
-            blob.live = True
+            values = self._row(container, name, path, 0, APPEND_BLOB, content_type, old)
             stale = [old.file] if old else []
-            session.merge(blob)
+            session.connection().execute(UPSERT, {**values, "live": True})
         self._unlink(stale)
         return path
 
@@ -257,44 +314,41 @@ class BlobStore:
                     self.path(blob).stat().st_size,
                     False,
                     now(),
-                    _etag(),
+                    new_etag(),
                 )
 
-    def delete(self, container: str, name: str) -> None:
+    def delete(self, container: str, name: str, condition: Condition = always) -> None:
+        """Raises BlobError 404 BlobNotFound."""
         with self._database.write() as session:
             blob = session.get(Blob, (container, name))
             if blob is None:
-                raise BlobError(404, "BlobNotFound", f"The blob {name!r} doesn't exist in the container {container!r}.")
+                raise missing(container, name)
+            condition(blob)
+            stale = [*drop_blocks(session, container, name), blob.file]
             session.delete(blob)
-        self._unlink([blob.file])
+        self._unlink(stale)
 
     # Files --------------------------------------------------------------------------------------------------
 
     def _row(
         self, container: str, name: str, path: Path, size: int, kind: str, content_type: str, old: Blob | None
-    ) -> Blob:
+    ) -> Json:
         moment = now()
-        return Blob(
-            container=container,
-            name=name,
-            file=self._relative(path),
-            size=size,
-            kind=kind,
-            etag=_etag(),
-            md5=None,
-            content_type=content_type,
-            created=old.created if old else moment,
-            modified=moment,
-            live=False,
-            blocks=0,
-        )
-
-    def _drop_blocks(self, session: Session, container: str, name: str) -> Sequence[str]:
-        of_blob = (Block.container == container, Block.blob == name)
-        files = list(session.scalars(select(Block.file).where(*of_blob)))
-        if files:
-            session.execute(delete(Block).where(*of_blob))
-        return files
+        return {
+            "container": container,
+            "name": name,
+            "file": self._relative(path),
+            "size": size,
+            "kind": kind,
+            "etag": new_etag(),
+            "md5": None,
+            "content_type": content_type,
+            "created": old.created if old else moment,
+            "modified": moment,
+            "live": False,
+            "blocks": 0,
+            "extra": None,
+        }
 
     def _new_file(self) -> Path:
         name = uuid.uuid4().hex
@@ -303,7 +357,7 @@ class BlobStore:
         return folder / name
 
     def _relative(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix()
+        return f"{path.parent.name}/{path.name}"
 
     @contextlib.contextmanager
     def _owning(self, upload: Upload) -> Iterator[None]:
@@ -332,14 +386,5 @@ def check_name(name: str) -> None:
         raise BlobError(400, "InvalidResourceName", f"{name[:80]!r} is no valid blob name.")
 
 
-def iterate(path: Path, start: int, length: int, chunk: int = 1 << 20) -> Iterator[bytes]:
-    """``length`` bytes of a file from ``start`` on, in pieces."""
-    with path.open("rb") as file:
-        file.seek(start, os.SEEK_SET)
-        while length > 0 and (data := file.read(min(chunk, length))):
-            length -= len(data)
-            yield data
-
-
-def _etag() -> str:
+def new_etag() -> str:
     return f'"0x{uuid.uuid4().hex[:16].upper()}"'

@@ -125,6 +125,8 @@ class Blob(Base):
     modified: Mapped[str]
     live: Mapped[bool]
     blocks: Mapped[int]
+    # "metadata" and "headers" (as they are sent back), and "blocks": the ids and sizes that a block list committed.
+    extra: Mapped[Json | None]
 
 
 class Block(Base):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.storage.blobs import BlobError, BlobStore
+from azureml_local.storage.blobs import BlobError, BlobStore, if_absent
 from azureml_local.storage.database import Database
 
 
@@ -38,21 +38,21 @@ def test_an_existing_blob_is_not_replaced_where_that_is_forbidden(blobs: BlobSto
     writer = blobs.writer()
     writer.write(b"second")
     with pytest.raises(BlobError) as refused:
-        blobs.put("c", "once", writer.finish(), only_if_absent=True)
+        blobs.put("c", "once", writer.finish(), condition=if_absent)
     assert (refused.value.status, refused.value.code) == (409, "BlobAlreadyExists")
     assert blobs.read_bytes("c", "once") == b"first"
     assert len(files_in(tmp_path)) == 1
 
 
 def test_blocks_are_joined_in_the_lists_order(blobs: BlobStore, tmp_path: Path) -> None:
-    for block, text in (("b2", b"world"), ("b1", b"old "), ("b1", b"hello "), ("unused", b"!")):
+    for block, text in (("b2", b"world"), ("b1", b"old "), ("b1", b"hello "), ("b9", b"!")):
         writer = blobs.writer()
         writer.write(text)
         blobs.stage_block("c", "joined", block, writer.finish())
     with pytest.raises(BlobError, match="never uploaded"):
-        blobs.commit_blocks("c", "joined", ["b1", "b3"], "text/plain")
+        blobs.commit_blocks("c", "joined", [("Latest", "b1"), ("Latest", "b3")])
     assert not blobs.exists("c", "joined")
-    blobs.commit_blocks("c", "joined", ["b1", "b2"], "text/plain")
+    blobs.commit_blocks("c", "joined", [("Latest", "b1"), ("Latest", "b2")])
     assert blobs.read_bytes("c", "joined") == b"hello world"
     assert len(files_in(tmp_path)) == 1
 
@@ -120,7 +120,7 @@ def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, mon
         with pytest.raises(BlobError):
             blobs.put_bytes("c", name, b"nowhere")
     with pytest.raises(BlobError):
-        blobs.commit_blocks("c", "big", ["never uploaded"], "text/plain")
+        blobs.commit_blocks("c", "big", [("Latest", "never uploaded")])
     with pytest.raises(FileNotFoundError):
         blobs.put_file("c", "x", tmp_path / "missing")
     assert files_in(tmp_path) == []

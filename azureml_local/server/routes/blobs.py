@@ -1,193 +1,248 @@
 """Blob storage: the containers of artifacts and snapshots, and the one of the default datastore.
 
-Measured with azure-storage-blob (x-ms-version 2021-08-06) and the SDK's Rust engine (2021-04-10).
+An ASGI middleware and no routes: a client that sends a thousand small files waits for what happens around each, and
+matching every other service's path first is a large part of that.
+
+Measured with azure-storage-blob (x-ms-version 2021-08-06 and later) and the SDK's Rust engine (2021-04-10).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from azureml_local.server import sharedkey
-from azureml_local.server.context import Context, Ctx, context
-from azureml_local.server.ranges import send_file
-from azureml_local.storage.blobs import APPEND_BLOB, BlobError, Upload
+from azureml_local.server import blobwrites, blobxml, errors, sharedkey
+from azureml_local.server.blobwrites import METADATA, base64_of
+from azureml_local.server.conditions import condition_of
+from azureml_local.server.context import Context, context
+from azureml_local.server.ranges import parse_range, send_file
+from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace import artifacts, datastores, snapshots
 
-router = APIRouter()
-
 ACCOUNT = "localstore"
 CONTAINERS = (artifacts.CONTAINER, snapshots.CONTAINER, datastores.CONTAINER)
-
-MAX_BODY = 5000 * 1024 * 1024  # of one Put Blob, as the service has it
-MAX_APPEND = 100 * 1024 * 1024
-BLOCK_ID = re.compile(r"<(?:Latest|Uncommitted|Committed)>([^<]{1,200})</")
-
-
-def add_routes(target: APIRouter) -> None:
-    for container in CONTAINERS:
-        target.add_api_route(f"/{container}", _container, methods=["GET", "HEAD"], include_in_schema=False)
-        path = f"/{container}/{{name:path}}"
-        target.add_api_route(path, _read, methods=["GET", "HEAD"], include_in_schema=False)
-        target.add_api_route(path, _write, methods=["PUT"], include_in_schema=False)
-        target.add_api_route(path, _delete, methods=["DELETE"], include_in_schema=False)
+VERSION = "2021-08-06"
+MAX_MD5_RANGE = 4 * 1024 * 1024
+LISTED = frozenset({"metadata", "tags", "versions", "deletedwithversions"})
 
 
-def _container(request: Request, ctx: Ctx) -> Response:
-    container = request.url.path.strip("/")
-    _authorize(ctx, request, container, "", "l")
-    if request.query_params.get("comp") == "list":
-        return _list(ctx, container, request.query_params)
+class BlobService:
+    """ASGI middleware: answers what is asked of a container, and whatever an account key has signed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _is_ours(scope):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await _answer(request)
+        except ClientDisconnect:
+            return  # half a body: nobody is left who would read an answer
+        except BlobError as error:
+            response = _refusal(request, error)
+        except (OSError, DBAPIError) as error:
+            response = errors.trouble_response(request, error)
+        response.headers["x-ms-version"] = VERSION
+        if identity := request.headers.get("x-ms-client-request-id"):
+            response.headers["x-ms-client-request-id"] = identity[:1024]
+        await response(scope, receive, send)
+
+
+def _is_ours(scope: Scope) -> bool:
+    if scope["path"].split("/", 2)[1] in CONTAINERS:
+        return True
+    return any(name == b"authorization" and value[:10].lower() == b"sharedkey " for name, value in scope["headers"])
+
+
+def _refusal(request: Request, error: BlobError) -> Response:
+    if request.method == "HEAD" or error.status == 304:  # without a body, the header is all that says why
+        return Response(status_code=error.status, headers={"x-ms-error-code": error.code})
+    return errors.blob_error_response(error.status, error.code, str(error))
+
+
+async def _answer(request: Request) -> Response:
+    ctx = context(request)
+    _, container, *rest = request.scope["path"].split("/", 2)
+    name = rest[0] if rest else ""
+    method, comp = request.method, request.query_params.get("comp")
+    if container not in CONTAINERS or not name:
+        _authorize(ctx, request, container, "", "l")
+        return await run_in_threadpool(_of_container, ctx, request, container, comp)
+    needed = {"GET": "r", "HEAD": "r", "PUT": "w", "DELETE": "d"}.get(method)
+    if needed is None:
+        raise _not_built(request)
+    name = _authorize(ctx, request, container, name, needed)
+    _refuse_the_rest(request)
+    if needed == "r":
+        return await run_in_threadpool(_read, ctx, request, container, name, comp)
+    if needed == "d":
+        return await run_in_threadpool(_delete, ctx, request, container, name, comp)
+    if comp not in blobwrites.WRITES:
+        raise _not_built(request)
+    body = await blobwrites.receive(ctx, request, comp)
+    return await run_in_threadpool(blobwrites.write, ctx, request, container, name, comp, body)
+
+
+def _not_built(request: Request) -> BlobError:
+    asked = "&".join(f"{key}={request.query_params[key]}" for key in ("restype", "comp") if key in request.query_params)
+    what = f"{request.method} {request.scope['path'][:200]}{f' with {asked[:100]}' if asked else ''}"
+    return BlobError(501, "NotImplemented", f"{what} is not built in azureml-local.")
+
+
+def _refuse_the_rest(request: Request) -> None:
+    """What Azure would do and this server does not: better refused than done in another way."""
+    headers, query = request.headers, request.query_params
+    if "x-ms-copy-source" in headers:
+        raise BlobError(501, "NotImplemented", "Copying blobs is not built in azureml-local: download and upload it.")
+    if "x-ms-lease-id" in headers:
+        raise BlobError(501, "NotImplemented", "Leases are not built in azureml-local.")
+    if "snapshot" in query or "versionid" in query:
+        raise BlobError(501, "NotImplemented", "Snapshots and versions of blobs are not built in azureml-local.")
+    if "x-ms-content-crc64" in headers:
+        raise BlobError(501, "NotImplemented", "CRC64 is not built in azureml-local; Content-MD5 is checked.")
+
+
+# Containers -------------------------------------------------------------------------------------------------
+
+
+def _of_container(ctx: Context, request: Request, container: str, comp: str | None) -> Response:
+    method, query = request.method, request.query_params
+    if not container and comp == "list" and method == "GET":
+        created = ctx.workspace.identity.created
+        return Response(blobxml.container_list([datastores.CONTAINER], created), media_type="application/xml")
+    if query.get("restype") == "container" and comp is None and method in ("PUT", "DELETE"):
+        if method == "PUT" and container in CONTAINERS:
+            raise BlobError(409, "ContainerAlreadyExists", f"The container {container!r} exists already.")
+        raise BlobError(
+            501,
+            "NotImplemented",
+            f"Containers can't be made or deleted in azureml-local; use a folder in {datastores.CONTAINER!r}.",
+        )
+    if container not in CONTAINERS:
+        raise BlobError(404, "ContainerNotFound", f"There is no container {container[:80]!r}.")
+    if method not in ("GET", "HEAD") or comp not in (None, "list", "metadata"):
+        raise _not_built(request)
+    if comp == "list" and method == "GET":
+        return _list(ctx, container, query)
     headers = {"ETag": '"0x0"', "Last-Modified": http_date(ctx.workspace.identity.created)}
     return Response(status_code=200, headers=headers)
 
 
-def _read(request: Request, ctx: Ctx, name: str) -> Response:
-    container = _container_of(request)
-    name = _authorize(ctx, request, container, name, "r")
-    try:
-        blob = ctx.workspace.blobs.get(container, name)
-    except BlobError as error:
-        if request.method == "HEAD":  # without a body, the header is all that says why
-            return Response(status_code=error.status, headers={"x-ms-error-code": error.code})
-        raise
-    return send_file(
-        ctx.workspace.blobs.path(blob),
-        blob.size,
-        range_header=request.headers.get("x-ms-range") or request.headers.get("range"),
-        headers=_headers(blob),
-        media_type=blob.content_type,
-        head=request.method == "HEAD",
-    )
-
-
-async def _write(request: Request, name: str) -> Response:
-    ctx = context(request)
-    container = _container_of(request)
-    name = await run_in_threadpool(_authorize, ctx, request, container, name, "w")
-    comp = request.query_params.get("comp")
-    limit = MAX_APPEND if comp in ("appendblock", "blocklist") else MAX_BODY
-    received = 0
-    with ctx.workspace.blobs.writer() as writer:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
-                raise BlobError(413, "RequestBodyTooLarge", f"The body is larger than {limit} bytes.")
-            writer.write(chunk)
-        upload = writer.finish()
-    _check_md5(request, upload)
-    return await run_in_threadpool(_keep, ctx, request, container, name, comp, upload)
-
-
-def _keep(ctx: Context, request: Request, container: str, name: str, comp: str | None, upload: Upload) -> Response:
-    blobs = ctx.workspace.blobs
-    headers: dict[str, str] = {}
-    if comp == "block":
-        block = request.query_params.get("blockid")
-        if not block:
-            upload.path.unlink(missing_ok=True)
-            raise BlobError(400, "InvalidQueryParameterValue", "Put Block needs a blockid.")
-        blobs.stage_block(container, name, block, upload)
-        return Response(status_code=201)
-    if comp == "blocklist":
-        ids = BLOCK_ID.findall(upload.path.read_text("utf-8", "replace"))
-        upload.path.unlink(missing_ok=True)
-        blob = blobs.commit_blocks(container, name, ids, _content_type(request))
-    elif comp == "appendblock":
-        data = upload.path.read_bytes()
-        upload.path.unlink(missing_ok=True)
-        offset, blob = blobs.append(container, name, data)
-        headers = {
-            "x-ms-blob-append-offset": str(offset),
-            "x-ms-blob-committed-block-count": str(blob.blocks),
-        }
-    elif comp is None:
-        blob = _put(ctx, request, container, name, upload)
-    else:
-        upload.path.unlink(missing_ok=True)
-        raise BlobError(501, "NotImplemented", f"PUT with comp={comp} is not built in azureml-local.")
-    return Response(status_code=201, headers={"ETag": blob.etag, "Last-Modified": http_date(blob.modified), **headers})
-
-
-def _put(ctx: Context, request: Request, container: str, name: str, upload: Upload) -> Blob:
-    kind = request.headers.get("x-ms-blob-type", "BlockBlob")
-    if kind not in ("BlockBlob", APPEND_BLOB):
-        upload.path.unlink(missing_ok=True)
-        raise BlobError(501, "NotImplemented", f"Blobs of the type {kind!r} are not built in azureml-local.")
-    return ctx.workspace.blobs.put(
-        container,
-        name,
-        upload,
-        kind=kind,
-        content_type=_content_type(request),
-        only_if_absent=request.headers.get("if-none-match") == "*",
-    )
-
-
-def _delete(request: Request, ctx: Ctx, name: str) -> Response:
-    container = _container_of(request)
-    name = _authorize(ctx, request, container, name, "d")
-    ctx.workspace.blobs.delete(container, name)
-    return Response(status_code=202)
-
-
-def _list(ctx: Context, container: str, query: Any) -> Response:
+def _list(ctx: Context, container: str, query: Mapping[str, str]) -> Response:
     """List Blobs: with a delimiter, what lies deeper is summed up as prefixes."""
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    limit = min(int(query.get("maxresults", "5000")) if query.get("maxresults", "5000").isdecimal() else 5000, 5000)
-    after = _marker(query.get("marker", ""))
-    entries: list[str] = []
-    last = ""
-    more = False
-    prefixes: set[str] = set()
-    for blob in ctx.workspace.blobs.list(container, prefix, after=after):
-        rest = blob.name[len(prefix) :]
-        folder = prefix + rest[: rest.index(delimiter) + len(delimiter)] if delimiter and delimiter in rest else None
-        if folder is not None and folder in prefixes:
-            last = blob.name
-            continue
-        if len(entries) >= limit:
-            more = True
-            break
-        if folder is not None:
-            prefixes.add(folder)
-            entries.append(f"<BlobPrefix><Name>{escape(folder)}</Name></BlobPrefix>")
-        else:
-            entries.append(_entry(blob))
-        last = blob.name
-    marker = base64.urlsafe_b64encode(last.encode()).decode() if more else ""
-    body = (
-        f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
-        f"<Prefix>{escape(prefix)}</Prefix><MaxResults>{limit}</MaxResults><Delimiter>{escape(delimiter)}</Delimiter>"
-        f"<Blobs>{''.join(entries)}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>"
+    prefix, delimiter, marker = (query.get(key, "") for key in ("prefix", "delimiter", "marker"))
+    asked = query.get("maxresults", "5000")
+    if not asked.isdecimal() or int(asked[:9]) == 0:
+        raise BlobError(400, "OutOfRangeQueryParameterValue", f"maxresults is {asked[:20]!r}; it must be 1 to 5000.")
+    include = {word for word in query.get("include", "").lower().split(",") if word}
+    if not include <= LISTED | {"copy", "deleted", "snapshots", "uncommittedblobs", "legalhold", "immutabilitypolicy"}:
+        raise BlobError(400, "InvalidQueryParameterValue", f"include is {query['include'][:80]!r}.")
+    limit = min(int(asked[:9]), 5000)
+    entries, after = ctx.workspace.blobs.page(container, prefix, delimiter, _after(marker), limit)
+    body = blobxml.blob_list(
+        container,
+        entries,
+        prefix=prefix,
+        delimiter=delimiter,
+        limit=limit,
+        marker=marker,
+        next_marker=base64.urlsafe_b64encode(after.encode()).decode() if after is not None else "",
+        metadata="metadata" in include,
     )
     return Response(body, media_type="application/xml")
 
 
-def _entry(blob: Blob) -> str:
-    return (
-        f"<Blob><Name>{escape(blob.name)}</Name><Properties>"
-        f"<Creation-Time>{http_date(blob.created)}</Creation-Time><Last-Modified>{http_date(blob.modified)}</Last-Modified>"
-        f"<Etag>{escape(blob.etag)}</Etag><Content-Length>{blob.size}</Content-Length>"
-        f"<Content-Type>{escape(blob.content_type)}</Content-Type><BlobType>{blob.kind}</BlobType></Properties></Blob>"
-    )
-
-
-def _marker(text: str) -> str:
+def _after(marker: str) -> str:
     try:
-        return base64.urlsafe_b64decode(text).decode()
+        return base64.urlsafe_b64decode(marker).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise BlobError(400, "InvalidQueryParameterValue", "The marker isn't one of this server's.") from None
+
+
+# Reading ----------------------------------------------------------------------------------------------------
+
+
+def _read(ctx: Context, request: Request, container: str, name: str, comp: str | None) -> Response:
+    if comp == "blocklist" and request.method == "GET":
+        return _block_list(ctx, container, name, request.query_params.get("blocklisttype", "committed").lower())
+    if comp not in (None, "metadata"):
+        raise _not_built(request)
+    blob = ctx.workspace.blobs.get(container, name)
+    condition_of(request.headers, reading=True)(blob)
+    headers = _headers(blob)
+    if comp == "metadata":
+        return Response(status_code=200, headers=headers)
+    path, asked = ctx.workspace.blobs.path(blob), request.headers.get("x-ms-range") or request.headers.get("range")
+    if asked and request.headers.get("x-ms-range-get-content-md5", "").lower() == "true":
+        headers["Content-MD5"] = _range_md5(path, asked, blob.size)
+    elif blob.md5:
+        headers["x-ms-blob-content-md5" if asked else "Content-MD5"] = base64_of(bytes.fromhex(blob.md5))
+    head = request.method == "HEAD"
+    return send_file(path, blob.size, range_header=asked, headers=headers, media_type=blob.content_type, head=head)
+
+
+def _range_md5(path: Any, asked: str, size: int) -> str:
+    try:
+        start, length = parse_range(asked, size) or (0, size)
+    except ValueError:
+        raise BlobError(416, "InvalidRange", f"The range {asked[:80]!r} is outside of the {size} bytes.") from None
+    if length > MAX_MD5_RANGE:
+        raise BlobError(400, "OutOfRangeInput", f"A range with its MD5 has at most {MAX_MD5_RANGE} bytes.")
+    with path.open("rb") as file:
+        file.seek(start)
+        return base64_of(hashlib.md5(file.read(length), usedforsecurity=False).digest())
+
+
+def _block_list(ctx: Context, container: str, name: str, kind: str) -> Response:
+    committed, waiting, blob = ctx.workspace.blobs.blocks(container, name)
+    body = blobxml.block_list(
+        committed if kind in ("committed", "all") else None, waiting if kind in ("uncommitted", "all") else None
+    )
+    headers = {"ETag": blob.etag, "x-ms-blob-content-length": str(blob.size)} if blob is not None else {}
+    return Response(body, headers=headers, media_type="application/xml")
+
+
+def _headers(blob: Blob) -> dict[str, str]:
+    extra = blob.extra or {}
+    headers = {
+        "ETag": blob.etag,
+        "Last-Modified": http_date(blob.modified),
+        "x-ms-blob-type": blob.kind,
+        "x-ms-creation-time": http_date(blob.created),
+        "x-ms-server-encrypted": "false",
+        **extra.get("headers", {}),
+        **{METADATA + key: value for key, value in extra.get("metadata", {}).items()},
+        # Whatever a job wrote is data: a browser must neither show it nor run it.
+        "Content-Security-Policy": "sandbox",
+    }
+    if not headers.get("Content-Disposition", "").lower().startswith("attachment"):
+        headers["Content-Disposition"] = "attachment"
+    if blob.kind == APPEND_BLOB:
+        headers["x-ms-blob-committed-block-count"] = str(blob.blocks)
+    return headers
+
+
+def _delete(ctx: Context, request: Request, container: str, name: str, comp: str | None) -> Response:
+    if comp is not None:
+        raise _not_built(request)
+    ctx.workspace.blobs.delete(container, name, condition_of(request.headers))
+    return Response(status_code=202)
 
 
 def _authorize(ctx: Context, request: Request, container: str, name: str, needed: str) -> str:
@@ -199,7 +254,7 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
     Raises BlobError 403.
     """
     authorization = request.headers.get("authorization", "")
-    if authorization and container == datastores.CONTAINER:
+    if authorization and container not in (artifacts.CONTAINER, snapshots.CONTAINER):
         raw = request.scope["raw_path"].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}
@@ -215,39 +270,3 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
             raise
         ctx.urls.check(container, written, needed, query_params)
         return written
-
-
-def _container_of(request: Request) -> str:
-    return unquote(request.url.path).split("/", 2)[1]
-
-
-def _content_type(request: Request) -> str:
-    chosen = request.headers.get("x-ms-blob-content-type") or "application/octet-stream"
-    return chosen if len(chosen) < 200 else "application/octet-stream"
-
-
-def _check_md5(request: Request, upload: Upload) -> None:
-    given = request.headers.get("content-md5")
-    if given and given != base64.b64encode(upload.md5).decode():
-        upload.path.unlink(missing_ok=True)
-        raise BlobError(400, "Md5Mismatch", "The body's MD5 is not the one in Content-MD5; it was damaged on its way.")
-
-
-def _headers(blob: Blob) -> dict[str, str]:
-    headers = {
-        "ETag": blob.etag,
-        "Last-Modified": http_date(blob.modified),
-        "x-ms-blob-type": blob.kind,
-        "x-ms-creation-time": http_date(blob.created),
-        "x-ms-version": "2021-08-06",
-        "x-ms-server-encrypted": "false",
-        # Whatever a job wrote is data: a browser must neither show it nor run it.
-        "Content-Disposition": "attachment",
-        "Content-Security-Policy": "sandbox",
-    }
-    if blob.kind == APPEND_BLOB:
-        headers["x-ms-blob-committed-block-count"] = str(blob.blocks)
-    return headers
-
-
-add_routes(router)

@@ -1,0 +1,78 @@
+"""Bytes on their way into the store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that have arrived in a file of ours and belong to no blob yet. ``md5`` is empty where nobody asked."""
+
+    path: Path
+    size: int
+    md5: bytes
+
+
+class UploadWriter:
+    """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets what was not finished.
+
+    A finished upload belongs to whom it is given to: the store removes its file itself when it can't keep it. Were
+    it removed by others, after a failure or a cancelled request, its row might have been committed already.
+    """
+
+    def __init__(self, path: Path, *, hashed: bool = True) -> None:
+        self._path = path
+        self._file = path.open("wb", buffering=0)
+        self._md5 = hashlib.md5(usedforsecurity=False) if hashed else None
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        write_all(self._file, data)
+        if self._md5 is not None:
+            self._md5.update(data)
+        self._size += len(data)
+
+    @property
+    def md5(self) -> bytes:
+        return self._md5.digest() if self._md5 is not None else b""
+
+    def finish(self) -> Upload:
+        self._file.close()
+        return Upload(self._path, self._size, self.md5)
+
+    def __enter__(self) -> UploadWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def discard(self) -> None:
+        if not self._file.closed:
+            # On a full disk closing fails too; the file goes all the same, and makes room.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write to an unbuffered file, which may take less at a time than it is given."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def iterate(path: Path, start: int, length: int, chunk: int = PIECE) -> Iterator[bytes]:
+    """``length`` bytes of a file from ``start`` on, in pieces."""
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while length > 0 and (data := file.read(min(chunk, length))):
+            length -= len(data)
+            yield data
