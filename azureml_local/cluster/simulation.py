@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 
+from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.workspace.errors import Invalid, NotFound
 
 MOST_TIMES = 1_000_000
@@ -156,12 +157,12 @@ class Simulations:
     def take(self, kind: Kind, compute: str) -> Simulation | None:
         """Whether it happens to this compute now; if so, that was one of its times."""
         with self._lock:
-            return self._happens(lambda each: each.kind is kind and each.compute in (None, compute))
+            return self._happens(lambda each: each.kind is kind and _befalls(each, compute))
 
     def holds(self, kind: Kind, compute: str) -> bool:
         """Whether this state holds for a compute."""
         with self._lock:
-            return any(each.kind is kind and each.compute in (None, compute) for each in self._all)
+            return any(each.kind is kind and _befalls(each, compute) for each in self._all)
 
     def answer(self, method: str, path: str) -> Simulation | None:
         """What this request is to meet, if anything; that was one of its times."""
@@ -180,6 +181,12 @@ class Simulations:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _befalls(simulation: Simulation, compute: str) -> bool:
+    # The machine that submits has no nodes to lose or to wait for, though an environment to build.
+    any_suits = compute != LOCAL_TARGET or simulation.kind is Kind.BUILD_FAILED
+    return simulation.compute == compute or (simulation.compute is None and any_suits)
 
 
 def _matches(pattern: str | None, method: str, path: str) -> bool:

@@ -1,0 +1,60 @@
+"""What a simulation befalls, and how often."""
+
+from __future__ import annotations
+
+import pytest
+
+from azureml_local.cluster.simulation import Kind, Simulations
+
+
+@pytest.fixture
+def simulations() -> Simulations:
+    return Simulations()
+
+
+def test_an_event_happens_as_often_as_it_was_asked_for_and_to_whom(simulations: Simulations) -> None:
+    made = simulations.start("node-lost", times=2, compute="cpu")
+    assert simulations.take(Kind.NODE_LOST, "gpu") is None
+    assert simulations.take(Kind.BUILD_FAILED, "cpu") is None
+    assert [simulations.take(Kind.NODE_LOST, "cpu") is not None for _ in range(3)] == [True, True, False]
+    assert (made.happened, made.over) == (2, True)
+    simulations.start("node-lost")
+    assert simulations.take(Kind.NODE_LOST, "gpu") is not None
+
+
+def test_a_state_lasts_until_it_is_cleared(simulations: Simulations) -> None:
+    told = []
+    simulations.listen(lambda: told.append(len(simulations.list())))
+    made = simulations.start("queue-stuck")
+    assert all(simulations.holds(Kind.QUEUE_STUCK, "cpu") for _ in range(3))
+    assert simulations.clear(made.id) == 1
+    assert not simulations.holds(Kind.QUEUE_STUCK, "cpu")
+    assert simulations.clear(made.id) == 0
+    assert told == [1, 0, 0]
+
+
+def test_the_target_local_has_no_nodes_to_lose(simulations: Simulations) -> None:
+    for kind in ("queue-stuck", "node-lost", "build-failed"):
+        simulations.start(kind)
+    assert not simulations.holds(Kind.QUEUE_STUCK, "local")
+    assert simulations.take(Kind.NODE_LOST, "local") is None
+    assert simulations.take(Kind.BUILD_FAILED, "local") is not None
+    simulations.start("node-lost", compute="local")
+    assert simulations.take(Kind.NODE_LOST, "local") is not None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "met", "not_met"),
+    [
+        (None, ["GET /a", "PUT /a/b"], ["GET /local/status"]),
+        ("*/computes/*", ["GET /w/computes/c", "PUT /w/computes/c"], ["GET /w/computes"]),
+        ("PUT */computes/*", ["PUT /w/computes/c"], ["GET /w/computes/c"]),
+        ("/history/*", ["GET /history/v1.0/x"], ["GET /metric/history/x"]),
+        ("*", ["POST /any"], ["DELETE /local/simulations"]),
+    ],
+)
+def test_the_requests_of_a_pattern(
+    simulations: Simulations, pattern: str | None, met: list[str], not_met: list[str]
+) -> None:
+    simulations.start("throttled", requests=pattern, times=100)
+    assert [request for request in [*met, *not_met] if simulations.answer(*request.split(" "))] == met
