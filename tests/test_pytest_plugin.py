@@ -33,6 +33,9 @@ def test_a_test_that_asks_for_the_fixture_gets_a_server(pytester: pytest.Pyteste
     pytester.makepyfile("""
         def test_status(azureml_local_server):
             assert azureml_local_server.status()["unfinished"] == []
+            with azureml_local_server.simulate("quota-exceeded") as quota:
+                assert quota.happened == 0
+            assert azureml_local_server.simulations() == []
     """)
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 

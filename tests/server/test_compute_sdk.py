@@ -35,10 +35,11 @@ def make(workspace: Any, name: str, **options: Any) -> Any:
     "AmlCompute.get_status",
     "AmlCompute.refresh_state",
     "AmlCompute.serialize",
+    "AmlCompute.deserialize",
     "AmlCompute.delete",
 )
 def test_created_found_listed_serialized_and_deleted(workspace: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from azureml.core.compute import ComputeTarget
+    from azureml.core.compute import AmlCompute, ComputeTarget
     from azureml.core.compute_target import ComputeTargetException
 
     with pytest.raises(ComputeTargetException, match="ComputeTargetNotFound"):
@@ -68,7 +69,7 @@ def test_created_found_listed_serialized_and_deleted(workspace: Any, capsys: pyt
     assert (status.vm_size, status.vm_priority) == ("STANDARD_D2_V2", "lowpriority")
     assert (status.allocation_state, status.current_node_count, status.target_node_count) == ("Steady", 0, 0)
     assert status.creation_time <= status.modified_time <= status.allocation_state_transition_time
-    assert found.get()["properties"]["computeType"] == "AmlCompute"
+    assert AmlCompute.deserialize(workspace, found.get()).serialize()["properties"]["computeType"] == "AmlCompute"
     found.refresh_state()
     assert found.provisioning_errors is None
 
@@ -252,6 +253,10 @@ def test_quotas_and_other_kinds_of_compute_are_refused_with_a_reason(workspace: 
         with pytest.raises(ComputeTargetException, match="AmlCompute only, not") as answer:
             operation()
         assert "Response Code: 501" in str(answer.value)
+    cluster_here = make(workspace, "own")
+    with pytest.raises(ComputeTargetException, match="Detach is not supported"):
+        cluster_here.detach()
+    cluster_here.delete()
     for question in (AmlCompute.list_usages, AmlCompute.list_quotas, lambda ws: AmlCompute.update_quotas(ws, "f", 1)):
         with pytest.raises(ComputeTargetException, match="is not built in azureml-local"):
             question(workspace)

@@ -150,6 +150,13 @@ def test_a_queue_that_never_moves(
         wait_for(lambda: reason(server, second).endswith("It is the next one."))
         assert second.get_status() == "Queued"
     assert end_of(second) == "Completed"
+    # Times in order, and an end that nothing changes.
+    details = second.get_details()
+    assert details["startTimeUtc"] <= details["endTimeUtc"]
+    second.cancel()
+    second.fail()
+    first.complete()
+    assert second.get_details() == details
     assert first.get_status() == "Canceled"
     second.download_file("azureml-logs/10_queue_log.txt", str(tmp_path / "log"))
     lines = (tmp_path / "log").read_text().splitlines()
