@@ -45,17 +45,21 @@ class Run(Base):
     """
 
     __tablename__ = "runs"
-    __table_args__ = (Index("runs_of_experiment", "experiment_id", "parent_id"),)
+    __table_args__ = (
+        Index("runs_of_experiment", "experiment_id", "parent_id"),
+        Index("runs_of_root", "root_id", "experiment_id"),
+        Index("runs_of_target", "target", "status"),
+    )
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
     uuid: Mapped[str]
     folded_id: Mapped[str | None] = mapped_column(index=True)
     experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id"), index=True)
     parent_id: Mapped[str | None] = mapped_column(index=True)
-    root_id: Mapped[str] = mapped_column(index=True)
+    root_id: Mapped[str]
     status: Mapped[str] = mapped_column(index=True)
     run_type: Mapped[str | None]
-    target: Mapped[str | None] = mapped_column(index=True)
+    target: Mapped[str | None]
     name: Mapped[str | None]
     display_name: Mapped[str | None]
     description: Mapped[str | None]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, String, and_, cast, false, func, or_, select
 
 from azureml_local.storage.clock import normal
 from azureml_local.workspace.errors import Invalid
@@ -137,6 +138,8 @@ def _entry(wanted: Comparison, field: Entries) -> ColumnElement[bool]:
     """False where the key is missing, whatever the operator: so the SDK's ``(Tags/x ne null or Tags/x eq null)``
     means "has the tag x" (azureml._restclient._odata.constants).
     """
+    # First as text, which costs a tenth of reading every row's JSON: nothing can be in it whose spelling isn't.
+    spelt = func.instr(cast(field.column, String), json.dumps(wanted.key)) > 0
     entries = func.json_each(field.column).table_valued("key", "value", "type")
     if wanted.value is None:
         holds = entries.c.type == "null" if wanted.operator == "eq" else entries.c.type != "null"
@@ -144,4 +147,4 @@ def _entry(wanted: Comparison, field: Entries) -> ColumnElement[bool]:
         holds = entries.c.value == wanted.value
     else:
         holds = entries.c.value.is_distinct_from(wanted.value)
-    return select(1).select_from(entries).where(entries.c.key == wanted.key, holds).exists()
+    return and_(spelt, select(1).select_from(entries).where(entries.c.key == wanted.key, holds).exists())

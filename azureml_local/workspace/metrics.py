@@ -191,18 +191,20 @@ class Metrics:
 
         Raises Invalid for a filter that values can't be filtered by, and for a token that is none.
         """
-        key = tuple_(MetricValue.metric, MetricValue.created, MetricValue.id)
+        # Without the "+ 0" SQLite would walk along all values there are, since they lie in this order; and without
+        # the '+ ""' it would begin with all runs of the experiment, where most filters name a few.
+        order = (MetricValue.metric + 0, MetricValue.created, MetricValue.id)
         query: Select[Any] = (
             select(Metric, *VALUE)
             .join(MetricValue, MetricValue.metric == Metric.id)
             .join(Run, Run.id == Metric.run_id)
-            .where(Run.experiment_id == experiment_id)
-            .order_by(MetricValue.metric, MetricValue.created, MetricValue.id)
+            .where(Run.experiment_id + "" == experiment_id)
+            .order_by(*order)
         )
         if (holds := condition(wanted, FIELDS)) is not None:
             query = query.where(holds)
         if after is not None:
-            query = query.where(key > tuple(_key(after, 3)))
+            query = query.where(tuple_(*order) > tuple(_key(after, 3)))
         with self._database.read() as session:
             rows = [(row[0], Value._make(row[1:])) for row in session.execute(query.limit(top + 1))]
         last = rows[top - 1][1] if len(rows) > top else None

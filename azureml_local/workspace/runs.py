@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
@@ -137,11 +137,11 @@ class Runs:
     ) -> Page[Run]:
         """Some of the runs that the filter wants, in the order in which they were made, or of their ids.
 
-        ``after`` is what the page before gave as ``next``. Raises Invalid when it is not, and for a filter that
-        runs can't be filtered by.
+        They come without their definitions, which are long. ``after`` is what the page before gave as ``next``.
+        Raises Invalid when it is not, and for a filter that runs can't be filtered by.
         """
         order = Run.id if by_id else Run.number
-        query: Select[Any] = select(Run).order_by(order.desc() if descending else order)
+        query: Select[Any] = select(Run).options(defer(Run.definition)).order_by(order.desc() if descending else order)
         if experiment_id is not None:
             query = query.where(Run.experiment_id == experiment_id)
         if parent_id is not None:

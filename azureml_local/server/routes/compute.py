@@ -15,9 +15,9 @@ from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, au
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
-from azureml_local.workspace.filters import AllOf, Comparison
+from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
 from azureml_local.workspace.identity import WorkspaceName
-from azureml_local.workspace.runs import FINAL
+from azureml_local.workspace.runs import FINAL, ORDER
 from azureml_local.workspace.vm_sizes import VM_SIZES
 
 router = APIRouter()
@@ -122,10 +122,9 @@ def active_runs(
     """The runs that wait for a compute or run on it (AmlCompute.get_active_runs)."""
     ctx.workspace.computes.get(compute)
     wanted = odata.parse_filter(text)
-    active = [Comparison("Target", None, "eq", compute), *(Comparison("Status", None, "ne", end) for end in FINAL)]
-    page = ctx.workspace.runs.page(
-        AllOf((*active, *([wanted] if wanted else []))), after=wire.token(token), top=wire.top(top)
-    )
+    active = AnyOf(tuple(Comparison("Status", None, "eq", status) for status in ORDER if status not in FINAL))
+    parts = (Comparison("Target", None, "eq", compute), active, *([wanted] if wanted else []))
+    page = ctx.workspace.runs.page(AllOf(parts), after=wire.token(token), top=wire.top(top))
     return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 
