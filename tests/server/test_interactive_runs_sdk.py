@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ def start(experiment: Any) -> Any:
 @pytest.mark.sdk(
     "Experiment.start_logging", "Run.complete", "Run.get_status", "Run.status", "Run.get_details", "Run.id", "Run.name",
     "Run.display_name", "Run.description", "Run.get", "Workspace.get_run", "Run.get_portal_url", "Run.experiment",
-    "Run.get_detailed_status",
+    "Run.get_detailed_status", "Experiment.get_portal_url", "Experiment.workspace",
 )  # fmt: skip
 def test_an_interactive_run_follows_its_events(workspace: Any, start: Callable[..., Any]) -> None:
     from azureml.core import Run
@@ -44,10 +46,20 @@ def test_an_interactive_run_follows_its_events(workspace: Any, start: Callable[.
     assert (again.display_name, again.description, again.name) == ("another", "else", run.name)
     assert workspace.get_run(run.id).experiment.id == run.experiment.id
     assert run.id in run.get_portal_url()
+    assert run.experiment.id in run.experiment.get_portal_url()
+    assert run.experiment.workspace.name == workspace.name
     details = again.get_details()
     assert details["status"] == "Completed"
     times = [run._client.run_dto.created_utc, *(parse_iso(details[key]) for key in ("startTimeUtc", "endTimeUtc"))]
     assert times == sorted(times)
+
+
+def events(server: Any, run: Any) -> list[str]:
+    """The names of the events that the store keeps of a run, in their order."""
+    with contextlib.closing(sqlite3.connect(f"file:{server.folder.database}?mode=ro", uri=True)) as database:
+        rows = database.execute("SELECT name, time FROM run_events WHERE run_id = ? ORDER BY id", (run.id,)).fetchall()
+    assert [time for _, time in rows] == sorted(time for _, time in rows)
+    return [name.rpartition(".")[2] for name, _ in rows]
 
 
 def parse_iso(text: str) -> Any:
@@ -79,8 +91,9 @@ def test_a_run_that_fails_says_why(workspace: Any, start: Callable[..., Any]) ->
     assert told.wait_for_completion(raise_on_error=False, wait_post_processing=True)["status"] == "Failed"
 
 
-@pytest.mark.sdk("Run.cancel", "Run.complete", "Run.fail")
-def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any]) -> None:
+@pytest.mark.sdk("Run.cancel", "Run.complete", "Run.fail", "Run.start")
+def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any], server: Any) -> None:
+    """... and the events that the store keeps tell the same story as the details."""
     from azureml.core import Run
 
     for end, others in (
@@ -97,6 +110,9 @@ def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any]) -> None:
         assert before["status"] == {"complete": "Completed", "fail": "Failed", "cancel": "Canceled"}[end]
         for key in ("status", "startTimeUtc", "endTimeUtc", "error"):
             assert after.get(key) == before.get(key)
+        told = events(server, run)
+        assert told[0] == "Start"
+        assert told[1] == {"complete": "Completed", "fail": "Error", "cancel": "Completed"}[end]
 
 
 @pytest.mark.sdk(

@@ -30,13 +30,20 @@ METRICS = """
         "data": {"class_labels": ["0", "1"], "matrix": [[5, 1], [2, 7]]},
     })
     run.tag("flavour", "vanilla")
+    assert Run.get_submitted_run().id == run.id
     import os
     os.makedirs("outputs/deep", exist_ok=True)
     open("outputs/deep/model.bin", "wb").write(bytes(range(256)) * 100)
 """
 
 
+@pytest.mark.sdk(
+    "Experiment.submit", "Run.get_context", "Run.get_submitted_run", "Run.log", "Run.log_list", "Run.log_row",
+    "Run.log_table", "Run.log_confusion_matrix", "Run.get_metrics", "Run.tag", "Run.get_tags", "Run.get_file_names",
+    "Run.download_file", "Run.get_details", "Run.get_details_with_logs", "Run.wait_for_completion",
+)  # fmt: skip
 def test_a_script_runs_and_its_metrics_tags_and_files_are_kept(submit: Submit, tmp_path: Path) -> None:
+    """... and its account of itself agrees in every place: details, files, metrics."""
     run = submit(METRICS)
     run.wait_for_completion(show_output=False)
     metrics = run.get_metrics()
@@ -50,11 +57,16 @@ def test_a_script_runs_and_its_metrics_tags_and_files_are_kept(submit: Submit, t
     assert {"outputs/deep/model.bin", "confusion of two", "user_logs/std_log.txt"} <= set(files)
     run.download_file("outputs/deep/model.bin", str(tmp_path / "model.bin"))
     assert (tmp_path / "model.bin").read_bytes() == bytes(range(256)) * 100
-    details = run.get_details()
-    assert details["status"] == "Completed"
-    assert details["startTimeUtc"] <= details["endTimeUtc"]
+    details = run.get_details_with_logs()
+    assert details["status"] == run.get_status() == "Completed"
+    assert run._run_dto["created_utc"] <= details["startTimeUtc"] <= details["endTimeUtc"]
+    assert set(details["logFiles"]) <= set(files)
+    assert f"running as {run.id}" in details["logFiles"]["user_logs/std_log.txt"]
+    assert metrics["confusion of two"].endswith(f"{run._container}/confusion of two")
+    assert details["properties"] == run.get_properties()
 
 
+@pytest.mark.sdk("Run.wait_for_completion")
 def test_the_log_of_a_job_that_ends_at_once_is_shown_whole(submit: Submit) -> None:
     run = submit("print('first line')\nprint('last line')")
     shown = io.StringIO()
@@ -65,6 +77,7 @@ def test_the_log_of_a_job_that_ends_at_once_is_shown_whole(submit: Submit) -> No
     assert run.get_status() == "Completed"
 
 
+@pytest.mark.sdk("Run.wait_for_completion", "Run.get_details")
 def test_an_exception_is_the_runs_error(submit: Submit) -> None:
     from azureml.exceptions import ActivityFailedException
 

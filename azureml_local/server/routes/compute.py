@@ -119,12 +119,12 @@ def active_runs(
     top: Annotated[str | None, Query(alias="$top")] = None,
     token: Annotated[str | None, Query(alias="$continuationToken")] = None,
 ) -> JSONResponse:
-    """The runs that wait for a compute or run on it (AmlCompute.get_active_runs)."""
+    """The runs that wait for a compute or run on it, oldest first (AmlCompute.get_active_runs)."""
     ctx.workspace.computes.get(compute)
     wanted = odata.parse_filter(text)
     active = AnyOf(tuple(Comparison("Status", None, "eq", status) for status in ORDER if status not in FINAL))
     parts = (Comparison("Target", None, "eq", compute), active, *([wanted] if wanted else []))
-    page = ctx.workspace.runs.page(AllOf(parts), after=wire.token(token), top=wire.top(top))
+    page = ctx.workspace.runs.page(AllOf(parts), descending=False, after=wire.token(token), top=wire.top(top))
     return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 
