@@ -32,7 +32,6 @@ WRITE = """
     "OutputFileDatasetConfig.as_mount",
     "OutputFileDatasetConfig.register_on_complete",
     "OutputFileDatasetConfig.read_delimited_files",
-    "Run.output_datasets",
     "Run.get_details",
 )
 def test_what_a_job_writes_becomes_datasets_that_the_next_run_reads(
