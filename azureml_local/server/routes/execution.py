@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from email import message_from_bytes
-from email.message import Message
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,8 +20,7 @@ from azureml_local.workspace.runs import NewRun
 
 router = APIRouter(prefix="/execution/v1.0" + WORKSPACE_PATH)
 
-# The SDK refuses configuration folders of more than 25 MiB itself.
-MAX_SUBMISSION = 32 << 20
+BOUNDARY = re.compile(r'boundary="?([^\s";,]{1,70})')
 
 
 @router.post("/experiments/{experiment}/snapshotrun")
@@ -40,20 +38,18 @@ def submit(
 
 
 async def _definition(request: Request) -> dict[str, Any]:
-    """The ``definition.json`` among the files of a local submission; the rest of them is the client's own copy."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_SUBMISSION:
-            raise Invalid(f"A local submission may have {MAX_SUBMISSION >> 20} MiB.")
-    kind = request.headers.get("content-type", "").encode("latin-1")
-    parts = message_from_bytes(b"Content-Type: " + kind + b"\r\n\r\n" + bytes(content)).get_payload()
-    for part in parts if isinstance(parts, list) else []:
-        if isinstance(part, Message) and part.get_filename() == "definition.json":
+    """The ``definition.json`` of a local submission. The other file, the client's configuration, isn't needed."""
+    content = await request.body()
+    boundary = BOUNDARY.search(request.headers.get("content-type", ""))
+    for part in content.split(b"--" + boundary[1].encode("latin-1")) if boundary else []:
+        head, _, data = part.partition(b"\r\n\r\n")
+        if b'filename="definition.json"' in head:
             try:
-                body = json.loads(bytes(part.get_payload(decode=True)))
-            except (ValueError, RecursionError):
-                break
+                body = json.loads(data)
+                # What Python reads and no answer could hold: nan, infinity, half a character.
+                json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+            except (ValueError, RecursionError) as error:
+                raise Invalid(f"The definition.json of a local submission is no JSON: {error}") from error
             if isinstance(body, dict):
                 return body
     raise Invalid("A local submission needs a file definition.json, as multipart/form-data.")

@@ -1,0 +1,58 @@
+"""The target "local": what the client runs, and what the server makes of it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from azureml_local.cluster import local_target
+from azureml_local.cluster.local_target import Client, await_client, client_of, invocation, with_interpreter
+from azureml_local.workspace.errors import Invalid
+
+# As the SDK starts it, from a Python process (azureml._execution._commands._invoke_command).
+START = "import subprocess, sys; subprocess.run(['/bin/bash', '-c', sys.argv[1]], check=True)"
+
+
+def test_the_client_says_where_the_project_is_and_what_it_runs_in(tmp_path: Path) -> None:
+    run, project = tmp_path / "it's a run; $(id)", tmp_path / "ä project"
+    project.mkdir()
+    with zipfile.ZipFile(io.BytesIO(invocation(run))) as archive:
+        archive.extractall(project)
+    assert client_of(run) is None
+    script = project / "azureml-setup" / "Invocation.sh"
+    script.chmod(0o755)
+    subprocess.run([sys.executable, "-c", START, "./azureml-setup/Invocation.sh"], cwd=project, check=True)
+    assert client_of(run) == Client(project, sys.executable)
+    assert await_client(run, threading.Event()) == Client(project, sys.executable)
+    assert [path.name for path in run.iterdir()] == ["client"]
+
+
+def test_a_client_that_never_comes_fails_the_run_and_one_that_is_cancelled_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_target, "PATIENCE", 0.1)
+    with pytest.raises(Invalid, match="has not started"):
+        await_client(tmp_path, threading.Event())
+    cancelled = threading.Event()
+    cancelled.set()
+    assert await_client(tmp_path, cancelled) is None
+    (tmp_path / "client").write_bytes(b"/no/such/folder\0python\0")
+    with pytest.raises(Invalid, match="/no/such/folder, isn't there"):
+        await_client(tmp_path, cancelled)
+
+
+def test_the_clients_interpreter_is_for_packages_that_the_user_manages() -> None:
+    managed = {"python": {"userManagedDependencies": True, "interpreterPath": "python"}}
+    assert with_interpreter(managed, "/x/python") == {
+        "python": {"userManagedDependencies": True, "interpreterPath": "/x/python"}
+    }
+    chosen = {"python": {"userManagedDependencies": True, "interpreterPath": "/y/python"}}
+    built = {"python": {"userManagedDependencies": False}}
+    assert [with_interpreter(one, "/x/python") for one in (chosen, built, {})] == [chosen, built, {}]
+    assert with_interpreter(managed, "") == managed
