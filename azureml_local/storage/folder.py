@@ -125,7 +125,7 @@ class StateFolder:
             except (OSError, ValueError, TypeError) as error:
                 raise StateFolderError(
                     f"{path} can't be read or is damaged ({error}). Delete it to have new secrets made; clients then "
-                    "need a new `azureml-local env`."
+                    "need a new `azureml-local env`, and the key vault's secrets have to be set again."
                 ) from error
         made = Secrets.fresh()
         write_private(path, json.dumps(asdict(made)))
