@@ -50,7 +50,9 @@ class Rule:
 RULES = (
     # Another run's token would be a way around all that follows.
     Rule(READ, "history", RUN + "/token"),
-    Rule(READ, ".*", ".*"),
+    # Asked for by GET, but the URL in the answer is good for writing.
+    Rule(READ, "artifact", r"/artifacts/write/ExperimentRun/dcid\.(?P<run>[^/]+)/.*"),
+    Rule(READ, ".*", r"(?!/artifacts/write/).*"),
     # Questions that are asked by POST.
     Rule(("POST",), "history", r"/experiments:query|/(?:experiments|experimentids)/[^/]+/(?:runs|metrics):query"),
     Rule(("POST",), "metric", r"/runs/[^/]+/(?:list|full)"),

@@ -58,6 +58,7 @@ SCRIPT = """
     attempt("log", lambda: log(run))
     attempt("tag", lambda: run.tag("seen", "yes"))
     child = attempt("make a child run", lambda: run.child_run("child"))
+    attempt("make several children", lambda: [each.complete() for each in run.create_children(count=2)])
     attempt("log to the child", lambda: (log(child), child.complete()))
     attempt("log to the parent", lambda: log(run.parent))
     attempt("submit a run below", submit)
@@ -94,6 +95,9 @@ SCRIPT = """
         ("POST", "/local/names"),
         ("GET", f"/history/v1.0{arm}/runs/{other}/token"),
         ("GET", f"/history/v1.0{arm}/runs/{run.id}/token"),
+        ("GET", f"/artifact/v2.0{arm}/artifacts/write/ExperimentRun/dcid.{other}/outputs/x"),
+        ("GET", f"/artifact/v2.0{arm}/artifacts/write/LocalUpload/x/y"),
+        ("GET", f"/artifact/v2.0{arm}/artifacts/write/ExperimentRun/dcid.{run.id}/outputs/x"),
         ("POST", f"/history/v1.0{arm}/runs/{other}/cancel"),
         ("POST", f"/history/v1.0{arm}/experiments/x"),
         ("DELETE", f"{arm}/computes/{compute}"),
@@ -115,6 +119,7 @@ ALLOWED = (
     "log",
     "tag",
     "make a child run",
+    "make several children",
     "log to the child",
     "log to the parent",
     "submit a run below",
@@ -204,6 +209,7 @@ def test_a_job_manages_nothing(story: Story) -> None:
     answers = dict(story.said["asked"])
     own = next(key for key in answers if key.endswith(f"{story.run.id}/token"))
     assert answers.pop(own) == 200
+    assert answers.pop(next(key for key in answers if key.endswith(f"dcid.{story.run.id}/outputs/x"))) == 200
     assert answers.pop("GET /subscriptions") == 200
     assert set(answers.values()) == {403}, answers
 
