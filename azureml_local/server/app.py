@@ -59,11 +59,12 @@ PLAIN = (identity, studio)
 
 def api_app(ctx: Context) -> FastAPI:
     app = _app(ctx, "Azure Machine Learning, local", API)
-    app.add_middleware(blobs.BlobService)
-    app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
-    # The last one added comes first: nobody's body is read who isn't let in.
+    # The last one added comes first: nobody's body is read who isn't let in. The blob service knows signatures and
+    # keys of its own, and lets nobody past to the routes whom the gate would not.
     app.add_middleware(Bodies, kinds=(LOCAL_RUN, JSON_ONLY), streamed=BLOBS)
     app.add_middleware(Gate, ctx=ctx)
+    app.add_middleware(blobs.BlobService)
+    app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
     return app
 
 

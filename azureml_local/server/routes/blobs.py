@@ -134,6 +134,8 @@ def _of_container(ctx: Context, request: Request, container: str, comp: str | No
             "NotImplemented",
             f"Containers can't be made or deleted in azureml-local; use a folder in {datastores.CONTAINER!r}.",
         )
+    if not container:
+        raise _not_built(request)
     if container not in CONTAINERS:
         raise BlobError(404, "ContainerNotFound", f"There is no container {container[:80]!r}.")
     if method not in ("GET", "HEAD") or comp not in (None, "list", "metadata"):
