@@ -86,6 +86,11 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
     _refuse_what_needs_a_cluster(configuration)
     environment = _part(configuration, "environment")
     script, command = configuration.get("script"), configuration.get("command")
+    if command and (script or configuration.get("arguments")):
+        raise Invalid(
+            "The run has a command, and a script or arguments too. Set ScriptRunConfig(script=..., arguments=...) or "
+            "(command=...); a command's arguments are part of it."
+        )
     if command:
         # The SDK joins a list with blanks before it sends it (_run_config_modification), and so does this: a list
         # is no more protected from the shell than a text is, here as in Azure.

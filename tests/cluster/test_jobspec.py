@@ -78,6 +78,8 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
     [
         ({"target": None}, Invalid, "no compute target"),
         ({"script": None}, Invalid, "neither a script nor a command"),
+        ({"command": "ls"}, Invalid, "a command, and a script"),
+        ({"script": None, "command": "ls", "arguments": ["-l"]}, Invalid, "a command, and a script or arguments"),
         ({"arguments": "it's"}, Invalid, "can't be split"),
         ({"arguments": {"a": 1}}, Invalid, "must be a list"),
         ({"arguments": [1, {"a": 1}]}, Invalid, "argument 2 is .* neither text nor a number"),
