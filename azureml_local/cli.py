@@ -40,7 +40,7 @@ State = Annotated[
     Path | None,
     typer.Option(
         "--state",
-        help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]",
+        help="The state folder; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
         show_default=False,
     ),
 ]

@@ -37,7 +37,7 @@ State = Annotated[
     Path | None,
     typer.Option(
         "--state",
-        help="The state folder it is for [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]",
+        help="The state folder it is for; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
         show_default=False,
     ),
 ]

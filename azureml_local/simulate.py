@@ -21,14 +21,14 @@ State = Annotated[
     Path | None,
     typer.Option(
         "--state",
-        help="The state folder [default: $AZUREML_LOCAL_STATE, else the nearest .azureml-local]",
+        help="The state folder; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
         show_default=False,
     ),
 ]
-Compute = Annotated[str | None, typer.Option(help="The cluster that it befalls [default: any]", show_default=False)]
+Compute = Annotated[str | None, typer.Option(help="The cluster that it befalls; by default any", show_default=False)]
 Requests = Annotated[
     str | None,
-    typer.Option(help="Which requests, e.g. 'PUT */computes/*' [default: the next ones]", show_default=False),
+    typer.Option(help="Which requests, e.g. 'PUT */computes/*'; by default the next ones", show_default=False),
 ]
 Times = Annotated[int, typer.Option(help="How many times.", min=1)]
 
