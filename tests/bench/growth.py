@@ -66,7 +66,11 @@ def _questions(api: Connection, stage: int) -> dict[str, Callable[[], float]]:
 
 def _run(api: Connection, number: int) -> None:
     tags = {"kind": "rare" if number == 50 else "usual", "number": str(number)}
-    api.call("PATCH", f"{HISTORY}/runs/growth_{number}", {"runType": "interactive", "tags": tags})
+    api.call(
+        "PATCH",
+        f"{HISTORY}/runs/growth_{number}",
+        {"runId": f"growth_{number}", "target": "sdk", "tags": tags},
+    )
     api.call("POST", f"/metric/v2.0{NAMED}/runs/growth_{number}/batch", _values("loss", VALUES))
 
 

@@ -79,7 +79,8 @@ def _fill(api: Connection) -> tuple[str, str]:
     """Make what is asked for. Returns the paths with which to write and to read a blob."""
     api.call("POST", HISTORY)
     for number in range(RUNS):
-        api.call("PATCH", f"{HISTORY}/runs/bench_run_{number}", {"runType": "interactive"})
+        run_id = f"bench_run_{number}"
+        api.call("PATCH", f"{HISTORY}/runs/{run_id}", {"runId": run_id, "target": "sdk"})
     api.call("POST", f"{METRICS}/batch", _batch("fixed"))
     paths = [f"outputs/{number}.bin" for number in range(ARTIFACTS)]
     asked = {"paths": [{"path": path} for path in paths]}
