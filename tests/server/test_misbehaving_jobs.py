@@ -86,6 +86,7 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
             r"mkdir outputs; echo 1 > outputs/good; echo 2 > $'outputs/b\377d'; echo 3 > $'outputs/a\nb'"
         ),
         "no folder": start('rm -rf "$PWD"; echo gone'),
+        "too long": start("echo " + "x" * 200_000),
     }
     assert end_of(runs["no newline"], wait_for) == ("Completed", "")
     assert log_of(runs["no newline"], tmp_path) == b"no-newline"
@@ -100,6 +101,7 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
     assert b"could not be kept" in log_of(runs["odd names"], tmp_path, "system_logs/local_node.txt")
     assert end_of(runs["no folder"], wait_for) == ("Completed", "")
     assert log_of(runs["no folder"], tmp_path) == b"gone\n"
+    assert "can't be started: Argument list too long" in end_of(runs["too long"], wait_for)[1]
     assert end_of(deaf, wait_for)[0] == "Canceled"
     assert not asleep("deaf")
 
