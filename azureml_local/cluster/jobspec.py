@@ -167,7 +167,7 @@ def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
 def _notes(configuration: Mapping[str, Any]) -> Iterator[str]:
     docker = _part(configuration, "docker")
     if docker.get("useDocker"):
-        yield "Docker is not used: the job is a process of this machine. Image, volumes and shm_size make no difference."
+        yield "Docker is not used: the job is a process of this machine. Image, volumes and shm_size do nothing."
         if docker.get("arguments"):
             yield f"Docker's arguments are not used: {docker['arguments']}"
     if configuration.get("priority") is not None:
