@@ -29,12 +29,14 @@ def texts(what: str, given: Any) -> dict[str, str | None]:
     (``run.tag("x")``).
 
     Raises:
-        Invalid: it is no dictionary, or has more than MAX_KEYS entries.
+        Invalid: it is no dictionary, has more than MAX_KEYS entries, or one that couldn't be found again.
     """
     if given is None:
         return {}
     if not isinstance(given, Mapping) or len(given) > MAX_KEYS:
         raise Invalid(f"The {what} must be a dictionary of at most {MAX_KEYS} entries.")
+    if any("\0" in str(text) for pair in given.items() for text in pair):
+        raise Invalid(f"The {what} have a NUL in them, where SQLite's JSON ends.")
     kept: dict[str, str | None] = {}
     for key, value in given.items():
         check_text(f"A key of the {what}", str(key))

@@ -89,7 +89,9 @@ def test_properties_never_change(runs: Runs, experiment_id: str) -> None:
     assert runs.get("r").tags == {}
 
 
-@pytest.mark.parametrize("tags", [["a"], "a", {"\ud800": "half a pair"}, {"a": "x" * 200_000}])
+@pytest.mark.parametrize(
+    "tags", [["a"], "a", {"\ud800": "half a pair"}, {"a\0": "b"}, {"a": "b\0"}, {"a": "x" * 200_000}]
+)
 def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id: str, tags: object) -> None:
     runs.create(NewRun("r", experiment_id))
     with pytest.raises(Invalid):
