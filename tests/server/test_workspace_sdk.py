@@ -58,6 +58,26 @@ def test_a_workspace_that_is_there_is_found_listed_and_created_only_with_exist_o
         Workspace.create(workspace.name, **where, location="eastus2")
 
 
+def test_signing_in_needs_nothing_of_azures_and_asks_nobody_else(workspace: Any) -> None:
+    """As a service principal or in a tenant, the SDK would ask Microsoft; here it gets no further than this server."""
+    from azureml.core import Workspace
+    from azureml.core.authentication import (
+        InteractiveLoginAuthentication,
+        MsiAuthentication,
+        ServicePrincipalAuthentication,
+    )
+
+    names = workspace.subscription_id, workspace.resource_group, workspace.name
+    for auth in (MsiAuthentication(), InteractiveLoginAuthentication(force=True)):
+        assert Workspace(*names, auth=auth).name == workspace.name
+    tenant = "11111111-1111-1111-1111-111111111111"
+    where = rf"(?i)https://localhost:\d+/adfs/use-MsiAuthentication-or-Interactive.*/{tenant}"
+    with pytest.raises(Exception, match=where):
+        Workspace(*names, auth=ServicePrincipalAuthentication(tenant, "principal", "password"))
+    with pytest.raises(Exception, match=where):
+        Workspace(*names, auth=InteractiveLoginAuthentication(tenant_id=tenant))
+
+
 CREATE = """
     from azureml.core import Workspace
 

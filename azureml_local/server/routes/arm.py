@@ -14,6 +14,10 @@ from azureml_local.workspace.identity import LOCATION, WorkspaceName
 router = APIRouter()
 
 GROUP_PATH = WORKSPACE_PATH.removesuffix("/workspaces/{workspace_name}")
+# Where the SDK would sign in a service principal, or a user of one of Azure's tenants. MSAL asks Microsoft about every
+# authority that it doesn't know, unless its path begins with "adfs": so it asks here, is refused, and shows the user
+# this address, with the tenant in it.
+LOGIN_PATH = "/adfs/use-MsiAuthentication-or-InteractiveLoginAuthentication-without-a-tenant/sign-in"
 WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
 
 
@@ -31,7 +35,7 @@ def clouds(ctx: Ctx) -> list[dict[str, Any]]:
             "name": CLOUD_NAME,
             "portal": f"{api}/portal.a.b.c",
             "authentication": {
-                "loginEndpoint": nowhere,
+                "loginEndpoint": f"{api}{LOGIN_PATH}",
                 "audiences": [f"{api}/", f"{api}/"],
                 "tenant": ctx.workspace.identity.tenant_id,
                 "identityProvider": "AAD",
