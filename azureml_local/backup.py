@@ -28,7 +28,7 @@ from azureml_local import __version__
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.folder import StateFolder, StateFolderError
-from azureml_local.storage.inspection import blob_files_in, compare_blobs, damage, open_read_only
+from azureml_local.storage.inspection import blob_files_in, compare_blobs, damage, lost_parts, open_read_only
 from azureml_local.storage.tables import Blob, Run
 from azureml_local.workspace.runs import FINAL, user_error
 
@@ -54,6 +54,8 @@ def backup(folder: StateFolder, target: Path) -> Summary:
     """Write a workspace to a new file. Raises BackupError, OSError, sqlite3.Error."""
     if not folder.database.exists():
         raise BackupError(f"There is no workspace in {folder.root}.")
+    if lost := lost_parts(folder):
+        raise BackupError(lost)
     if target.exists():
         raise BackupError(f"{target} exists already; a backup never overwrites one.")
     # Beside what it copies: links don't reach other disks.

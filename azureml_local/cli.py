@@ -42,6 +42,7 @@ State = Annotated[
         "--state",
         help="The state folder; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
         show_default=False,
+        readable=False,  # what is wrong with it we say ourselves
     ),
 ]
 Port = Annotated[

@@ -176,7 +176,7 @@ def instance(folder: StateFolder) -> Iterator[Finding]:
 
 
 def ports(folder: StateFolder) -> Iterator[Finding]:
-    if LocalServer.find(folder) is not None:
+    if LocalServer.find(folder) is not None or lost_parts(folder):
         return
     wanted = [DEFAULT_PORT, DEFAULT_PORT + 1]
     try:

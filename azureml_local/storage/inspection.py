@@ -56,7 +56,10 @@ def blob_files_in(root: Path) -> Iterator[str]:
 
 
 def open_read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
-    """A look at a database, whether a server writes it or not. Raises sqlite3.Error."""
+    """A look at a database, whether a server writes it or not. Raises sqlite3.Error.
+
+    Ask `lost_parts` first: SQLite makes the files anew that are missing, and nobody would know of the loss any more.
+    """
     return contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5))
 
 

@@ -55,6 +55,14 @@ class KillableServer:
             time.sleep(0.01)
         return LocalServer(self.folder, Instance(**json.loads(self.folder.instance.read_text())))
 
+    def came_up(self) -> bool:
+        """Wait until it answers or has ended; whether it answers."""
+        deadline = time.monotonic() + 60
+        while not self.ready() and psutil.pid_exists(self.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return self.ready()
+
     def ready(self) -> bool:
         """Whether the server that was started last has said that it answers."""
         try:
