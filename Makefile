@@ -3,7 +3,7 @@ NOTEBOOK = notebooks/img-classification-part1-training.ipynb
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tutorial test test-sdks lab kernel lint types bench coverage lock clean
+.PHONY: help setup tutorial test fuzz test-sdks lab kernel lint types bench coverage lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: lint types ## lint, types and every test
 
 test-sdks: setup ## the suite against the newest three releases of the SDK (slow; downloads them)
 	@scripts/test-sdks
+
+fuzz: setup ## the tests that make requests up, with 50 times as many (FUZZ_TIMES=...), new ones each time
+	FUZZ_TIMES=$${FUZZ_TIMES:-50} $(BIN)/pytest --timeout 3600 tests/security/test_fuzz.py tests/security/test_parsers.py
 
 lint: setup ## ruff
 	$(BIN)/ruff check

@@ -30,6 +30,8 @@ run = Run.get_context(allow_offline=False)
 Dataset.get_by_id(run.experiment.workspace, sys.argv[1]).download(sys.argv[2], overwrite=True)
 """
 
+MOST_YAML = 256 * 1024
+
 
 class InputError(Exception):
     """An input can't be had; one sentence for the run's error."""
@@ -94,13 +96,15 @@ class Inputs:
     def _mirrored(self, dataflow: str) -> dict[str, Path] | None:
         """The files of a data flow that only names files of the mirror; None for any other."""
         try:
-            flow: Any = yaml.safe_load(dataflow)
+            flow = _flow(dataflow)
             paths = [entry["file"] for entry in flow["paths"]]
-        except (yaml.YAMLError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
         prefix = self._mirror.url + "/"
         if flow.get("transformations") or not paths or not all(str(path).startswith(prefix) for path in paths):
             return None
+        if any(".." in urlsplit(str(path)).path.split("/") for path in paths):
+            return None  # its place in the job's folder would be outside of it
         root = self._mirror.folder()
         found = {_engine_path(str(path)): root / Path(urlsplit(str(path)).path).name for path in paths}
         return found if all(path.is_file() for path in found.values()) else None
@@ -137,16 +141,26 @@ class Inputs:
             raise InputError(f"The dataset {dataset_id} could not be downloaded for the job: {reason}")
 
 
+def _flow(dataflow: str) -> Any:
+    """A data flow's YAML. Raises ValueError when it is none, or so large that reading it would take minutes."""
+    if len(dataflow) > MOST_YAML:
+        raise ValueError("too large")
+    try:
+        return yaml.safe_load(dataflow)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError("not YAML") from error
+
+
 def _single_file(dataflow: str) -> str | None:
     """The name of the file in a data flow that is the path of one file (or folder), without a pattern; else None.
 
     A mount of such a dataset stands for the file and not for the folder around it (azureml.data.context_managers).
     """
     try:
-        flow: Any = yaml.safe_load(dataflow)
+        flow = _flow(dataflow)
         (entry,) = flow["paths"]
         (path,) = entry.values()
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if flow.get("transformations") or "*" in str(path):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from azureml_local.workspace.errors import Invalid, NotBuilt
 DATASET_REFERENCE = "DatasetConsumptionConfig:"
 OUTPUT_REFERENCE = "DatasetOutputConfig:"
 # Where an output goes that names no destination (azureml.data.output_dataset_config).
+NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
 DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
 # The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
 LOCAL_TARGET = "local"
@@ -232,10 +234,10 @@ def _input(name: str, value: Any) -> InputSpec:
     if mechanism not in ("mount", "download", "direct"):
         raise Invalid(f"The input {name!r} asks for {mechanism!r}; it must be mount, download or direct.")
     return InputSpec(
-        name=name,
+        name=_name(name),
         dataset_id=str(dataset["id"]),
         mechanism=mechanism,
-        variable=str(value.get("environmentVariableName") or name),
+        variable=_name(str(value.get("environmentVariableName") or name)),
         path_on_compute=_path_on_compute(name, value.get("pathOnCompute")),
     )
 
@@ -252,7 +254,7 @@ def _output(name: str, value: Any) -> OutputSpec:
     upload = _part(options, "uploadOptions")
     registration = _part(options, "registrationOptions")
     return OutputSpec(
-        name=name,
+        name=_name(name),
         mechanism=mechanism,
         destination=datastores.clean_path(str(place.get("relativePath") or DEFAULT_DESTINATION)),
         path_on_compute=_path_on_compute(name, options.get("pathOnCompute")),
@@ -274,6 +276,13 @@ def _part(value: Any, key: str) -> Mapping[str, Any]:
     return found
 
 
+def _name(name: str) -> str:
+    """An input or output's name: a folder and a variable of the job have it. Raises Invalid."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} is no name of an input or output: use letters, digits, '-', '_' and '.'.")
+    return name
+
+
 def _path_on_compute(name: str, path: Any) -> str | None:
     if not path:
         return None
@@ -285,6 +294,6 @@ def _path_on_compute(name: str, path: Any) -> str | None:
 def _positive(value: Any) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         raise Invalid(f"max_run_duration_seconds must be a positive number, not {value!r}.")
     return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request
@@ -27,6 +28,7 @@ TROUBLE: dict[Kind, tuple[int, str]] = {
     "lost": (410, "BlobContentLost"),
     "busy": (503, "ServerBusy"),
 }
+KEY = re.compile(r"^(/(?:studio|discovery)/)[^/]+")
 COVERAGE = "the README lists what works"
 
 
@@ -132,14 +134,14 @@ def trouble_response(request: Request, error: Exception) -> Response:
     if found is None:
         return fault(request, error)
     status, code = TROUBLE[found.kind]
-    logger.error("%s %s: %s", request.method, request.url.path, found)
+    logger.error("%s %s: %s", request.method, _shown(request), found)
     # The storage client sends its version with every request, and reads another form of errors.
     respond = blob_error_response if "x-ms-version" in request.headers else error_response
     return respond(status, code, str(found))
 
 
 def fault(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %s failed", request.method, _shown(request), exc_info=error)
     return answer(
         request,
         500,
@@ -147,6 +149,11 @@ def fault(request: Request, error: Exception) -> Response:
         f"The local server failed at {request.method} {request.url.path} ({type(error).__name__}). "
         "That is a fault of azureml-local; its log (azureml-local logs) says more.",
     )
+
+
+def _shown(request: Request) -> str:
+    """The path for the log, where the key in the address of a page is no business of anybody."""
+    return KEY.sub(r"\1***", request.url.path)
 
 
 def not_built(request: Request) -> Response:

@@ -251,6 +251,6 @@ def rust_dataflow(dataflow: str) -> str:
     """The YAML that the Rust engine reads, out of the client's JSON (``meta.RsDataflow``). Raises Invalid."""
     try:
         found = json.loads(dataflow)["meta"]["RsDataflow"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Invalid("The dataset's definition isn't one of azureml-dataprep 5 (no RsDataflow in it).") from error
     return str(found)

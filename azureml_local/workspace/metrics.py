@@ -217,7 +217,8 @@ def parse_batch(value: Mapping[str, Any]) -> MetricBatch:
     Raises:
         Invalid: with the reason, as the client is told it.
     """
-    name, kind = value.get("name"), (value.get("properties") or {}).get("uxMetricType") or SCALAR
+    name, properties = value.get("name"), value.get("properties") or {}
+    kind = (properties.get("uxMetricType") or SCALAR) if isinstance(properties, Mapping) else None
     columns, rows = value.get("columns"), value.get("value") or []
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         raise Invalid(f"A metric's name must be a text of 1 to {MAX_NAME} characters.")

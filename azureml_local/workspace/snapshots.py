@@ -13,7 +13,7 @@ from azureml_local.storage.blobs import BlobError, BlobStore
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Snapshot
-from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 CONTAINER = "snapshots"
 # The snapshot of no files at all: clients are told that it is the latest one, and name it when they submit an empty
@@ -50,7 +50,7 @@ class Snapshots:
 
         Raises:
             NotFound: the parent is unknown. Invalid: a path that leaves the folder, or a file that is
-                nowhere.
+                nowhere. Conflict: the id is that of other files.
         """
         inherited: dict[str, Any] = dict(self.get(parent_id).files) if parent_id else {}
         files: dict[str, Any] = {}
@@ -67,7 +67,13 @@ class Snapshots:
                 raise Invalid(f"The snapshot's file {path!r} is neither uploaded nor part of its parent {parent_id!r}.")
         row = Snapshot(id=snapshot_id, parent_id=parent_id, created=now(), tree=dict(tree), files=files)
         with self._database.write() as session:
-            session.merge(row)
+            known = session.get(Snapshot, snapshot_id)
+            # The client makes the id. The same folder may come again, as when an answer was lost; but what a run
+            # was submitted with stays what it was.
+            if known is not None and _hashes(known.files) != _hashes(files):
+                raise Conflict(f"There is a snapshot {snapshot_id!r} already, of other files.")
+            if known is None:
+                session.add(row)
         return row
 
     def write_to(self, snapshot_id: str, folder: Path) -> int:
@@ -96,6 +102,10 @@ class Snapshots:
                         file.write(path, path.relative_to(folder).as_posix())
                 self._blobs.put_file(CONTAINER, name, archive)
         return name
+
+
+def _hashes(files: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: entry["hash"] for path, entry in files.items()}
 
 
 def safe_path(path: str) -> PurePosixPath:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from azureml_local.environment import Endpoints
+from azureml_local.instance import cache_folder
 from azureml_local.server import serve
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.context import Context
@@ -20,7 +23,22 @@ from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.identity import DEFAULT_NAME
 
+# How many times as many examples as usual the tests take that make requests and texts up (`make fuzz`).
+TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 API, PLAIN = "https://localhost:8843", "http://localhost:8844"
+
+
+def examples(count: int) -> Callable[[Any], Any]:
+    """For a hypothesis test: so many examples, the same ones each time; many more, and new ones, when fuzzing."""
+    return settings(
+        max_examples=count * TIMES,
+        derandomize=TIMES == 1,
+        database=None,
+        deadline=None,
+        # Without shrinking: an example is short enough to be read, and the time is for others.
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class Client:
@@ -51,11 +69,11 @@ class Inside:
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    folder = StateFolder(tmp_path_factory.mktemp("inside") / "state")
+    folder = StateFolder(tmp_path_factory.mktemp("inside") / "a" / "b" / "c" / "state")
     folder.create()
     workspace = Workspace(folder)
     workspace.identity.answer_to(DEFAULT_NAME)
-    settings = serve.Settings(state=folder.root, cache=tmp_path_factory.mktemp("cache"), host_environment=True)
+    settings = serve.Settings(state=folder.root, cache=cache_folder(), host_environment=True)
     trust = Certificates(folder.tls, None).ensure()
     context = serve._context(workspace, folder, Endpoints.at(8843, 8844), trust, settings)
     api, plain = Guard(api_app(context), 8843), Guard(plain_app(context), 8844, pages=("/studio/",))

@@ -56,11 +56,12 @@ def zipped(ctx: Ctx, name: Named, snapshot_id: str) -> dict[str, Any]:
 
 @router.post(V2 + "/{snapshot_id}")
 def create(ctx: Ctx, name: Named, snapshot_id: str, body: dict[str, Any]) -> Response:
-    nodes = (body.get("FileRevisionList") or {}).get("FileNodes") or []
-    tree = body.get("DirTreeNode")
-    if not isinstance(tree, dict) or not all(isinstance(node, dict) for node in nodes):
+    tree, uploads, parent = (body.get(key) for key in ("DirTreeNode", "FileRevisionList", "ParentSnapshotId"))
+    nodes = uploads.get("FileNodes") or [] if isinstance(uploads, dict) else None
+    if not isinstance(tree, dict) or not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise Invalid("A snapshot needs its tree (DirTreeNode) and the list of its uploads (FileRevisionList).")
-    parent = body.get("ParentSnapshotId")
+    if not isinstance(parent, (str, type(None))):
+        raise Invalid("A snapshot's parent is named by its id.")
     ctx.workspace.snapshots.create(
         snapshot_id,
         parent if parent and parent != EMPTY else None,
@@ -72,7 +73,10 @@ def create(ctx: Ctx, name: Named, snapshot_id: str, body: dict[str, Any]) -> Res
 
 def _blob_name(uri: str) -> str:
     """The blob behind an upload URL of ours. Raises Invalid for any other."""
-    path = unquote(urlsplit(uri).path)
+    try:
+        path = unquote(urlsplit(uri).path)
+    except ValueError:
+        raise Invalid("A file of the snapshot has an address that can't be read.") from None
     prefix = f"/{CONTAINER}/"
     if not path.startswith(prefix + "files/"):
         raise Invalid("A file of the snapshot points somewhere that isn't this server's upload place.")
