@@ -60,7 +60,8 @@ def block_list(committed: Sequence[tuple[str, int]] | None, uncommitted: Sequenc
 def read_block_list(body: bytes) -> list[tuple[str, str]]:
     """The (state, id) of each block in a body of Put Block List. Raises BlobError 400."""
     try:
-        if DOCTYPE.search(body):  # entities would let a few bytes become gigabytes
+        # Entities would let a few bytes become gigabytes, and in UTF-16 they would not be seen here.
+        if DOCTYPE.search(body) or b"\0" in body:
             raise ValueError("a document type")
         root = ElementTree.fromstring(body)
         found = [(item.tag, (item.text or "").strip()) for item in root]

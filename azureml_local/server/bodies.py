@@ -62,18 +62,14 @@ class Refusal(Exception):
 
 
 class Bodies:
-    """ASGI middleware: the first of ``kinds`` that a request's path matches says what its body may be.
+    """ASGI middleware: the first of ``kinds`` that a request's path matches says what its body may be."""
 
-    ``streamed``: paths whose routes read the body themselves, piece by piece, with a limit of their own.
-    """
-
-    def __init__(self, app: ASGIApp, kinds: Iterable[Body], streamed: re.Pattern[str] | None = None) -> None:
+    def __init__(self, app: ASGIApp, kinds: Iterable[Body]) -> None:
         self._app = app
         self._kinds = tuple(kinds)
-        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (self._streamed is not None and self._streamed.fullmatch(scope["path"])):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         kind = next(kind for kind in self._kinds if kind.path.fullmatch(scope["path"]))

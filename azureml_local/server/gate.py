@@ -15,10 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from azureml_local.server import permissions
 from azureml_local.server.context import Context
 from azureml_local.server.errors import Forbidden, Unauthorized, forbidden, unauthorized
-from azureml_local.server.routes.blobs import CONTAINERS
 
-# Blobs: each is asked for by a signed URL or with the account's key, which the route checks.
-BLOBS = re.compile(rf"/(?:{'|'.join(map(re.escape, CONTAINERS))})(?:/.*)?", re.DOTALL)
 # What the SDK asks before it has a token, and what is public at Azure too. Discovery has a key in its address.
 OPEN = re.compile(r"/metadata/endpoints|/discovery/[^/]+/workspaces/[^/]+|/opendata/mnist(?:/[^/]+/[^/]+)?")
 
@@ -31,7 +28,7 @@ class Gate:
         self._ctx = ctx
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or BLOBS.fullmatch(scope["path"]) or OPEN.fullmatch(scope["path"]):
+        if scope["type"] != "http" or OPEN.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         given = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]

@@ -65,6 +65,7 @@ class BlobService:
 
 
 def _is_ours(scope: Scope) -> bool:
+    """Whether a request is for the blob service, which checks by itself who asks."""
     if scope["path"].split("/", 2)[1] in CONTAINERS:
         return True
     return any(name == b"authorization" and value[:10].lower() == b"sharedkey " for name, value in scope["headers"])
