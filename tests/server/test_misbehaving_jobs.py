@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,8 @@ Start = Callable[..., Any]
 WaitFor = Callable[..., Any]
 
 MUCH = 64_000_000
-# Sleeps of our own, told from all others by their length.
-NAPS = {name: f"98765.{number}" for number, name in enumerate(("forked", "daemon", "deaf", "killed"), 1)}
+# Sleeps of our own, told from all others by their length, those of another worker's tests too.
+NAPS = {name: f"98765.{os.getpid()}{number}" for number, name in enumerate(("forked", "daemon", "deaf", "killed"), 1)}
 
 
 @pytest.fixture(scope="module")
