@@ -7,6 +7,7 @@ machine already.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -22,12 +23,16 @@ import yaml
 from azureml_local.cluster.jobspec import InputSpec
 from azureml_local.workspace.datasets import Datasets, rust_dataflow
 
-# Runs in the server's own interpreter, which has the SDK wherever the tutorial runs.
+# Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
+# azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
 FETCH = """
-import sys
-from azureml.core import Dataset, Run
-run = Run.get_context(allow_offline=False)
-Dataset.get_by_id(run.experiment.workspace, sys.argv[1]).download(sys.argv[2], overwrite=True)
+import json, sys
+from azureml.core import Run
+from azureml.data._dataset import _Dataset
+workspace = Run.get_context(allow_offline=False).experiment.workspace
+for name, dataset_id, target in json.loads(sys.argv[1]):
+    print("Input", name, flush=True)
+    _Dataset._get_by_id(workspace, dataset_id).download(target, overwrite=True)
 """
 
 MOST_YAML = 256 * 1024
@@ -70,26 +75,34 @@ class Inputs:
         Raises:
             InputError: a dataset that can't be read. NotFound: one that isn't there.
         """
-        places: dict[str, str] = {}
+        targets: dict[str, Path] = {}
+        to_fetch: list[tuple[str, str, str]] = []
+        flows = {spec.name: self._datasets.saved(spec.dataset_id) for spec in inputs}
         for spec in inputs:
-            saved = self._datasets.saved(spec.dataset_id)
             if spec.mechanism == "direct":
-                places[spec.name] = saved.id
                 continue
             target = working / spec.path_on_compute if spec.path_on_compute else folder / "inputs" / spec.name
             target.mkdir(parents=True, exist_ok=True)
-            dataflow = rust_dataflow(saved.dataflow)
-            files = self._mirrored(dataflow)
+            targets[spec.name] = target
+            files = self._mirrored(rust_dataflow(flows[spec.name].dataflow))
             if files is None:
-                self._download(saved.id, target, environment, log, cancelled)
+                to_fetch.append((spec.name, spec.dataset_id, str(target)))
             else:
                 for relative, source in files.items():
                     destination = target / relative
                     destination.parent.mkdir(parents=True, exist_ok=True)
                     _link_or_copy(source, destination)
+        if to_fetch:
+            self._download(to_fetch, folder, environment, log, cancelled)
+        places: dict[str, str] = {}
+        for spec in inputs:
+            if spec.mechanism == "direct":
+                places[spec.name] = spec.dataset_id
+                continue
+            target = targets[spec.name]
             found = [path for path in target.rglob("*") if path.is_file()]
             print(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {target}", file=log, flush=True)
-            single = spec.mechanism == "mount" and _single_file(dataflow)
+            single = spec.mechanism == "mount" and _single_file(rust_dataflow(flows[spec.name].dataflow))
             places[spec.name] = str(found[0] if single and len(found) == 1 and found[0].name == single else target)
         return places
 
@@ -111,16 +124,16 @@ class Inputs:
 
     @staticmethod
     def _download(
-        dataset_id: str,
-        target: Path,
+        inputs: list[tuple[str, str, str]],
+        folder: Path,
         environment: Mapping[str, str],
         log: IO[str],
         cancelled: threading.Event,
     ) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-c", FETCH, dataset_id, str(target)],
+            [sys.executable, "-c", FETCH, json.dumps(inputs)],
             env=dict(environment),
-            cwd=target.parent,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,8 +150,9 @@ class Inputs:
         reader.join()
         log.write(output[0])
         if process.returncode != 0 and not cancelled.is_set():
-            reason = (output[0].strip().splitlines() or ["no output"])[-1]
-            raise InputError(f"The dataset {dataset_id} could not be downloaded for the job: {reason}")
+            said = output[0].strip().splitlines() or ["no output"]
+            name = next((line[len("Input ") :] for line in reversed(said) if line.startswith("Input ")), inputs[0][0])
+            raise InputError(f"The input {name!r} could not be downloaded for the job: {said[-1]}")
 
 
 def _flow(dataflow: str) -> Any:

@@ -43,6 +43,7 @@ def from_client(server: Any, tmp_path: Path) -> Callable[[str], str]:
     return run
 
 
+@pytest.mark.sdk("MNIST.get_file_dataset", "FileDataset.to_path", "FileDataset.download")
 def test_the_open_dataset_mnist_lands_on_the_mirror(from_client: Callable[[str], str], tmp_path: Path) -> None:
     out = from_client("""
 from azureml.opendatasets import MNIST
@@ -73,52 +74,72 @@ MNIST.get_file_dataset().register(ws, "digits", create_new_version=True)
     assert all(f"found {name}" in log for name in FILES)
 
 
-def test_the_datastore_takes_and_gives_files(workspace: Any, tmp_path: Path) -> None:
-    (tmp_path / "up" / "deep").mkdir(parents=True)
-    (tmp_path / "up" / "a.txt").write_text("first")
-    (tmp_path / "up" / "deep" / "b.bin").write_bytes(bytes(range(256)) * 4096)
-    store = workspace.get_default_datastore()
-    store.upload(str(tmp_path / "up"), "there", overwrite=True, show_progress=False)
-    assert store.download(str(tmp_path / "down"), "there", show_progress=False) == 2
-    assert (tmp_path / "down" / "there" / "a.txt").read_text() == "first"
-    assert (tmp_path / "down" / "there" / "deep" / "b.bin").read_bytes() == bytes(range(256)) * 4096
+SHOW_INPUTS = """
+    import os, sys
+    from azureml.core import Run, Dataset
+
+    run = Run.get_context()
+    folder, file, placed, direct = sys.argv[1:5]
+    inputs = run.input_datasets
+    assert inputs["folder"] == folder == os.environ["folder"] == os.environ["AZUREML_DATAREFERENCE_folder"]
+    assert sorted(os.listdir(folder)) == ["part-1.csv", "part-2.csv"], os.listdir(folder)
+    assert open(file).read() == "a,b\\n1,2\\n", file
+    assert placed == os.path.abspath("data/here") and os.listdir("data/here") == ["part-2.csv"]
+    assert inputs["table"].id == direct
+    print("rows", len(inputs["table"].to_pandas_dataframe()))
+    Dataset.get_by_name(run.experiment.workspace, "parts", version=1)
+"""
 
 
-def test_a_dataset_on_the_datastore_is_versioned_and_reaches_a_job(
-    submit: Callable[..., Any], workspace: Any, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+@pytest.mark.sdk(
+    "FileDataset.as_mount",
+    "FileDataset.as_download",
+    "AbstractDataset.as_named_input",
+    "DatasetConsumptionConfig.as_mount",
+    "DatasetConsumptionConfig.as_download",
+    "Run.input_datasets",
+    "Run.get_details",
+)
+def test_a_jobs_inputs_in_every_mode(submit: Callable[..., Any], workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Dataset
 
     store = workspace.get_default_datastore()
+    (tmp_path / "parts").mkdir()
     for number in (1, 2):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / f"part-{number}.csv").write_text("a,b\n1,2\n" * number)
-        store.upload(str(folder), f"parts-{number}", overwrite=True, show_progress=False)
-        dataset = Dataset.File.from_files((store, f"parts-{number}/*.csv"))
-        registered = dataset.register(workspace, "parts", create_new_version=True)
-        assert registered.version == number
-    assert Dataset.get_by_name(workspace, "parts", version=1).to_path() == ["/part-1.csv"]
-    again = Dataset.File.from_files((store, "parts-2/*.csv")).register(workspace, "parts", create_new_version=True)
-    assert again.version == 2
-    run = submit(LIST_INPUT, [Dataset.get_by_name(workspace, "parts").as_named_input("parts").as_download()])
+        (tmp_path / "parts" / f"part-{number}.csv").write_text("a,b\n1,2\n" * number)
+    store.upload(str(tmp_path / "parts"), "parts", overwrite=True, show_progress=False)
+    parts = Dataset.File.from_files((store, "parts/*.csv")).register(workspace, "parts", create_new_version=True)
+    arguments = [
+        parts.as_named_input("folder").as_mount(),
+        # The mount of one file is that file, not the folder around it.
+        Dataset.File.from_files((store, "parts/part-1.csv")).as_named_input("file").as_mount(),
+        Dataset.File.from_files((store, "parts/part-2.csv")).as_named_input("placed").as_download("data/here"),
+        Dataset.Tabular.from_delimited_files((store, "parts/part-2.csv")).as_named_input("table"),
+    ]
+    run = submit(SHOW_INPUTS, arguments)
     run.wait_for_completion()
-    assert "found part-2.csv 16" in run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"]
+    details = run.get_details_with_logs()
+    assert "rows 3" in details["logFiles"]["user_logs/std_log.txt"]
+    lineage = [item["consumptionDetails"] for item in details["inputDatasets"]]
+    assert [(item["type"], item.get("inputName"), item.get("mechanism")) for item in lineage] == [
+        ("RunInput", "folder", "Mount"),
+        ("RunInput", "file", "Mount"),
+        ("RunInput", "placed", "Download"),
+        ("RunInput", "table", "Direct"),
+        ("Reference", None, None),  # what the script asked for by itself
+    ]
+    assert details["inputDatasets"][4]["dataset"].id == parts.id
 
 
-def test_a_table_is_read_from_the_datastore(workspace: Any, tmp_path: Path) -> None:
-    from azureml.core import Dataset
+@pytest.mark.sdk_refused("DataReference.as_mount", "AzureBlobDatastore.as_mount")
+def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path) -> None:
+    from azureml.core import RunConfiguration, ScriptRunConfig
 
-    (tmp_path / "table.csv").write_text("name,height\nann,1.70\nbob,1.80\n")
-    store = workspace.get_default_datastore()
-    store.upload_files([str(tmp_path / "table.csv")], target_path="tables", overwrite=True, show_progress=False)
-    frame = Dataset.Tabular.from_delimited_files((store, "tables/table.csv")).to_pandas_dataframe()
-    assert list(frame["name"]) == ["ann", "bob"]
-    assert frame["height"].sum() == pytest.approx(3.5)
-
-
-def test_a_dataset_that_is_not_there(workspace: Any) -> None:
-    from azureml.core import Dataset
-
-    with pytest.raises(Exception, match="nowhere"):
-        Dataset.get_by_name(workspace, "nowhere")
+    (tmp_path / "script.py").write_text("")
+    reference = workspace.get_default_datastore().path("parts").as_mount()
+    configuration = RunConfiguration()
+    configuration.target, configuration.environment = compute.name, here
+    configuration.data_references = {reference.data_reference_name: reference.to_config()}
+    with pytest.raises(Exception, match="Data references"):
+        experiment.submit(ScriptRunConfig(str(tmp_path), "script.py", [str(reference)], run_config=configuration))

@@ -34,7 +34,7 @@ WRITE = """
     "OutputFileDatasetConfig.read_delimited_files",
     "Run.get_details",
 )
-def test_what_a_job_writes_becomes_datasets_that_the_next_run_reads(
+def test_what_a_job_writes_becomes_datasets(
     submit: Callable[..., Any], workspace: Any, tmp_path: Path, wait_for: Callable[..., Any]
 ) -> None:
     from azureml.core import Dataset
