@@ -67,10 +67,13 @@ class ImageBuilds:
         status = FAILED
         try:
             with self._blobs.create_live(CONTAINER, build.log).open("a", encoding="utf-8") as log:
-                self._builder.build(definition, log, self._stopping)
-            status = SUCCEEDED
-        except (EnvironmentBuildError, EnvironmentBuildCanceled):
-            pass  # the log says why
+                try:
+                    self._builder.build(definition, log, self._stopping)
+                    status = SUCCEEDED
+                except EnvironmentBuildCanceled:
+                    log.write("The server stopped before it was built.\n")
+                except EnvironmentBuildError:
+                    logger.info("The build %s failed; its log says why", build.id)
         except Exception:
             logger.exception("The build %s failed in the server itself", build.id)
         finally:
