@@ -165,6 +165,12 @@ def test_an_existing_conda_environment_needs_conda(monkeypatch: pytest.MonkeyPat
     "ImageBuildDetails.wait_for_completion",
     "Environment.get_image_details",
     "DockerImageDetails.image_exist",
+    "DockerImageDetails.image",
+    "DockerImageDetails.repository",
+    "DockerImageDetails.registry",
+    "DockerImageDetails.dockerfile",
+    "DockerImageDetails.interpreter_path",
+    "DockerImageDetails.environment_path",
 )
 @pytest.mark.sdk_refused("Environment.build_local")
 def test_a_build_says_how_it_ended_and_has_a_log(
@@ -178,7 +184,10 @@ def test_a_build_says_how_it_ended_and_has_a_log(
     assert "The packages are managed by the user" in build.get_log()
     assert "is not started: the job runs on this machine" in build.get_log()  # the Docker image
     found = Environment.get(workspace, "built")
-    assert not found.get_image_details(workspace).image_exist
+    details = found.get_image_details(workspace)
+    assert not details.image_exist
+    assert details.image == details.repository == found.docker.base_image
+    assert (details.registry, details.dockerfile, details.interpreter_path, details.environment_path) == (None,) * 4
     with pytest.raises(Exception, match=r"(?s)Code: 501.*there is no image to build"):
         found.build_local(workspace)
 

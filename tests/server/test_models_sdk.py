@@ -31,7 +31,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.sdk("Run.register_model", "Model.list", "Model.download", "Model", "Model.get_sas_urls")
+@pytest.mark.sdk(
+    "Run.register_model", "Model.list", "Model.download", "Model", "Model.get_sas_urls", "Workspace.get_run"
+)
 def test_a_model_of_a_run_has_versions_and_its_bytes(run: Any, workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Dataset, Model
 
@@ -67,6 +69,7 @@ def test_a_model_of_a_run_has_versions_and_its_bytes(run: Any, workspace: Any, t
     assert b"nobody here may load it" in Path(first.download(str(tmp_path / "a"))).read_bytes()
     assert Path(second.download(str(tmp_path / "b"))).name == "one.txt"  # the common path of all its files
     assert list(second.get_sas_urls()) == ["folder/one.txt"]
+    assert workspace.get_run(run.id).id == found.run.id
 
 
 def test_registering_what_the_run_does_not_have_fails(run: Any) -> None:
