@@ -48,6 +48,7 @@ PARTS: dict[str, dict[str, str]] = {
         "Datastore": "azureml.core",
         "AzureBlobDatastore": "azureml.data.azure_storage_datastore",
         "DataReference": "azureml.data.data_reference",
+        "MNIST": "azureml.opendatasets",
     },
     "Environment": {
         "Environment": "azureml.core",

@@ -95,10 +95,10 @@ SHOW_INPUTS = """
 @pytest.mark.sdk(
     "FileDataset.as_mount",
     "FileDataset.as_download",
-    "AbstractDataset.as_named_input",
+    "FileDataset.as_named_input",
     "DatasetConsumptionConfig.as_mount",
     "DatasetConsumptionConfig.as_download",
-    "Run.input_datasets",
+    "Run.get_details",
     "Run.get_details",
 )
 def test_a_jobs_inputs_in_every_mode(submit: Callable[..., Any], workspace: Any, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def files(workspace: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.sdk(
-    "FileDatasetFactory.upload_directory",
-    "FileDatasetFactory.from_files",
+    "Dataset.File.upload_directory",
+    "Dataset.File.from_files",
     "FileDataset.to_path",
     "FileDataset.skip",
     "FileDataset.take",
@@ -65,14 +65,14 @@ def test_files_are_mounted_where_the_machine_can(files: Any) -> None:
 
 
 @pytest.mark.sdk(
-    "AbstractDataset.register",
-    "AbstractDataset.get_by_name",
-    "AbstractDataset.get_by_id",
-    "AbstractDataset.get_all",
-    "AbstractDataset.unregister_all_versions",
-    "AbstractDataset.update",
-    "AbstractDataset.add_tags",
-    "AbstractDataset.remove_tags",
+    "FileDataset.register",
+    "Dataset.get_by_name",
+    "Dataset.get_by_id",
+    "Dataset.get_all",
+    "FileDataset.unregister_all_versions",
+    "FileDataset.update",
+    "FileDataset.add_tags",
+    "FileDataset.remove_tags",
     "Workspace.datasets",
 )
 def test_a_dataset_is_registered_versioned_described_and_forgotten(workspace: Any, files: Any) -> None:
@@ -134,10 +134,10 @@ def test_a_workspace_with_more_datasets_than_a_page(workspace: Any, files: Any) 
 
 
 @pytest.mark.sdk(
-    "TabularDatasetFactory.from_delimited_files",
-    "TabularDatasetFactory.from_parquet_files",
-    "TabularDatasetFactory.from_json_lines_files",
-    "TabularDatasetFactory.register_pandas_dataframe",
+    "Dataset.Tabular.from_delimited_files",
+    "Dataset.Tabular.from_parquet_files",
+    "Dataset.Tabular.from_json_lines_files",
+    "Dataset.Tabular.register_pandas_dataframe",
     "TabularDataset.to_pandas_dataframe",
     "TabularDataset.filter",
     "TabularDataset.take",
@@ -212,7 +212,7 @@ def test_the_datastore(workspace: Any, tmp_path: Path) -> None:
     "Datastore.register_azure_blob_container",
     "Datastore.register_azure_file_share",
     "Datastore.register_azure_sql_database",
-    "AbstractDatastore.unregister",
+    "Datastore.unregister",
 )
 def test_other_datastores_are_refused(workspace: Any) -> None:
     from azureml.core import Datastore
