@@ -43,7 +43,8 @@ def duration(run: Run) -> str:
 def metric(series: MetricSeries) -> str:
     """The values as short text."""
     cells = [", ".join(_number(v) for v in value.data.values()) for value in series.values[:MOST_VALUES]]
-    more = f" … ({len(series.values)} values)" if len(series.values) > MOST_VALUES else ""
+    total = len(series.values) + series.beyond
+    more = f" … ({total} values)" if total > MOST_VALUES else ""
     return "; ".join(cells) + more
 
 

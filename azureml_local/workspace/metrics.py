@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, insert, select, tuple_
+from sqlalchemy import Select, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import normal, now
@@ -55,7 +55,8 @@ VALUE = tuple(getattr(MetricValue, column) for column in Value._fields)
 class MetricSeries:
     """A metric with its values, oldest first.
 
-    ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``. ``next`` is where a further page begins.
+    ``kind`` is the client's ``uxMetricType``, e.g. ``azureml.v1.scalar``. ``next`` is where a further page begins;
+    ``beyond``, where somebody counted them, is how many values the further pages have.
     """
 
     name: str
@@ -63,6 +64,7 @@ class MetricSeries:
     columns: Json
     values: list[Value]
     next: str | None = None
+    beyond: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,36 @@ class Metrics:
 
     def all(self, run_id: str) -> list[MetricSeries]:
         return [self.get(run_id, name) for name in self.names(run_id)]
+
+    def heads(self, run_id: str, most: int) -> list[MetricSeries]:
+        """A run's metrics, each with its first values and how many there are besides."""
+        count = select(func.count()).select_from(MetricValue).join(Metric, Metric.id == MetricValue.metric)
+        found = []
+        for name in self.names(run_id):
+            series = self.page(run_id, name, top=most)
+            if series.next is not None:
+                with self._database.read() as session:
+                    total = session.scalar(count.where(Metric.run_id == run_id, Metric.name == name)) or 0
+                series = replace(series, beyond=total - most)
+            found.append(series)
+        return found
+
+    def single_values(self, run_ids: Sequence[str]) -> dict[str, list[MetricSeries]]:
+        """Of many runs at once, the metrics that are one value, by run."""
+        query: Select[Any] = (
+            select(Metric, *VALUE)
+            .join(MetricValue, MetricValue.metric == Metric.id)
+            .where(Metric.run_id.in_(run_ids), Metric.kind.in_(INLINE))
+            .group_by(Metric.id)
+            .having(func.count() == 1)
+        )
+        found: dict[str, list[MetricSeries]] = {run_id: [] for run_id in run_ids}
+        with self._database.read() as session:
+            for row in session.execute(query):
+                metric: Metric = row[0]
+                series = MetricSeries(metric.name, metric.kind, metric.columns, [Value._make(row[1:])])
+                found[metric.run_id].append(series)
+        return found
 
     def query(
         self, experiment_id: str, wanted: Filter | None, *, after: str | None = None, top: int = MAX_PAGE

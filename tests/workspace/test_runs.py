@@ -9,6 +9,7 @@ import pytest
 from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
+from azureml_local.workspace.metrics import Metrics
 from azureml_local.workspace.runs import NewRun, Runs, user_error
 
 
@@ -111,3 +112,22 @@ def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
         assert (found, pages) == (sorted(ids, reverse=descending), 3)
     with pytest.raises(Invalid, match="continuation token"):
         runs.page(after="nonsense")
+
+
+def test_pages_need_few_of_many_values(database: Database, runs: Runs, experiment_id: str) -> None:
+    metrics = Metrics(database)
+    for run_id in ("r", "s"):
+        runs.create(NewRun(run_id, experiment_id))
+        for name, count in (("many", 30), ("one", 1)):
+            values = [{"data": {name: float(number)}} for number in range(count)]
+            metrics.append(run_id, [{"name": name, "columns": {name: "double"}, "value": values}])
+    assert [(each.name, len(each.values), each.beyond) for each in metrics.heads("r", 20)] == [
+        ("many", 20, 10),
+        ("one", 1, 0),
+    ]
+    found = metrics.single_values(["r", "s", "none"])
+    assert {run_id: [(each.name, each.values[0].data) for each in series] for run_id, series in found.items()} == {
+        "r": [("one", {"one": 0.0})],
+        "s": [("one", {"one": 0.0})],
+        "none": [],
+    }

@@ -14,7 +14,6 @@ from azureml_local.server import shown, wire
 from azureml_local.server.context import Context, Ctx
 from azureml_local.server.ranges import send_file
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
@@ -67,7 +66,7 @@ def run_page(ctx: Ctx, key: str, run_id: str) -> Response:
     run = ctx.workspace.runs.get(run_id)
     container = data_container(run)
     files = {wire.path(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, container)}
-    series = ctx.workspace.metrics.all(run_id)
+    series = ctx.workspace.metrics.heads(run_id, shown.MOST_VALUES)
     kept_as_files = [each.name for each in series if each.kind not in INLINE and each.name in files]
     drawn = {name: shown.confusion_matrix(ctx.workspace.artifacts.path(files[name])) for name in kept_as_files}
     return _page(
@@ -102,7 +101,8 @@ def _overview(ctx: Context, experiment_id: str | None) -> Response:
     """The newest runs, of all experiments or of one; of one with their metrics, to compare them."""
     experiments = {row.id: shown_name(row) for row in ctx.workspace.experiments.list(archived=None)}
     runs = ctx.workspace.runs.list(experiment_id, limit=MOST_RUNS)
-    metrics = {run.id: _scalars(ctx, run) for run in runs if experiment_id}
+    numbers = ctx.workspace.metrics.single_values([run.id for run in runs if experiment_id])
+    metrics = {run_id: {each.name: shown.metric(each) for each in found} for run_id, found in numbers.items()}
     columns = dict.fromkeys(name for run in reversed(runs) for name in metrics.get(run.id, ()))
     return _page(
         "overview.html",
@@ -118,12 +118,6 @@ def _overview(ctx: Context, experiment_id: str | None) -> Response:
         models=ctx.workspace.models.list(limit=50)[0],
         mnist=ctx.mnist(),
     )
-
-
-def _scalars(ctx: Context, run: Run) -> dict[str, str]:
-    """The metrics of a run that are one number."""
-    series = ctx.workspace.metrics.all(run.id)
-    return {each.name: shown.metric(each) for each in series if each.kind in INLINE and len(each.values) == 1}
 
 
 @functools.cache
