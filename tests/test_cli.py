@@ -79,6 +79,7 @@ def test_a_port_that_is_taken_is_replaced_and_the_choice_remembered(shell: Shell
     assert shell.server.instance.api_port == first
 
 
+@pytest.mark.case("disk-trouble")
 def test_a_second_server_on_the_same_folder_is_refused_in_a_sentence(shell: Shell) -> None:
     shell("up", "--port", "0")
     assert "Another server is running on" in shell("serve", code=1)
@@ -168,6 +169,7 @@ for run in runs:
 """
 
 
+@pytest.mark.case("lost-connections")
 @pytest.mark.slow
 def test_a_job_and_a_queue_outlive_a_server_that_is_killed(shell: Shell) -> None:
     source = shell.folder / "source"

@@ -247,6 +247,7 @@ def test_a_build_waits_for_another_process_and_says_so(builder: EnvironmentBuild
     assert folders(tmp_path / "cache") == []
 
 
+@pytest.mark.case("secrets-unseen")
 def test_a_password_is_in_no_log_no_error_and_no_file(
     builder: EnvironmentBuilder, tmp_path: Path, empty_index: str
 ) -> None:
@@ -354,6 +355,7 @@ def test_there_is_no_stand_in_for_another_major_version() -> None:
         choose(SpecifierSet("==2.7.*"), [Interpreter(Path("/usr/bin/python3"), Version("3.11.7"))])
 
 
+@pytest.mark.case("environment-builds")
 def test_uv_gets_indexes_and_certificates_but_no_secrets_and_no_other_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -111,6 +111,7 @@ def test_an_ended_job_is_known_by_its_signal(folder: Path) -> None:
     assert end(process) == -9
 
 
+@pytest.mark.case("unruly-jobs")
 def test_a_child_that_ignores_the_request_is_ended_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azureml_local.cluster.process.TERMINATION_GRACE", 0.5)
     process = spawn(
@@ -136,6 +137,7 @@ def test_a_job_that_is_asked_to_end_may_say_how(folder: Path) -> None:
     assert end(process) == 4
 
 
+@pytest.mark.case("unruly-jobs")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
 def test_a_daemon_ends_with_its_job(folder: Path) -> None:
     process = spawn(folder, DAEMON)
@@ -173,6 +175,7 @@ def test_a_new_server_ends_what_it_can_not_go_on_with(folder: Path) -> None:
     assert living(folder) == []
 
 
+@pytest.mark.case("lost-connections")
 def test_a_server_that_was_started_in_between_learns_how_it_ended(folder: Path) -> None:
     process = spawn(folder, "import time; time.sleep(0.5); raise SystemExit(5)")
     again = JobProcess.attach(process.pid, process.started, folder / "exit_status")
@@ -200,6 +203,7 @@ def test_another_process_with_the_same_number_is_left_alone(folder: Path) -> Non
     assert end(process) == -9
 
 
+@pytest.mark.case("job-environment")
 def test_a_job_gets_no_open_file_of_ours(folder: Path) -> None:
     ours = os.open(folder, os.O_RDONLY)
     os.set_inheritable(ours, True)
@@ -212,6 +216,7 @@ def test_a_job_gets_no_open_file_of_ours(folder: Path) -> None:
     assert (folder / "log.txt").read_text() == f"[0, 1, 2, 3] {process.pid}\n"
 
 
+@pytest.mark.case("disk-trouble", "unruly-jobs")
 def test_a_full_disk_ends_the_job_and_its_end_is_known(folder: Path) -> None:
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("only root mounts a small disk")

@@ -64,6 +64,7 @@ def closed_source() -> str:
     return f"http://127.0.0.1:{port}/"
 
 
+@pytest.mark.case("server-side-requests")
 def test_only_these_hosts_are_ever_asked_and_only_over_tls() -> None:
     assert {(urlsplit(source).scheme, urlsplit(source).hostname) for source in download.SOURCES} == {
         ("https", "ossci-datasets.s3.amazonaws.com"),

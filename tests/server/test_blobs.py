@@ -113,6 +113,7 @@ def test_conditions_are_kept(container: ContainerClient, refused: Refused) -> No
     assert blob.download_blob().readall() == b"4"
 
 
+@pytest.mark.case("uploads")
 def test_blocks_and_their_lists(container: ContainerClient, refused: Refused) -> None:
     blob = container.get_blob_client("blocks")
     for name, data in (("a", b"old"), ("b", b"world"), ("a", b"hello "), ("c", b"unused")):
@@ -180,6 +181,7 @@ def test_lists_have_pages_and_folders(container: ContainerClient, refused: Refus
     refused(400, "OutOfRangeQueryParameterValue", lambda: list(container.list_blobs("list/", results_per_page=0)))
 
 
+@pytest.mark.case("uploads")
 @pytest.mark.parametrize("large", [False, True])
 def test_a_damaged_body_is_refused(container: ContainerClient, refused: Refused, large: bool) -> None:
     body = os.urandom(2 << 20) if large else b"body"
@@ -193,6 +195,7 @@ def test_a_damaged_body_is_refused(container: ContainerClient, refused: Refused,
     blob.delete_blob()
 
 
+@pytest.mark.case("uploads", "lost-connections")
 def test_half_a_body_leaves_nothing(server: LocalServer, container: ContainerClient) -> None:
     """A client that dies in the middle of an upload."""
     blob = container.get_blob_client("half")

@@ -126,6 +126,7 @@ def test_no_room_for_the_copy_leaves_the_store_as_it_was(old: Path, monkeypatch:
     assert rows(old) == before
 
 
+@pytest.mark.case("disk-trouble")
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, '"banana"'])
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path, version: object) -> None:
     path = tmp_path / "workspace.sqlite3"

@@ -1,0 +1,226 @@
+"""What users and jobs put into a workspace stays content: it is shown, or handed out, and nothing of it runs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import socket
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from security.conftest import Inside
+
+from azureml_local.cluster.execution import _regular_files
+from azureml_local.server import errors
+from azureml_local.workspace.errors import WorkspaceError
+from azureml_local.workspace.identity import DEFAULT_NAME
+
+ROOT = Path(__file__).parents[2]
+HISTORY = f"/history/v1.0{DEFAULT_NAME.arm_id}"
+SCRIPT = "<script>alert(1)</script>"
+IMAGE = "\"><img src=x onerror=alert(1)>'"
+TEMPLATE = "{{7*'7'}}{% for x in ().__class__.__base__.__subclasses__() %}{{x}}{% endfor %}${7*7}#{7*7}"
+
+
+class Tags(HTMLParser):
+    """The names of all tags and attributes of a page, as a browser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def put_file(inside: Inside, run_id: str, path: str, content: bytes, kind: str) -> None:
+    url = f"/artifact/v2.0{DEFAULT_NAME.arm_id}/artifacts/batch/metadata/ExperimentRun/dcid.{run_id}"
+    answer = inside.client.request("POST", url, json={"paths": [{"path": path}]}).json()
+    write = httpx.URL(answer["artifactContentInformation"][path]["contentUri"])
+    headers = {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": kind}
+    where = write.raw_path.decode()
+    assert inside.anonymous.request("PUT", where, content=content, headers=headers).status_code == 201
+
+
+@pytest.mark.case("stored-scripts", "templates")
+def test_scripts_and_templates_in_what_is_stored_are_text_on_the_pages(inside: Inside) -> None:
+    for number, text in enumerate((SCRIPT, IMAGE, TEMPLATE)):
+        run_id = f"shown_{number}"
+        body = {
+            "runId": run_id,
+            "target": "local",
+            "status": "NotStarted",
+            "tags": {"t": text},
+            "properties": {"p": text},
+        }
+        body |= {"displayName": text, "description": text, "runType": text, "scriptName": text}
+        assert inside.client.request("POST", f"{HISTORY}/experiments/shown").status_code == 200
+        answer = inside.client.request("PATCH", f"{HISTORY}/experiments/shown/runs/{run_id}", json=body)
+        assert answer.status_code == 200, answer.text
+        metric = {"name": text, "columns": {text: "string"}, "value": [{"data": {text: text}}]}
+        metrics = f"/metric/v2.0{DEFAULT_NAME.arm_id}/runs/{run_id}/batch"
+        assert inside.client.request("POST", metrics, json={"values": [metric]}).status_code == 200
+        error = {"name": "Microsoft.MachineLearning.Run.Error", "data": {"ErrorResponse": {"error": {"message": text}}}}
+        assert inside.client.request("POST", f"{HISTORY}/experiments/shown/runs/{run_id}/events", json=error).is_success
+        put_file(inside, run_id, f"outputs/{number}<b>.html", SCRIPT.encode(), "text/html")
+        put_file(inside, run_id, "user_logs/std_log.txt", text.encode(), "text/html")
+        base = f"/studio/{inside.context.secrets.view_key}"
+        for path in ("", "/experiments/shown", f"/runs/{run_id}"):
+            page = inside.plain.request("GET", base + path)
+            assert page.status_code == 200
+            found = Tags()
+            found.feed(page.text)
+            assert not found.names & {"script", "img", "b", "iframe", "object", "embed", "form"}
+            assert not [name for name in found.attributes if name.startswith("on")]
+            assert "7777777" not in page.text
+            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.case("stored-scripts")
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"])
+def test_files_are_downloads_whatever_type_they_say_they_are(inside: Inside, kind: str) -> None:
+    run_id = "served"
+    inside.client.request("POST", f"{HISTORY}/experiments/shown")
+    inside.client.request(
+        "PATCH", f"{HISTORY}/experiments/shown/runs/{run_id}", json={"runId": run_id, "target": "local"}
+    )
+    put_file(inside, run_id, "outputs/page.html", SCRIPT.encode(), kind)
+    where = f"/artifact/v2.0{DEFAULT_NAME.arm_id}/artifacts/contentinfo/ExperimentRun/dcid.{run_id}/outputs/page.html"
+    signed = httpx.URL(inside.client.request("GET", where).json()["contentUri"]).raw_path.decode()
+    page = f"/studio/{inside.context.secrets.view_key}/runs/{run_id}/files/outputs/page.html"
+    for answer in (inside.anonymous.request("GET", signed), inside.plain.request("GET", page)):
+        assert answer.content == SCRIPT.encode()
+        assert answer.headers["content-disposition"].startswith("attachment")
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+class Bomb:
+    """Its pickle makes a folder when it is opened."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.case("unpickling")
+def test_a_model_that_runs_code_when_it_is_opened_is_never_opened(inside: Inside, tmp_path: Path) -> None:
+    sign = tmp_path / "opened"
+    run_id = "pickled"
+    inside.client.request("POST", f"{HISTORY}/experiments/shown")
+    inside.client.request(
+        "PATCH", f"{HISTORY}/experiments/shown/runs/{run_id}", json={"runId": run_id, "target": "local"}
+    )
+    put_file(inside, run_id, "outputs/model.pkl", pickle.dumps(Bomb(str(sign))), "application/octet-stream")
+    management = f"/modelmanagement/v1.0{DEFAULT_NAME.arm_id}"
+    asset = {"name": "bomb", "artifacts": [{"prefix": f"ExperimentRun/dcid.{run_id}/outputs/model.pkl"}]}
+    made = inside.client.request("POST", f"{management}/assets", json=asset).json()
+    model = {"name": "bomb", "url": f"aml://asset/{made['id']}", "mimeType": "application/json", "runId": run_id}
+    assert inside.client.request("POST", f"{management}/models", json=model).is_success
+    for path in (f"{management}/models", f"{management}/assets/{made['id']}"):
+        assert inside.client.request("GET", path).status_code == 200
+    assert inside.plain.request("GET", f"/studio/{inside.context.secrets.view_key}/runs/{run_id}").status_code == 200
+    assert not sign.exists()
+    pickle.loads(pickle.dumps(Bomb(str(sign))))
+    assert sign.exists()  # that it would have shown
+
+
+@pytest.mark.case("links-and-devices")
+def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    (outputs / "deep").mkdir(parents=True)
+    (outputs / "deep" / "kept.txt").write_text("kept")
+    (outputs / "link").symlink_to("/etc/passwd")
+    (outputs / "folder").symlink_to("/etc")
+    (outputs / "loop").symlink_to(outputs)
+    os.mkfifo(outputs / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = Path.cwd()
+        os.chdir(outputs)  # a socket's path must be short
+        try:
+            listener.bind("socket")
+        finally:
+            os.chdir(before)
+        assert _regular_files(outputs) == [outputs / "deep" / "kept.txt"]
+
+
+@pytest.mark.case("archives")
+def test_a_snapshot_is_packed_with_paths_that_stay_where_they_are_unpacked(inside: Inside, tmp_path: Path) -> None:
+    snapshots, blobs = inside.context.workspace.snapshots, inside.context.workspace.blobs
+    blobs.put_bytes("snapshots", "files/x", b"text")
+    for name in ("..", "../x", "/x", "a/b", "a\\b", "a\0b", ""):
+        tree = {"type": "Directory", "children": {name: {"type": "File", "hash": "h"}}}
+        with pytest.raises(WorkspaceError):
+            snapshots.create("hostile", None, tree, {name: "files/x"})
+    inner = {"type": "Directory", "children": {"b.txt": {"type": "File", "hash": "h"}}}
+    snapshots.create("fine", None, {"type": "Directory", "children": {"a": inner}}, {"a/b.txt": "files/x"})
+    archive = tmp_path / "fine.zip"
+    archive.write_bytes(blobs.read_bytes("snapshots", snapshots.zipped("fine")))
+    with zipfile.ZipFile(archive) as opened:
+        assert [name for name in opened.namelist() if not name.endswith("/")] == ["a/b.txt"]
+
+
+@pytest.mark.case("archives", "path-traversal")
+def test_a_snapshots_id_belongs_to_its_files_for_ever(inside: Inside) -> None:
+    snapshots, blobs = inside.context.workspace.snapshots, inside.context.workspace.blobs
+    blobs.put_bytes("snapshots", "files/y", b"text")
+    tree = {"type": "Directory", "children": {"a.py": {"type": "File", "hash": "h1"}}}
+    other = {"type": "Directory", "children": {"a.py": {"type": "File", "hash": "h2"}}}
+    for _ in range(2):  # sent again, as when the answer was lost
+        snapshots.create("mine", None, tree, {"a.py": "files/y"})
+    with pytest.raises(WorkspaceError, match="already"):
+        snapshots.create("mine", None, other, {"a.py": "files/y"})
+    assert snapshots.get("mine").files["a.py"]["hash"] == "h1"
+
+
+@pytest.mark.case("tracebacks", "secrets-unseen")
+def test_a_fault_is_one_sentence_and_its_log_has_no_key(inside: Inside, caplog: pytest.LogCaptureFixture) -> None:
+    import asyncio
+
+    app = FastAPI()
+    errors.install(app)
+
+    @app.get("/studio/{key}/runs/{run}")
+    def faulty(key: str, run: str) -> None:
+        raise RuntimeError("a fault for the test")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/studio/the-key/runs/x")
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert set(answer.json()) == {"error"}
+    assert "Traceback" not in answer.text
+    assert "a fault for the test" not in answer.text
+    assert "a fault for the test" in caplog.text  # where it is looked for
+    assert "the-key" not in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.case("secrets-unseen")
+def test_errors_of_the_database_name_no_values(inside: Inside) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    with inside.context.workspace.database.read() as session, pytest.raises(DBAPIError) as raised:
+        session.execute(text("SELECT * FROM nowhere WHERE value = :value"), {"value": "a-secret"})
+    assert "a-secret" not in str(raised.value)
+
+
+@pytest.mark.case("container")
+def test_there_is_no_container_image_that_would_need_rules() -> None:
+    assert not [
+        path for path in ROOT.iterdir() if re.match(r"(?i)dockerfile|containerfile|.*compose.*\.ya?ml", path.name)
+    ]

@@ -1,0 +1,164 @@
+"""Clients that send slowly, for ever, or come in crowds: they are ended, and others are served meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from azureml_local.server import bodies, protocol
+from azureml_local.server.bodies import JSON_ONLY, Bodies
+
+PATIENCE = 20.0  # seconds that a test waits for what should come in a tenth of that
+HEAD = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+class Quiet(uvicorn.Server):
+    """In a thread of the test, which has no say about signals."""
+
+    def capture_signals(self) -> object:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    message = await receive()
+    await PlainTextResponse(f"{len(message.get('body', b''))} bytes")(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of a server with our protocol and checks of bodies, and less patience than usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "HEAD_SECONDS", 1.0)
+        patch.setattr(protocol, "BODY_SECONDS", 1.0)
+        patch.setattr(protocol, "LINGER_SECONDS", 1.0)
+        patch.setattr(protocol, "MAX_CONNECTIONS", 20)
+        patch.setattr(bodies, "BODY_SECONDS", 1.5)
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            Bodies(echo, (JSON_ONLY,)),
+            http=protocol.Http,
+            ws="none",
+            log_level="critical",
+            lifespan="off",
+            h11_max_incomplete_event_size=protocol.MAX_HEAD,
+        )
+        server = Quiet(config)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def served(port: int) -> bool:
+    return httpx.post(f"http://127.0.0.1:{port}/x", json={}, timeout=PATIENCE).text == "2 bytes"
+
+
+def ask(connection: socket.socket) -> None:
+    """A request with its answer, on a connection that stays."""
+    connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+    answer = b""
+    while not answer.endswith(b"2 bytes"):
+        piece = connection.recv(65536)
+        assert piece, "ended by the server"
+        answer += piece
+
+
+def until_closed(connection: socket.socket, drip: bytes = b"") -> bytes:
+    """What comes until the other side ends it, while we send one more piece ten times a second."""
+    deadline = time.monotonic() + PATIENCE
+    received = b""
+    connection.settimeout(0.1)
+    while time.monotonic() < deadline:
+        try:
+            if drip:
+                connection.sendall(drip)
+            piece = connection.recv(65536)
+        except TimeoutError:
+            continue
+        except OSError:
+            return received
+        if not piece:
+            return received
+        received += piece
+    pytest.fail("the connection was never ended")
+
+
+@pytest.mark.case("slow-and-huge")
+@pytest.mark.parametrize(
+    ("begin", "drip"),
+    [
+        (b"", b""),  # says nothing at all
+        (b"POST /x HTTP/1.1\r\nHost: local", b""),  # stops in the middle of the head
+        (b"POST /x HTTP/1.1\r\n", b"X-A: b\r\n"),  # headers without end (slowloris)
+        (HEAD + b"Content-Length: 1000\r\n\r\n{", b""),  # stops in the middle of the body
+        (HEAD + b"Content-Length: 1000\r\n\r\n", b" "),  # a body, one byte at a time
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),  # chunks without end
+    ],
+)
+def test_a_slow_client_is_ended(port: int, begin: bytes, drip: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(begin)
+        until_closed(connection, drip)
+    assert served(port)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_body_without_end_that_is_refused_does_not_go_on(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(HEAD.replace(b"json", b"nothing") + b"Content-Length: 99999999999\r\n\r\n")
+        assert b" 413 " in until_closed(connection, b"x" * 1000)
+    assert served(port)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_crowd_of_idle_connections_leaves_room(port: int) -> None:
+    crowd = []
+    try:
+        for _ in range(60):
+            connection = connect(port)
+            crowd.append(connection)
+            ask(connection)  # kept alive, and idle from now on
+        assert served(port)
+    finally:
+        for connection in crowd:
+            connection.close()
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_connection_is_kept_for_the_next_request(port: int) -> None:
+    """The deadlines are for requests that have begun: between them a client may wait."""
+    with connect(port) as connection:
+        for _ in range(2):
+            ask(connection)
+            time.sleep(1.5)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_protocol_that_is_none_is_refused(port: int) -> None:
+    for words in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 600,
+        b"SSH-2.0-x\r\n\r\n",
+        b"\r\n" * 10 + b"x\r\n\r\n",
+    ):
+        with connect(port) as connection:
+            connection.sendall(words)
+            answer = until_closed(connection)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+    assert served(port)
