@@ -16,7 +16,7 @@ from azureml_local.storage.tables import Experiment, Metric, MetricValue, Model,
 from azureml_local.workspace.artifacts import RUN_ORIGIN, Artifacts
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
-from azureml_local.workspace.runs import FINAL, data_container
+from azureml_local.workspace.runs import FINAL, container_name
 from azureml_local.workspace.texts import check_text, texts
 
 # The rule that the SDK checks too (azureml.core.experiment): 1 to 255 of letters, digits, - and _, beginning
@@ -171,11 +171,7 @@ class Experiments:
                     "Complete or cancel them first."
                 )
             kept = set(session.scalars(select(Model.run_id).where(Model.run_id.in_(of_it))))
-            containers = [
-                data_container(run)
-                for run in session.scalars(select(Run).where(Run.experiment_id == experiment_id))
-                if run.id not in kept
-            ]
+            containers = [container_name(run_id) for run_id in session.scalars(of_it) if run_id not in kept]
             session.execute(delete(MetricValue).where(MetricValue.metric.in_(series)))
             session.execute(delete(Metric).where(Metric.run_id.in_(of_it)))
             session.execute(delete(RunDataset).where(RunDataset.run_id.in_(of_it)))

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
-from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.filters import Filter, Page
+from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, page_of
 from azureml_local.workspace.texts import check_text, texts
 
 # In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes
@@ -40,22 +41,6 @@ ORDER = (
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
-# What lists of runs can be filtered by (azureml._restclient._odata.runs), and ordered by.
-FIELDS: Mapping[str, Field] = {
-    "runid": Text(Run.id),
-    "parentrunid": Text(Run.parent_id),
-    "rootrunid": Text(Run.root_id),
-    "status": Text(Run.status),
-    "runtype": Text(Run.run_type),
-    "target": Text(Run.target),
-    "scriptname": Text(Run.script_name),
-    "createdutc": Moment(Run.created),
-    "starttimeutc": Moment(Run.started),
-    "endtimeutc": Moment(Run.ended),
-    "tags": Entries(Run.tags),
-    "properties": Entries(Run.properties),
-}
-MAX_PAGE = 1000
 MAX_WARNINGS = 100
 
 # How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
@@ -82,8 +67,13 @@ class NewRun:
 
 
 def data_container(run: Run) -> str:
-    """The name of the container of a run's artifacts, spelt as Azure spells it."""
-    return f"dcid.{run.id}"
+    """The name of the container of a run's artifacts."""
+    return container_name(run.id)
+
+
+def container_name(run_id: str) -> str:
+    """The same by the run's id, spelt as Azure spells it."""
+    return f"dcid.{run_id}"
 
 
 class Runs:
@@ -124,39 +114,13 @@ class Runs:
         with self._database.read() as session:
             return list(session.scalars(query.limit(limit)))
 
-    def page(
-        self,
-        wanted: Filter | None = None,
-        *,
-        experiment_id: str | None = None,
-        parent_id: str | None = None,
-        by_id: bool = False,
-        descending: bool = True,
-        after: str | None = None,
-        top: int = MAX_PAGE,
-    ) -> Page[Run]:
-        """Some of the runs that the filter wants, in the order in which they were made, or of their ids.
+    def page(self, wanted: Filter | None = None, listing: Listing = NEWEST_FIRST) -> Page[Run]:
+        """Some of the runs that the filter wants, without their definitions, which are long.
 
-        They come without their definitions, which are long. ``after`` is what the page before gave as ``next``.
-        Raises Invalid when it is not, and for a filter that runs can't be filtered by.
+        Raises Invalid for a filter that runs can't be filtered by, and for a token that is none.
         """
-        order = Run.id if by_id else Run.number
-        query: Select[Any] = select(Run).options(defer(Run.definition)).order_by(order.desc() if descending else order)
-        if experiment_id is not None:
-            query = query.where(Run.experiment_id == experiment_id)
-        if parent_id is not None:
-            query = query.where(Run.parent_id == parent_id)
-        if (holds := condition(wanted, FIELDS)) is not None:
-            query = query.where(holds)
-        if after is not None:
-            key: Any = after if by_id else _number(after)
-            query = query.where(order < key if descending else order > key)
-        limit = min(top, MAX_PAGE)
         with self._database.read() as session:
-            rows: list[Run] = list(session.scalars(query.limit(limit + 1)))
-        more = len(rows) > limit
-        last = rows[limit - 1] if more else None
-        return Page(rows[:limit], (last.id if by_id else str(last.number)) if last else None)
+            return page_of(session, wanted, listing)
 
     def unfinished(self) -> Sequence[Run]:
         """Runs that are not final, oldest first."""
@@ -378,12 +342,6 @@ def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun
         tags=texts("tags", body.get("tags")),
         properties=texts("properties", body.get("properties")),
     )
-
-
-def _number(token: str) -> int:
-    if not token.isascii() or not token.isdecimal() or len(token) > 18:
-        raise Invalid(f"{token[:40]!r} is no continuation token of this list.")
-    return int(token)
 
 
 def user_error(message: str, code: str = "UserError", **more: Any) -> Json:

@@ -16,6 +16,7 @@ from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
+from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import NewRun, Runs
 
 
@@ -150,7 +151,7 @@ def test_the_sdks_filter_finds_what_has_the_tags_and_nothing_else(
     runs.create(NewRun(these[1], experiment, tags={key: f"{value} not" for key, value in tags.items()}))
 
     def found(text: str) -> list[str]:
-        return [run.id for run in runs.page(parse_filter(text), descending=False).items if run.id in these]
+        return [run.id for run in runs.page(parse_filter(text), Listing(descending=False)).items if run.id in these]
 
     assert found(get_filter_run_tag_equals(tags)) == these[:1]
     assert found(get_filter_run_has_tag(next(iter(tags)))) == these

@@ -10,6 +10,7 @@ from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import NewRun, Runs, user_error
 
 
@@ -106,12 +107,12 @@ def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
     for by_id, descending in ((False, True), (False, False), (True, True), (True, False)):
         found, token, pages = [], None, 0
         while pages == 0 or token is not None:
-            page = runs.page(by_id=by_id, descending=descending, after=token, top=10)
+            page = runs.page(None, Listing(by_id=by_id, descending=descending, after=token, top=10))
             found += [run.id for run in page.items]
             token, pages = page.next, pages + 1
         assert (found, pages) == (sorted(ids, reverse=descending), 3)
     with pytest.raises(Invalid, match="continuation token"):
-        runs.page(after="nonsense")
+        runs.page(None, Listing(after="nonsense"))
 
 
 def test_pages_need_few_of_many_values(database: Database, runs: Runs, experiment_id: str) -> None:

@@ -17,6 +17,7 @@ from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
 from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL, ORDER
 from azureml_local.workspace.vm_sizes import VM_SIZES
 
@@ -124,7 +125,8 @@ def active_runs(
     wanted = odata.parse_filter(text)
     active = AnyOf(tuple(Comparison("Status", None, "eq", status) for status in ORDER if status not in FINAL))
     parts = (Comparison("Target", None, "eq", compute), active, *([wanted] if wanted else []))
-    page = ctx.workspace.runs.page(AllOf(parts), descending=False, after=wire.token(token), top=wire.top(top))
+    listing = Listing(descending=False, after=wire.token(token), top=wire.top(top))
+    page = ctx.workspace.runs.page(AllOf(parts), listing)
     return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 

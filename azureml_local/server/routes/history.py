@@ -14,6 +14,7 @@ from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
@@ -194,14 +195,14 @@ def _listed(ctx: Context, name: WorkspaceName, asked: Mapping[str, Any], **scope
     # A run that waits has no start yet, so its place among the others is that of its making, whichever time is asked.
     order = odata.parse_order(asked.get("orderby"), ("StartTimeUtc", "CreatedUtc", "RunNumber", "RunId"))
     field, descending = order or ("CreatedUtc", True)
-    page = ctx.workspace.runs.page(
-        odata.parse_filter(asked.get("filter")),
+    listing = Listing(
         by_id=field == "RunId",
         descending=descending,
         after=wire.token(asked.get("continuationToken")),
         top=wire.top(asked.get("top")),
         **scope,
     )
+    page = ctx.workspace.runs.page(odata.parse_filter(asked.get("filter")), listing)
     return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 

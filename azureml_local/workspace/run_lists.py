@@ -1,0 +1,75 @@
+"""Lists of runs: what they can be filtered by, their order, their pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, defer
+
+from azureml_local.storage.tables import Run
+from azureml_local.workspace.errors import Invalid
+from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+
+# What lists of runs can be filtered by (azureml._restclient._odata.runs), and ordered by.
+FIELDS: Mapping[str, Field] = {
+    "runid": Text(Run.id),
+    "parentrunid": Text(Run.parent_id),
+    "rootrunid": Text(Run.root_id),
+    "status": Text(Run.status),
+    "runtype": Text(Run.run_type),
+    "target": Text(Run.target),
+    "scriptname": Text(Run.script_name),
+    "createdutc": Moment(Run.created),
+    "starttimeutc": Moment(Run.started),
+    "endtimeutc": Moment(Run.ended),
+    "tags": Entries(Run.tags),
+    "properties": Entries(Run.properties),
+}
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which runs, in the order in which they were made or of their ids, and which part of them.
+
+    ``after`` is what the page before gave as ``next``.
+    """
+
+    experiment_id: str | None = None
+    parent_id: str | None = None
+    by_id: bool = False
+    descending: bool = True
+    after: str | None = None
+    top: int = MAX_PAGE
+
+
+NEWEST_FIRST = Listing()
+
+
+def page_of(session: Session, wanted: Filter | None, listing: Listing) -> Page[Run]:
+    """Raises Invalid for a filter that runs can't be filtered by, and for a token that is none."""
+    order = Run.id if listing.by_id else Run.number
+    query: Select[Any] = select(Run).options(defer(Run.definition))
+    query = query.order_by(order.desc() if listing.descending else order)
+    if listing.experiment_id is not None:
+        query = query.where(Run.experiment_id == listing.experiment_id)
+    if listing.parent_id is not None:
+        query = query.where(Run.parent_id == listing.parent_id)
+    if (holds := condition(wanted, FIELDS)) is not None:
+        query = query.where(holds)
+    if listing.after is not None:
+        key: Any = listing.after if listing.by_id else _number(listing.after)
+        query = query.where(order < key if listing.descending else order > key)
+    limit = min(listing.top, MAX_PAGE)
+    rows: list[Run] = list(session.scalars(query.limit(limit + 1)))
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(rows[:limit], (last.id if listing.by_id else str(last.number)) if last else None)
+
+
+def _number(token: str) -> int:
+    if not token.isascii() or not token.isdecimal() or len(token) > 18:
+        raise Invalid(f"{token[:40]!r} is no continuation token of this list.")
+    return int(token)
