@@ -3,10 +3,10 @@ NOTEBOOK = notebooks/img-classification-part1-training.ipynb
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tutorial test fuzz test-sdks lab kernel lint types bench coverage lock clean
+.PHONY: help setup tutorial test fuzz kill-test soak test-sdks lab kernel lint types bench coverage lock clean
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready ## make .venv: the pinned packages and this project (the first time, PYTHON=... chooses the Python)
 
@@ -31,6 +31,12 @@ test-sdks: setup ## the suite against the newest three releases of the SDK (slow
 
 fuzz: setup ## the tests that make requests up, with 50 times as many (FUZZ_TIMES=...), new ones each time
 	FUZZ_TIMES=$${FUZZ_TIMES:-50} $(BIN)/pytest --timeout 3600 tests/security/test_fuzz.py tests/security/test_parsers.py
+
+kill-test: setup ## kill -9 the server 300 times at random moments, and look whether anything is lost
+	AZUREML_LOCAL_KILLS=300 $(BIN)/pytest -s tests/durability/test_kill.py
+
+soak: setup ## eight clients at once for ten minutes
+	AZUREML_LOCAL_SOAK_SECONDS=600 $(BIN)/pytest -s tests/durability/test_soak.py
 
 lint: setup ## ruff
 	$(BIN)/ruff check

@@ -70,6 +70,9 @@ class Client:
     def blob(self, name: str) -> BlobClient:
         return self._container.get_blob_client(name)
 
+    def names(self, prefix: str) -> set[str]:
+        return set(self._container.list_blob_names(name_starts_with=prefix))
+
     def upload(self, uri: str, data: bytes) -> None:
         """To a signed URL, without the user part in which the SDK's uploader finds the account's name."""
         parts = urlsplit(uri)
@@ -85,7 +88,9 @@ class Client:
 class Writer(threading.Thread):
     """One client with things of its own, writing at random until it is told to stop."""
 
-    def __init__(self, server: LocalServer, ledger: Ledger, seed: int, jobs: int, evidence: str) -> None:
+    def __init__(
+        self, server: LocalServer, ledger: Ledger, seed: int, jobs: int, evidence: str, *, reads: bool = False
+    ) -> None:
         super().__init__(name=f"writer-{seed}", daemon=True)
         self.client = Client(server)
         self.ledger = ledger
@@ -98,6 +103,8 @@ class Writer(threading.Thread):
         self.runs: list[str] = []
         self.unsure: tuple[Key, list[tuple[str, Any]]] | None = None
         self.count = 0
+        self.reads = reads
+        self.lists = 0
 
     def run(self) -> None:
         writes: list[Callable[[], None]] = [
@@ -113,6 +120,7 @@ class Writer(threading.Thread):
             self.environment,
             self.model,
             *[self.job] * 2,
+            *([self.list] * 3 if self.reads else []),
         ]
         while not self.stopping.is_set():
             write = self.start_run if not self.runs else self.random.choice(writes)
@@ -236,6 +244,18 @@ class Writer(threading.Thread):
         self.ledger.write(
             ("job", run), code, lambda: self.client.ask("POST", EXECUTION, params={"runId": run}, json=submission)
         )
+
+    # Reads --------------------------------------------------------------------------------------------------
+
+    def list(self) -> None:
+        """What a page or a notebook asks for: runs, the files of one, blobs, models."""
+        run = self._run()
+        query = {"filter": "(ParentRunId eq null)", "orderby": "StartTimeUtc desc", "top": 50}
+        self.client.ask("POST", f"{HISTORY}/experiments/{EXPERIMENT}/runs:query", json=query)
+        self.client.ask("GET", f"{ARTIFACTS}/ExperimentRun/dcid.{run}")
+        assert all(name.startswith(f"{self.seed}/") for name in self.client.names(f"{self.seed}/"))
+        self.client.ask("GET", f"{MODELS}/models", params={"count": 20})
+        self.lists += 4
 
     # Values -------------------------------------------------------------------------------------------------
 
