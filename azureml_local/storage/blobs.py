@@ -287,9 +287,10 @@ class BlobStore:
             blob.modified, blob.etag, blob.md5 = now(), new_etag(), None
         return offset, blob
 
-    def create_live(self, container: str, name: str, content_type: str = "text/plain") -> Path:
+    def create_live(self, container: str, name: str, content_type: str = "text/plain; charset=utf-8") -> Path:
         """A blob that a process is writing: whoever reads it gets what is in the file at that moment.
 
+        With a charset: without one, the SDK's wait_for_completion reads a text as Latin-1 (requests does).
         One that is live already is gone on with, as when a new server takes up an earlier one's job.
         """
         check_name(name)
