@@ -70,6 +70,7 @@ def text_of(run: Any, tmp_path: Path, name: str = "user_logs/std_log.txt") -> st
 
 
 @pytest.mark.sdk("ScriptRunConfig.command", "ScriptRunConfig.run_config", "DockerConfiguration", "RunConfiguration")
+@pytest.mark.slow
 def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
     start: Start, compute: Any, here: Any, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
 @pytest.mark.sdk(
     "ScriptRunConfig.script", "ScriptRunConfig.arguments", "ScriptRunConfig.compute_target", "ScriptRun.cancel"
 )
+@pytest.mark.slow
 def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for: Callable[..., Any]
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
 
 
 @pytest.mark.sdk("Run.submit_child")
+@pytest.mark.slow
 def test_a_job_may_delete_its_folder_and_submit_a_local_one_that_outlives_it(start: Start, tmp_path: Path) -> None:
     parent = start(script="submit.py")
     parent.wait_for_completion(show_output=False)

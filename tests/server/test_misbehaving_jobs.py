@@ -66,6 +66,7 @@ def asleep(*names: str) -> list[psutil.Process]:
 
 
 @pytest.mark.sdk("ScriptRunConfig.command", "Run.download_file", "Run.get_all_logs")
+@pytest.mark.slow
 def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
     deaf = start(f"trap '' TERM; echo deaf; sleep {NAPS['deaf']}")
     runs = {
@@ -120,6 +121,7 @@ def test_a_long_log_is_kept_whole_and_never_in_memory(
 
 
 @pytest.mark.sdk("Run.cancel", "Run.get_status")
+@pytest.mark.slow
 def test_cancel_in_each_state(start: Start, workspace: Any, wait_for: WaitFor, tmp_path: Path) -> None:
     from azureml.core import Dataset
     from azureml.core.compute import AmlCompute, ComputeTarget
