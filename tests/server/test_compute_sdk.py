@@ -182,6 +182,7 @@ def test_deleted_while_runs_are_on_it_and_waiting_for_it(
     running, waiting = submit_to(target), submit_to(target)
     wait_for(lambda: (running.get_status(), waiting.get_status()) == ("Running", "Queued"))
     assert {run.run_id for run in target.get_active_runs()} == {running.id, waiting.id}
+    assert "node" in waiting.get_detailed_status()["details"]
     assert [run.run_id for run in target.get_active_runs(status="Queued")] == [waiting.id]
     assert [run.run_id for run in Run.list_by_compute(target, status="Running")] == [running.id]
     target.delete()
