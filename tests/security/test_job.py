@@ -74,7 +74,6 @@ SCRIPT = """
     attempt("cancel another run", lambda: theirs.cancel())
     attempt("tag another run", lambda: theirs.tag("seen", "yes"))
     attempt("upload to another run", lambda: theirs.upload_file("kept/model.txt", "model.txt"))
-    attempt("log to another run", lambda: log(theirs))
     attempt("start a run elsewhere", lambda: Experiment(ws, run.experiment.name).start_logging())
 
     # The SDK refreshes a token that is about to end; AzureMLTokenAuthentication asks for it on this route.
@@ -99,6 +98,7 @@ SCRIPT = """
         ("GET", f"/artifact/v2.0{arm}/artifacts/write/LocalUpload/x/y"),
         ("GET", f"/artifact/v2.0{arm}/artifacts/write/ExperimentRun/dcid.{run.id}/outputs/x"),
         ("POST", f"/history/v1.0{arm}/runs/{other}/cancel"),
+        ("POST", f"/metric/v2.0{arm}/runs/{other}/batch"),
         ("POST", f"/history/v1.0{arm}/experiments/x"),
         ("DELETE", f"{arm}/computes/{compute}"),
         ("PUT", f"{arm}/computes/{compute}"),
@@ -136,7 +136,6 @@ ALLOWED = (
 REFUSED = (
     "tag another run",
     "upload to another run",
-    "log to another run",
     "start a run elsewhere",
 )
 
