@@ -159,32 +159,34 @@ class LocalServer:
         """End all, or those of a kind. Returns how many there were."""
         return int(self._ask("DELETE", "/local/simulations" + (f"?kind={kind}" if kind else ""))["cleared"])
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Raises ServerError, with the server's own words, for what it refuses."""
-        with self._client() as client:
-            answer = client.request(method, path, json=body)
-            if answer.is_client_error:
-                raise ServerError(answer.json()["error"]["message"])
-            answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
-            return found
+    def answer_to(self, name: WorkspaceName) -> None:
+        body = {
+            "subscription_id": name.subscription_id,
+            "resource_group": name.resource_group,
+            "workspace_name": name.name,
+        }
+        self._ask("POST", "/local/names", body)
 
     def _get(self, path: str) -> dict[str, Any]:
-        with self._client() as client:
-            # The first question about MNIST may have it downloaded.
-            answer = client.get(path, timeout=300)
-            answer.raise_for_status()
-            body: dict[str, Any] = answer.json()
-            return body
+        # The first question about MNIST may have it downloaded.
+        return self._ask("GET", path, seconds=300)
 
-    def answer_to(self, name: WorkspaceName) -> None:
-        with self._client() as client:
-            body = {
-                "subscription_id": name.subscription_id,
-                "resource_group": name.resource_group,
-                "workspace_name": name.name,
-            }
-            client.post("/local/names", json=body).raise_for_status()
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, seconds: float = 30
+    ) -> dict[str, Any]:
+        """Raises ServerError, with the server's own words, for what it refuses or can't do."""
+        try:
+            with self._client() as client:
+                answer = client.request(method, path, json=body, timeout=seconds)
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ssl.SSLError, FileNotFoundError, ValueError) as error:
+            raise ServerError(
+                f"The server at {self.instance.endpoints.api} doesn't answer as it should ({error}). "
+                "`azureml-local doctor` says what may be wrong."
+            ) from error
+        if answer.is_error:
+            raise ServerError(found["error"]["message"])
+        return found
 
     def _client(self) -> httpx.Client:
         endpoints = self.instance.endpoints

@@ -1,0 +1,54 @@
+"""What a killed server left is cleared away; what is anybody's stays."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from azureml_local.storage.clock import text_of
+from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.tables import Block
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.housekeeping import clean
+from azureml_local.workspace.runs import NewRun
+
+
+def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    workspace = Workspace(folder)
+    workspace.blobs.put_bytes("c", "kept", b"kept")
+    live = workspace.blobs.create_live("c", "log")
+    for name, age in (("new", timedelta(days=6)), ("old", timedelta(days=8))):
+        with workspace.blobs.writer() as writer:
+            writer.write(name.encode())
+            workspace.blobs.stage_block("c", "big", name, writer.finish())
+        with workspace.database.write() as session:
+            block = session.get(Block, ("c", "big", name))
+            assert block is not None
+            block.created = text_of(datetime.now(timezone.utc) - age)
+    half = folder.blobs / "ab" / ("ab" * 16)
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half an upload")
+    experiment = workspace.experiments.get_or_create("e").id
+    for run in ("ended", "running"):
+        workspace.runs.create(NewRun(run, experiment))
+        (folder.runs / run).mkdir(parents=True)
+    workspace.runs.advance("ended", "Completed")
+    (folder.runs / "unknown").mkdir()
+    for scratch, age in ((".backup-now", timedelta()), (".backup-killed", timedelta(days=2))):
+        (folder.root / scratch).mkdir()
+        os.utime(folder.root / scratch, (time.time() - age.total_seconds(),) * 2)
+
+    for _ in range(2):
+        clean(workspace)
+        assert workspace.blobs.read_bytes("c", "kept") == b"kept"
+        assert live.exists()
+        assert not half.exists()
+        files = [path.read_bytes() for path in folder.blobs.rglob("*") if path.is_file()]
+        assert sorted(files) == [b"", b"kept", b"new"]
+        assert sorted(path.name for path in folder.runs.iterdir()) == ["running", "unknown"]
+        assert [path.name for path in folder.root.glob(".backup-*")] == [".backup-now"]
+    workspace.close()
