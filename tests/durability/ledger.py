@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 Key = tuple[str, ...]
 ABSENT = None
 
@@ -37,9 +39,16 @@ class Ledger:
         """Do a write whose outcome follows from what is there."""
         with self._lock:
             before = self.possible.setdefault(key, [ABSENT])
-            after = [new(value) for value in before]
+            after: list[Any] = []
+            for value in map(new, before):
+                if value not in after:
+                    after.append(value)
             self.possible[key] = [*before, *(value for value in after if value not in before)]
-        call()
+        try:
+            call()
+        except httpx.ConnectError:  # nobody has got it
+            self.possible[key] = before
+            raise
         with self._lock:
             self.possible[key] = after
             self.acknowledged[key[0]] += 1

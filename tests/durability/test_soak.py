@@ -17,7 +17,7 @@ from tests.durability.servers import KillableServer
 from tests.durability.test_kill import all_is_there, jobs_told_the_truth, store_fits_together
 from tests.durability.workload import Client, Writer, prepare
 
-SECONDS = float(os.environ.get("AZUREML_LOCAL_SOAK_SECONDS", "5"))
+SECONDS = float(os.environ.get("AZUREML_LOCAL_SOAK_SECONDS", "3"))
 CLIENTS = 8
 # What a run of ten minutes may add to the server's memory; it is not to grow with what is written.
 GROWTH = 64 << 20
