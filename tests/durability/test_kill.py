@@ -26,6 +26,7 @@ from tests.durability.workload import (
     HISTORY,
     METRICS,
     MODELS,
+    SECRETS,
     Client,
     Writer,
     prepare,
@@ -121,6 +122,9 @@ def look(client: Client, key: tuple[str, ...]) -> Any:
     if kind == "environment":
         answer = client.http.get(f"{ENVIRONMENTS}/{name}")
         return ABSENT if answer.status_code == 404 else answer.json()["environmentVariables"]["VALUE"]
+    if kind == "secret":
+        answer = client.http.get(f"{SECRETS}/{name}")
+        return ABSENT if answer.status_code == 404 else answer.json()["value"]
     assert kind == "model"
     if client.http.get(f"{MODELS}/models/{name}:1").status_code == 404:
         return ABSENT

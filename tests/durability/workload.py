@@ -31,6 +31,7 @@ CONTENT = f"/content/v2.0{DEFAULT_NAME.arm_id}/snapshots"
 DATASETS = f"/dataset/v1.0{DEFAULT_NAME.arm_id}/datasets"
 ENVIRONMENTS = f"/environment/v1.0{DEFAULT_NAME.arm_id}/environments"
 MODELS = f"/modelmanagement/v1.0{DEFAULT_NAME.arm_id}"
+SECRETS = f"/credential/v2.0{DEFAULT_NAME.arm_id}/secrets"
 EXECUTION = f"/execution/v1.0{DEFAULT_NAME.arm_id}/experiments/{EXPERIMENT}/snapshotrun"
 HERE = {"python": {"userManagedDependencies": True}}
 
@@ -119,6 +120,7 @@ class Writer(threading.Thread):
             self.dataset,
             self.environment,
             self.model,
+            self.secret,
             *[self.job] * 2,
             *([self.list] * 3 if self.reads else []),
         ]
@@ -221,6 +223,11 @@ class Writer(threading.Thread):
             self.client.ask("POST", f"{MODELS}/models", json=body)
 
         self.ledger.write(("model", name), data, register)
+
+    def secret(self) -> None:
+        name, value = f"secret-{self.seed}-{self.random.randrange(2)}", str(self._number())
+        body = {"name": name, "value": value}
+        self.ledger.write(("secret", name), value, lambda: self.client.ask("PUT", SECRETS, json=body))
 
     def job(self) -> None:
         """A submission: its script says in a file of ours when it begins and how it ends."""
