@@ -17,6 +17,9 @@ from fastapi import FastAPI
 from security.conftest import Inside
 
 from azureml_local.cluster.execution import _regular_files
+from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.jobspec import parse
+from azureml_local.opendata.idx import FILE_NAMES
 from azureml_local.server import errors
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.identity import DEFAULT_NAME
@@ -152,6 +155,35 @@ def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path)
         finally:
             os.chdir(before)
         assert _regular_files(outputs) == [outputs / "deep" / "kept.txt"]
+
+
+@pytest.mark.case("path-traversal", "yaml")
+def test_the_short_cut_for_mnist_copies_into_the_jobs_folder_only(inside: Inside, tmp_path: Path) -> None:
+    for name in FILE_NAMES:
+        (tmp_path / name).write_bytes(b"x")
+    inputs = Inputs(inside.context.workspace.datasets, Mirror("https://here/opendata/mnist", lambda: tmp_path))
+    right, wrong = "https://here/opendata/mnist/original/", "https://here/opendata/mnist/../../../../../../tmp/"
+    assert inputs._mirrored(f"paths:\n- file: {right}{FILE_NAMES[0]}\n") is not None
+    assert inputs._mirrored(f"paths:\n- file: {wrong}{FILE_NAMES[0]}\n") is None
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
+    )
+    for text in (bomb, "[" * 5000, "x" * 1_000_000, "!!python/object/apply:os.mkdir [opened]", "\0", "paths: 1"):
+        assert inputs._mirrored(text) is None
+    assert not Path("opened").exists()
+
+
+@pytest.mark.case("path-traversal", "shell-words")
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "", ".", "..", "a=b", "a b", "a\nb", "a\0b", "x" * 300])
+def test_inputs_and_outputs_have_names_that_a_folder_and_a_variable_can_have(name: str) -> None:
+    dataset = {"dataLocation": {"dataset": {"id": "x"}}, "mechanism": "download"}
+    for part in (
+        {"data": {name: dataset}},
+        {"data": {"x": {**dataset, "environmentVariableName": name or "="}}},
+        {"outputData": {name: {}}},
+    ):
+        with pytest.raises(WorkspaceError):
+            parse({"target": "c", "script": "x.py", **part})
 
 
 @pytest.mark.case("archives")
