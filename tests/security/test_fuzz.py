@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -127,13 +127,14 @@ TEXTS = (
     *("null", "NaN", "true", "-1", "P1Y", "PT" + "9" * 400 + "S", "'", "{{7*7}}", "$(id)", "; ls", "<script>"),
     *("\u202e", "\U0001f98a"),
 )
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ODD = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
     st.sampled_from([2**63, -(2**63) - 1, 10**40, -1, 0, 1e308, math.nan, math.inf, -math.inf]),
     st.floats(),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    TEXT,
     st.sampled_from(TEXTS),
     st.lists(st.one_of(st.none(), st.integers(), st.text(max_size=5)), max_size=3),
     st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.integers(), st.text(max_size=5)), max_size=3),
@@ -185,6 +186,117 @@ def test_a_request_that_is_nearly_right_is_answered(populated: Inside, sample: S
     @given(mutated(sample.body))
     def ask(body: Any) -> None:
         check(send(populated, sample._replace(body=body)), f"{sample.method} {sample.path} {body!r}")
+
+    ask()
+
+
+WRITTEN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+HEADERS = (
+    *("x-ms-blob-type", "x-ms-range", "Range", "Content-MD5", "If-Match", "If-None-Match", "If-Modified-Since"),
+    *("If-Unmodified-Since", "x-ms-blob-content-type", "x-ms-blob-content-md5", "x-ms-meta-a", "x-ms-copy-source"),
+    *("x-ms-blob-condition-appendpos", "x-ms-blob-condition-maxsize", "x-ms-range-get-content-md5", "x-ms-version"),
+)
+VALUES = (
+    *(
+        "BlockBlob",
+        "AppendBlob",
+        "PageBlob",
+        "bytes=0-",
+        "bytes=-1",
+        "bytes=5-2",
+        "bytes=0-99999999999999999999",
+        "*",
+        '"0x0"',
+    ),
+    *(
+        "1",
+        "-1",
+        "9" * 40,
+        "true",
+        "AAAA",
+        "Tue, 24 Nov 2026 00:00:00 GMT",
+        "Tue, 99 Foo 2026 00:00:00 GMT",
+        "2021-08-06",
+    ),
+)
+QUERY = (
+    *(
+        "block",
+        "blocklist",
+        "appendblock",
+        "metadata",
+        "properties",
+        "list",
+        "tags",
+        "lease",
+        "snapshot",
+        "copy",
+        "tier",
+    ),
+    *("container", "QQ==", "QUJD", "all", "committed", "0", "1", "-1", "9" * 30, "/", "LocalUpload/", "\0", "x"),
+)
+XML = st.lists(
+    st.sampled_from(
+        (
+            "<BlockList>",
+            "</BlockList>",
+            "<Latest>",
+            "</Latest>",
+            "QQ==",
+            "QUJD",
+            "<Committed>",
+            "</Committed>",
+            "<",
+            "&x;",
+            '<?xml version="1.0"?>',
+            '<!DOCTYPE x [<!ENTITY x "y">]>',
+            "\x00",
+            "<a/>",
+            "x" * 50,
+        )
+    ),
+    max_size=10,
+).map(lambda pieces: "".join(pieces).encode())
+
+
+@pytest.mark.case("uploads", "malformed-requests")
+def test_whatever_is_asked_of_the_blob_service_is_answered(populated: Inside) -> None:
+    """With a signature that allows it all; clients that have one write what they like."""
+
+    @examples(15 * MUTATIONS)
+    @given(
+        st.sampled_from(["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"]),
+        st.sampled_from(["LocalUpload/fuzz/a", "LocalUpload/fuzz/b", ""]),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "comp",
+                    "restype",
+                    "blockid",
+                    "blocklisttype",
+                    "prefix",
+                    "delimiter",
+                    "maxresults",
+                    "marker",
+                    "include",
+                ]
+            ),
+            st.one_of(st.sampled_from(QUERY), TEXT),
+            max_size=4,
+        ),
+        st.dictionaries(st.sampled_from(HEADERS), st.one_of(st.sampled_from(VALUES), WRITTEN), max_size=4),
+        st.one_of(st.binary(max_size=40), XML),
+    )
+    def ask(method: str, name: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
+        signed = populated.context.urls._query("rwdl", "azureml", name)
+        path = f"/azureml/{name}".rstrip("/") + f"?{signed}&{urlencode(query)}"
+        answer = populated.anonymous.request(method, path, headers=headers, content=body)
+        what = f"{method} {name} {query} {headers} {body!r}"
+        assert answer.status_code < 500 or answer.status_code == 501, (
+            f"{what}: {answer.status_code} {answer.text[:500]}"
+        )
+        if answer.status_code >= 400 and method != "HEAD":
+            assert answer.headers.get("x-ms-error-code") or answer.status_code in (412, 416), what
 
     ask()
 
