@@ -16,14 +16,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.server import blobwrites, blobxml, errors, sharedkey
-from azureml_local.server.blobwrites import METADATA, base64_of
+from azureml_local.server.blobwrites import METADATA, base64_of, in_thread
 from azureml_local.server.conditions import condition_of
 from azureml_local.server.context import Context, context
 from azureml_local.server.ranges import parse_range, send_file
@@ -84,20 +83,20 @@ async def _answer(request: Request) -> Response:
     method, comp = request.method, request.query_params.get("comp")
     if container not in CONTAINERS or not name:
         _authorize(ctx, request, container, "", "l")
-        return await run_in_threadpool(_of_container, ctx, request, container, comp)
+        return await in_thread(_of_container, ctx, request, container, comp)
     needed = {"GET": "r", "HEAD": "r", "PUT": "w", "DELETE": "d"}.get(method)
     if needed is None:
         raise _not_built(request)
     name = _authorize(ctx, request, container, name, needed)
     _refuse_the_rest(request)
     if needed == "r":
-        return await run_in_threadpool(_read, ctx, request, container, name, comp)
+        return await in_thread(_read, ctx, request, container, name, comp)
     if needed == "d":
-        return await run_in_threadpool(_delete, ctx, request, container, name, comp)
+        return await in_thread(_delete, ctx, request, container, name, comp)
     if comp not in blobwrites.WRITES:
         raise _not_built(request)
     body = await blobwrites.receive(ctx, request, comp)
-    return await run_in_threadpool(blobwrites.write, ctx, request, container, name, comp, body)
+    return await in_thread(blobwrites.write, ctx, request, container, name, comp, body)
 
 
 def _not_built(request: Request) -> BlobError:
