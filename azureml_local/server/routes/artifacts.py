@@ -69,7 +69,10 @@ def create_empty(
             f"Artifacts can't be kept in the datastore {datastore!r} here, only in the workspace's own. "
             "Leave datastore_name out."
         )
-    paths = [item.get("path") if isinstance(item, dict) else None for item in body.get("paths") or []]
+    items = body.get("paths")
+    paths = [
+        item.get("path") if isinstance(item, dict) else None for item in (items if isinstance(items, list) else [])
+    ]
     if not paths or len(paths) > MAX_PATHS or not all(isinstance(path, str) and path for path in paths):
         raise Invalid(f"New artifacts need a list of 1 to {MAX_PATHS} paths.")
     if origin == PRIVATE_PACKAGES:

@@ -19,6 +19,7 @@ from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
 from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL, ORDER
+from azureml_local.workspace.texts import texts
 from azureml_local.workspace.vm_sizes import VM_SIZES
 
 router = APIRouter()
@@ -176,10 +177,13 @@ def _request(compute: str, body: dict[str, Any]) -> ClusterRequest:
         vm_size=size.upper(),
         vm_priority=str(properties.get("vmPriority") or "dedicated").lower(),
         scale=_scale(properties, ScaleSettings()),
-        tags=_mapping(body, "tags"),
+        tags=texts("tags", body.get("tags")),
         description=None if description is None else str(description),
         # Not the administrator's name and password: there is nobody to sign in to.
-        extra={key: properties[key] for key in ("remoteLoginPortPublicAccess", "subnet") if properties.get(key)},
+        extra={
+            "remoteLoginPortPublicAccess": str(properties.get("remoteLoginPortPublicAccess") or "NotSpecified"),
+            "subnet": texts("subnet", properties.get("subnet")) or None,
+        },
     )
 
 
