@@ -18,6 +18,8 @@ import pytest
 from azureml_local.instance import LocalServer
 from azureml_local.workspace.identity import DEFAULT_NAME
 
+pytestmark = pytest.mark.slow  # one job, for all of them
+
 SCRIPT = """
     import json, os, sys
     import requests
