@@ -32,8 +32,8 @@ def test_eight_clients_at_once(killable: KillableServer, tmp_path: Path) -> None
     killable.start()
     server = killable.wait()
     prepare(Client(server))
-    jobs = 1 + int(SECONDS / 30)
-    writers = [Writer(server, ledger, 100 + n, jobs, str(evidence), reads=True) for n in range(CLIENTS)]
+    jobs = int(SECONDS / 30)
+    writers = [Writer(server, ledger, 100 + n, jobs + (n < 3), str(evidence), reads=True) for n in range(CLIENTS)]
     process = psutil.Process(killable.pid)
     memory: list[int] = []
     for writer in writers:
