@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
 import pytest
 from security.conftest import Inside
 
+from azureml_local.server import permissions
 from azureml_local.server.app import API, PLAIN
+from azureml_local.server.auth import Caller
+from azureml_local.server.errors import Forbidden
 from azureml_local.server.gate import OPEN
 from azureml_local.server.routes.blobs import CONTAINERS
 from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.workspace.runs import NewRun
 
 NAMES = {
     "subscription_id": DEFAULT_NAME.subscription_id,
@@ -91,6 +96,28 @@ def test_a_job_that_is_over_gets_nowhere(inside: Inside, of_the_api: list[tuple[
     for method, path, sample in of_the_api:
         if path not in WITHOUT_TOKEN:
             assert inside.client.request(method, sample, headers=bearer).status_code == 401, f"{method} {path}"
+
+
+@pytest.mark.case("tokens")
+def test_a_job_deletes_nothing_and_stays_out_of_the_servers_own_routes(
+    inside: Inside, of_the_api: list[tuple[str, str, str]]
+) -> None:
+    """Asked of the rules themselves, with a run that goes on: nothing is deleted where that is allowed."""
+    runs = inside.context.workspace.runs
+    experiment = inside.context.workspace.experiments.get_or_create("going")
+    runs.create(NewRun("going-on", experiment.id))
+    allowed = set()
+    for method, path, sample in of_the_api:
+        with contextlib.suppress(Forbidden):
+            permissions.check(runs, Caller("going-on"), method, sample)
+            allowed.add((method, path.rpartition("{workspace_name}")[2] or path))
+    assert {path for method, path in allowed if method == "DELETE"} == {
+        "/experiments/{experiment}/runs/{run_id}/tags",
+        "/experimentids/{experiment}/runs/{run_id}/tags",
+        "/runs/{run_id}/tags",
+    }
+    assert not [path for _, path in allowed if path.startswith("/local")]
+    assert not [path for method, path in allowed if "/computes" in path and method in ("PUT", "PATCH", "DELETE")]
 
 
 @pytest.mark.case("server-side-requests", "templates", "unpickling", "yaml", "archives", "shell-words")
