@@ -32,6 +32,7 @@ def files(workspace: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     "FileDataset.random_split",
     "FileDataset.download",
     "FileDataset.file_metadata",
+    "FileDataset.filter",
 )
 def test_files_are_found_by_pattern_taken_and_downloaded(workspace: Any, files: Any, tmp_path: Path) -> None:
     from azureml.core import Dataset
@@ -47,6 +48,9 @@ def test_files_are_found_by_pattern_taken_and_downloaded(workspace: Any, files: 
     assert len(tables.take_sample(0.5, seed=1).to_path()) < 5
     first, second = tables.random_split(0.5, seed=1)
     assert sorted(first.to_path() + second.to_path()) == sorted(tables.to_path())
+
+    assert len(files.filter(files.file_metadata("Size") > 5).to_path()) == 6
+    assert files.filter(files.file_metadata("Size") > 5000).to_path() == []
 
     one = Dataset.File.from_files((store, "sets/six/deep/c.csv"))
     [path] = one.download(str(tmp_path / "one"))
