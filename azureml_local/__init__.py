@@ -1,3 +1,3 @@
 """A local Azure Machine Learning workspace for the real, unmodified SDK."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""The tests' marks speak of operations that the SDK has."""
+"""docs/coverage.md says what the tests show, and the tests speak of operations that the SDK has."""
 
 from __future__ import annotations
 
@@ -16,3 +16,7 @@ def test_an_operation_that_the_sdk_does_not_have_is_noticed() -> None:
     assert not operations.exists("Pipeline.submit")
     assert operations.exists("Dataset.File.from_files")
     assert operations.exists("ScriptRunConfig.arguments")
+
+
+def test_the_document_is_what_would_be_written_now() -> None:
+    assert operations.DOCUMENT.read_text() == operations.document(), "run `make coverage`"

@@ -57,6 +57,7 @@ def test_outputs_are_the_committed_ones_on_the_real_mnist(project: Path) -> None
     assert done.returncode == 0, done.stdout[-6000:]
 
 
+@pytest.mark.sdk("RunDetails.show", "MNIST.get_file_dataset")
 def test_outputs_are_the_committed_ones_but_for_the_figures_on_the_embedded_digits(
     project: Path, embedded_sanitizer: Path
 ) -> None:
