@@ -7,7 +7,10 @@ comes from. Never the User-Agent, which pages can choose.
 
 from __future__ import annotations
 
+import functools
 import re
+import time
+from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +23,11 @@ SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 ]
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 class Guard:
@@ -39,7 +47,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
                 present = {name.lower() for name, _ in headers}
-                message["headers"] = headers + [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+                ours = [*SECURITY_HEADERS, (b"date", _date(int(time.time())))]
+                message["headers"] = headers + [pair for pair in ours if pair[0] not in present]
             await send(message)
 
         refusal = self._malformed(scope) or self._foreign(scope)

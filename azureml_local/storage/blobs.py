@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Table, bindparam, insert, select
 
 from azureml_local.storage.bloberrors import BlobError as BlobError
 from azureml_local.storage.bloberrors import missing
@@ -65,15 +64,15 @@ class BlobStore:
 
     def get(self, container: str, name: str) -> Blob:
         """Raises BlobError 404 BlobNotFound."""
-        with self._database.read() as session:
-            blob = self._find(session, container, name)
+        with self._database.connect() as connection:
+            blob = self._find(connection, container, name)
         if blob is None:
             raise missing(container, name)
         return self._measured(blob)
 
     def exists(self, container: str, name: str) -> bool:
-        with self._database.read() as session:
-            return self._find(session, container, name) is not None
+        with self._database.connect() as connection:
+            return self._find(connection, container, name) is not None
 
     def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[Blob]:
         """Blobs in order of their names, from the first one after ``after``."""
@@ -117,9 +116,9 @@ class BlobStore:
         return self.path(self.get(container, name)).read_bytes()
 
     @staticmethod
-    def _find(session: Session, container: str, name: str) -> Blob | None:
+    def _find(connection: Connection, container: str, name: str) -> Blob | None:
         """A row by its key, without the work of keeping it in step with the database."""
-        row = session.connection().execute(ONE, {"c": container, "n": name}).first()
+        row = connection.execute(ONE, {"c": container, "n": name}).first()
         return None if row is None else Blob(**row._mapping)
 
     def _measured(self, blob: Blob) -> Blob:
@@ -147,7 +146,7 @@ class BlobStore:
         """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is what the client says it is."""
         with self._owning(upload), self._database.write() as session:
             check_name(name)
-            old = self._find(session, container, name)
+            old = self._find(session.connection(), container, name)
             condition(old)
             values = self._row(container, name, upload.path, upload.size, kind, content_type, old)
             values.update(md5=md5 or upload.md5.hex() or None, extra=extra)
@@ -195,7 +194,7 @@ class BlobStore:
         """
         with self._owning(upload), self._database.write() as session:
             check_name(name)
-            blob = self._find(session, container, name)
+            blob = self._find(session.connection(), container, name)
             if blob is not None and blob.kind != BLOCK_BLOB:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no block blob.")
             stale = stage(session, container, name, block_id, self._relative(upload.path), upload.size)
@@ -218,7 +217,7 @@ class BlobStore:
         """
         for attempt in (1, 2):
             with self._database.read() as session:
-                blob = self._find(session, container, name)
+                blob = self._find(session.connection(), container, name)
                 parts = find_parts(session, container, name, blob, block_ids)
             try:
                 with self.writer(hashed=False) as writer:  # as in Azure: a client may say what it is
@@ -247,7 +246,7 @@ class BlobStore:
     ) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, int]], Blob | None]:
         """The ids and sizes of a blob's committed blocks, and of those that wait for a block list."""
         with self._database.read() as session:
-            blob = self._find(session, container, name)
+            blob = self._find(session.connection(), container, name)
             waiting = staged(session, container, name)
         committed = [(str(name), int(size)) for name, size in ((blob and blob.extra) or {}).get("blocks", [])]
         if blob is None and not waiting:
@@ -295,7 +294,7 @@ class BlobStore:
         """
         check_name(name)
         with self._database.write() as session:
-            old = self._find(session, container, name)
+            old = self._find(session.connection(), container, name)
             if old is not None and old.live:
                 return self.path(old)
             path = self._new_file()

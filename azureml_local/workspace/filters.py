@@ -139,11 +139,13 @@ def _entry(wanted: Comparison, field: Entries) -> ColumnElement[bool]:
     means "has the tag x" (azureml._restclient._odata.constants).
     """
     # First as text, which costs a tenth of reading every row's JSON: nothing can be in it whose spelling isn't.
-    spelt = func.instr(cast(field.column, String), json.dumps(wanted.key)) > 0
+    text = cast(field.column, String)
+    spelt = func.instr(text, json.dumps(wanted.key)) > 0
     entries = func.json_each(field.column).table_valued("key", "value", "type")
     if wanted.value is None:
         holds = entries.c.type == "null" if wanted.operator == "eq" else entries.c.type != "null"
     elif wanted.operator == "eq":
+        spelt = and_(spelt, func.instr(text, json.dumps(wanted.value)) > 0)
         holds = entries.c.value == wanted.value
     else:
         holds = entries.c.value.is_distinct_from(wanted.value)
