@@ -20,9 +20,9 @@ from rich.console import Console
 
 from azureml_local import __version__, config, kernel, simulate
 from azureml_local.instance import LocalServer, ServerError, cache_folder
+from azureml_local.names import WorkspaceName
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError
-from azureml_local.workspace.identity import WorkspaceName
 
 app = typer.Typer(
     name="azureml-local",

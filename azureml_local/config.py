@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
+from azureml_local.names import DEFAULT_NAME, WorkspaceName
 
 # Where Workspace.from_config looks, and in which order (azureml.core.workspace): each of these folders all
 # the way up, then the next.

@@ -19,9 +19,9 @@ import psutil
 from platformdirs import user_cache_path
 
 from azureml_local.environment import client_variables
+from azureml_local.names import WorkspaceName
 from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder
-from azureml_local.workspace.identity import WorkspaceName
 
 START_SECONDS = 30.0
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from azureml_local.cluster.simulation import Kind
+from azureml_local.cluster.kinds import Kind
 from azureml_local.instance import LocalServer, ServerError
 from azureml_local.storage.folder import StateFolder
 

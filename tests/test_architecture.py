@@ -10,14 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "azureml_local"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Each may import what stands to its right of it here, and itself; `environment` and `opendata` know nobody.
+# Each may import what stands to its right of it here, and itself; `environment`, `names` and `opendata` know nobody.
 ALLOWED = {
-    "server": {"server", "cluster", "workspace", "storage", "opendata", "environment", "config"},
-    "cluster": {"cluster", "workspace", "storage"},
-    "workspace": {"workspace", "storage"},
+    "server": {"server", "cluster", "workspace", "storage", "opendata", "environment", "config", "names"},
+    "cluster": {"cluster", "workspace", "storage", "names"},
+    "workspace": {"workspace", "storage", "names"},
     "storage": {"storage"},
     "opendata": {"opendata"},
     "environment": set(),
+    "names": set(),
 }
 
 

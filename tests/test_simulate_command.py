@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from azureml_local.cli import app
-from azureml_local.cluster.simulation import Kind
+from azureml_local.cluster.kinds import Kind
 from azureml_local.instance import LocalServer, ServerError
 
 

@@ -21,11 +21,12 @@ from azureml_local.cluster.environments import (
 )
 from azureml_local.cluster.inputs import InputError, Inputs
 from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse, resolve, resolve_command
+from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.local_target import await_client, client_of, with_interpreter
 from azureml_local.cluster.logs import make_readable
 from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.process import JobProcess, describe_end, marker
-from azureml_local.cluster.simulation import Kind, Simulations
+from azureml_local.cluster.simulation import Simulations
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace

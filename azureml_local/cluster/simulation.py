@@ -10,10 +10,10 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from fnmatch import fnmatchcase
 
 from azureml_local.cluster.jobspec import LOCAL_TARGET
+from azureml_local.cluster.kinds import Kind
 from azureml_local.workspace.errors import Invalid, NotFound
 
 MOST_TIMES = 1_000_000
@@ -21,43 +21,6 @@ MOST_TIMES = 1_000_000
 PATTERN = re.compile(r"(?:(?P<method>[A-Z]+) )?(?P<path>[/*]\S*)")
 # These are not the workspace's own work: without them, nobody could end a simulation.
 EXEMPT = "/local/"
-
-
-class Kind(str, Enum):
-    """What can be simulated; the values are the words of the command line."""
-
-    QUOTA_EXCEEDED = "quota-exceeded"
-    ALLOCATION_FAILED = "allocation-failed"
-    QUEUE_STUCK = "queue-stuck"
-    BUILD_FAILED = "build-failed"
-    NODE_LOST = "node-lost"
-    THROTTLED = "throttled"
-    UNAVAILABLE = "unavailable"
-
-    @property
-    def words(self) -> str:
-        return _WORDS[self]
-
-    @property
-    def held(self) -> bool:
-        """A state that lasts until it is cleared; the others are events, which happen a number of times."""
-        return self in (Kind.ALLOCATION_FAILED, Kind.QUEUE_STUCK)
-
-    @property
-    def of_requests(self) -> bool:
-        """It befalls requests; the others befall computes."""
-        return self in (Kind.THROTTLED, Kind.UNAVAILABLE)
-
-
-_WORDS = {
-    Kind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for want of quota.",
-    Kind.ALLOCATION_FAILED: "A cluster gets no new node, and its status has the error. Until it is cleared.",
-    Kind.QUEUE_STUCK: "Runs stay Queued, whatever nodes are free. Until it is cleared.",
-    Kind.BUILD_FAILED: "The environment of the next run fails to build.",
-    Kind.NODE_LOST: "The node of a running job is lost, or of the next one that runs.",
-    Kind.THROTTLED: "A request is answered 429, with Retry-After.",
-    Kind.UNAVAILABLE: "A request is answered 503, with Retry-After.",
-}
 
 
 @dataclass

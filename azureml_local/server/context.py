@@ -10,12 +10,12 @@ from fastapi import Depends, Request
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.environment import Endpoints
+from azureml_local.names import WorkspaceName
 from azureml_local.opendata.mirror import MnistSource
 from azureml_local.server.auth import BlobUrls, Caller, Tokens, derived_key
 from azureml_local.server.errors import Unauthorized
 from azureml_local.storage.folder import Secrets
 from azureml_local.workspace import Workspace
-from azureml_local.workspace.identity import WorkspaceName
 
 # The path of a workspace, after the name of each service.
 WORKSPACE_PATH = (

@@ -25,6 +25,7 @@ from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.execution import Machinery
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.environment import Endpoints, Trust, job_variables
+from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.auth import BlobUrls, Tokens
@@ -40,7 +41,6 @@ from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import THIS_SERVER
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.housekeeping import clean
-from azureml_local.workspace.identity import DEFAULT_NAME, WorkspaceName
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8843

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from fastapi import Body
 from fastapi.responses import JSONResponse
 
+from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Context
 from azureml_local.storage.tables import Blob, Experiment, Run
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import shown_name
-from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.runs import data_container
 
 Json = dict[str, Any]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from azureml_local.names import WorkspaceName
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
-from azureml_local.workspace.identity import WorkspaceName
 
 DEFAULT = "workspaceblobstore"
 CONTAINER = "azureml-blobstore"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 
+from azureml_local.names import WorkspaceName
 from azureml_local.storage import tables
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
@@ -27,28 +27,6 @@ CONTENT = (
     tables.Secret,
     tables.Blob,
 )
-
-
-@dataclass(frozen=True)
-class WorkspaceName:
-    """The three words of a ``config.json``."""
-
-    subscription_id: str
-    resource_group: str
-    name: str
-
-    @property
-    def arm_id(self) -> str:
-        return (
-            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
-            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
-        )
-
-    def _key(self) -> tuple[str, str, str]:
-        return self.subscription_id.lower(), self.resource_group.lower(), self.name.lower()
-
-
-DEFAULT_NAME = WorkspaceName("00000000-0000-0000-0000-000000000000", "local", "azureml-local")
 
 
 class Identity:
@@ -72,7 +50,7 @@ class Identity:
 
     def answer_to(self, name: WorkspaceName) -> None:
         """From now on the workspace is known by this name too."""
-        if not any(known._key() == name._key() for known in self.names):
+        if not any(known.key() == name.key() for known in self.names):
             self.names.append(name)
             self._database.set_setting("names", [[n.subscription_id, n.resource_group, n.name] for n in self.names])
 
@@ -108,7 +86,7 @@ class Identity:
         """
         asked = WorkspaceName(subscription_id, resource_group, name)
         for known in self.names:
-            if known._key() == asked._key():
+            if known.key() == asked.key():
                 return known
         raise NotFound(
             f"This local server is not the workspace {name!r} in resource group {resource_group!r}, "

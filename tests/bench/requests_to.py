@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from azureml_local.instance import LocalServer
+from azureml_local.names import DEFAULT_NAME
 from azureml_local.server.context import WORKSPACE_PATH
-from azureml_local.workspace.identity import DEFAULT_NAME
 
 NAMED = WORKSPACE_PATH.format(
     subscription_id=DEFAULT_NAME.subscription_id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from azureml_local.cluster.simulation import Kind, Simulations
+from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.simulation import Simulations
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 from tests.durability.servers import KillableServer
 
 CLIENT = f"""

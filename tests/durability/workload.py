@@ -18,7 +18,7 @@ from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError, Se
 from azure.storage.blob import BlobClient, ContainerClient
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 from tests.durability.ledger import ABSENT, Key, Ledger
 
 LOST = (httpx.TransportError, ServiceRequestError, ServiceResponseError)

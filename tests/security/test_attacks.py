@@ -12,7 +12,7 @@ import pytest
 from security.attacks import ATTACKS, Attack
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from security.conftest import Inside
 from azureml_local.cluster.execution import _regular_files
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.cluster.jobspec import parse
+from azureml_local.names import DEFAULT_NAME
 from azureml_local.opendata.idx import FILE_NAMES
 from azureml_local.server import errors
 from azureml_local.workspace.errors import WorkspaceError
-from azureml_local.workspace.identity import DEFAULT_NAME
 
 ROOT = Path(__file__).parents[2]
 HISTORY = f"/history/v1.0{DEFAULT_NAME.arm_id}"

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 
 WORKSPACE = f"{DEFAULT_NAME.arm_id}?api-version=2022-05-01"
 BLOCK_BLOB = {"x-ms-blob-type": "BlockBlob"}

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from security.conftest import Inside, examples
 from security.samples import KNOWN, SAMPLES, Sample
 
+from azureml_local.names import DEFAULT_NAME
 from azureml_local.server.app import api_app, plain_app
-from azureml_local.workspace.identity import DEFAULT_NAME
 
 OPERATIONS, MUTATIONS = 4, 40  # examples for each operation, and for each sample
 # What would make every other request fail (that is what it is for), or takes the names away that the others use.

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 
 pytestmark = pytest.mark.slow  # one job, for all of them
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from security.conftest import Inside
 
+from azureml_local.names import DEFAULT_NAME
 from azureml_local.server import permissions
 from azureml_local.server.app import API, PLAIN
 from azureml_local.server.auth import Caller
 from azureml_local.server.errors import Forbidden
 from azureml_local.server.gate import OPEN
 from azureml_local.server.routes.blobs import CONTAINERS
-from azureml_local.workspace.identity import DEFAULT_NAME
 from azureml_local.workspace.runs import NewRun
 
 NAMES = {

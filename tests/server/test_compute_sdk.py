@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import DEFAULT_NAME
+from azureml_local.names import DEFAULT_NAME
 
 Wait = Callable[..., Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from azureml_local.instance import LocalServer
-from azureml_local.workspace.identity import WorkspaceName
+from azureml_local.names import WorkspaceName
 
 
 @pytest.mark.sdk("Workspace.from_config", "Workspace.get_details", "Workspace.write_config")

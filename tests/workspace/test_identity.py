@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.storage.database import Database
 from azureml_local.workspace.environments import Environments
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
-from azureml_local.workspace.identity import DEFAULT_NAME, Identity, WorkspaceName
+from azureml_local.workspace.identity import Identity
 
 
 @pytest.fixture

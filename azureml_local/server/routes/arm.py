@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from azureml_local.environment import CLOUD_NAME
+from azureml_local.names import WorkspaceName
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.workspace.errors import NotBuilt
-from azureml_local.workspace.identity import LOCATION, WorkspaceName
+from azureml_local.workspace.identity import LOCATION
 
 router = APIRouter()
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
+from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
-from azureml_local.cluster.simulation import Kind
+from azureml_local.names import WorkspaceName
 from azureml_local.server import odata, wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
-from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL, ORDER
 from azureml_local.workspace.texts import texts

@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from azureml_local.names import WorkspaceName
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
 from azureml_local.server.routes.blobs import ACCOUNT
 from azureml_local.workspace import datastores
 from azureml_local.workspace.datastores import CONTAINER, DEFAULT
 from azureml_local.workspace.errors import NotBuilt
-from azureml_local.workspace.identity import WorkspaceName
 
 router = APIRouter(prefix="/datastore/v1.0" + WORKSPACE_PATH)
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
+from azureml_local.names import WorkspaceName
 from azureml_local.server import odata, permissions, wire
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
-from azureml_local.workspace.identity import WorkspaceName
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL
 

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from azureml_local.cluster.simulation import Simulation
+from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Ctx, authenticated
 from azureml_local.storage.clock import parse
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.identity import WorkspaceName
 
 router = APIRouter(prefix="/local", dependencies=[Depends(authenticated)])
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Ctx, authenticated
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
-from azureml_local.workspace.identity import LOCATION, WorkspaceName
+from azureml_local.workspace.identity import LOCATION
 
 router = APIRouter(prefix="/subscriptions/{subscription_id}", dependencies=[Depends(authenticated)])
 
