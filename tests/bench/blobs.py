@@ -109,7 +109,7 @@ def measure_cost() -> Part:
                 memory[name].append(started.memory())
     for name in kinds:
         if name != "ours":
-            part.rows.append(Row("from start to listening", starts["ours"], "s", name, starts[name]))
+            part.rows.append(Row("from start to the first answer", starts["ours"], "s", name, starts[name]))
             part.rows.append(Row("memory after the start", memory["ours"], "MiB", name, memory[name]))
             part.rows.append(Row("CPU time in 10 idle seconds", [idle["ours"]], "s", name, [idle[name]]))
     return part

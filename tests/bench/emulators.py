@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1
 
 @dataclass(frozen=True)
 class Started:
-    """A running server: its port, its process and the seconds from its start to its first accepted connection."""
+    """A running server: its port, its process and the seconds from its start to its first answer."""
 
     port: int
     process: psutil.Process
@@ -49,7 +50,7 @@ def ours(folder: Path) -> Iterator[Started]:
     """The server that `azureml-local up` starts, on a store of its own."""
     state = folder / "ours"
     command = [sys.executable, "-m", "azureml_local", "serve", "--state", str(state), "--environments", "host"]
-    with _server(lambda port: [*command, "--port", str(port)], folder) as started:
+    with _server(lambda port: [*command, "--port", str(port)], folder, tls=True) as started:
         yield started
 
 
@@ -61,7 +62,8 @@ def azurite(folder: Path, certificate: Path | None = None) -> Iterator[Started]:
     options = ["--location", str(data), "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
     if certificate is not None:
         options += ["--cert", str(certificate), "--key", str(certificate)]
-    with _server(lambda port: [str(program), "--blobPort", str(port), *options], folder) as started:
+    command = [str(program), *options, "--blobPort"]
+    with _server(lambda port: [*command, str(port)], folder, tls=certificate is not None) as started:
         yield started
     shutil.rmtree(data, ignore_errors=True)
 
@@ -79,17 +81,28 @@ def state_folder(folder: Path) -> StateFolder:
 
 
 @contextlib.contextmanager
-def _server(command: Callable[[int], list[str]], folder: Path) -> Iterator[Started]:
+def _server(command: Callable[[int], list[str]], folder: Path, *, tls: bool = False) -> Iterator[Started]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with group(command(port), folder, subprocess.DEVNULL) as (process, begun):
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            with contextlib.suppress(OSError):
+                _ask(port, tls)
                 break
             if process.poll() is not None:
                 raise RuntimeError(f"{command(port)[0]} ended with status {process.returncode} before it listened.")
             time.sleep(0.005)
         yield Started(port, psutil.Process(process.pid), time.perf_counter() - begun)
+
+
+def _ask(port: int, tls: bool) -> None:
+    """Any answer will do. Raises OSError without one: a port that listens may belong to a server that isn't ready."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        connection: socket.socket = ssl._create_unverified_context().wrap_socket(plain) if tls else plain
+        with connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
+            if not connection.recv(1):
+                raise ConnectionError("closed without an answer")
 
 
 def _installed(name: str, install: Callable[[Path], Path]) -> Path:
