@@ -15,13 +15,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 
+from azureml_local.cluster.engine import Home
 from azureml_local.cluster.jobspec import InputSpec
-from azureml_local.workspace.datasets import Datasets, rust_dataflow
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
@@ -54,37 +54,39 @@ class Mirror:
 
 
 class Inputs:
-    def __init__(self, datasets: Datasets, mirror: Mirror) -> None:
-        self._datasets = datasets
+    """``mirror`` is None on a machine that isn't the server's: everything is fetched there."""
+
+    def __init__(self, mirror: Mirror | None) -> None:
         self._mirror = mirror
 
     def fetch(
         self,
         inputs: tuple[InputSpec, ...],
+        flows: Mapping[str, str],
         folder: Path,
         working: Path,
         environment: Mapping[str, str],
-        log: IO[str],
-        cancelled: threading.Event,
+        home: Home,
     ) -> dict[str, str]:
         """Bring every input into the run's folder, or where it asks to be (relative to the working directory).
+
+        ``flows`` are the data flows (YAML) by the ids of the datasets.
 
         Returns what each stands for in the arguments: a folder, the file of a mounted dataset that is one file, or
         a dataset id for ``direct``.
 
         Raises:
-            InputError: a dataset that can't be read. NotFound: one that isn't there.
+            InputError: a dataset that can't be read.
         """
         targets: dict[str, Path] = {}
         to_fetch: list[tuple[str, str, str]] = []
-        flows = {spec.name: self._datasets.saved(spec.dataset_id) for spec in inputs}
         for spec in inputs:
             if spec.mechanism == "direct":
                 continue
             target = working / spec.path_on_compute if spec.path_on_compute else folder / "inputs" / spec.name
             target.mkdir(parents=True, exist_ok=True)
             targets[spec.name] = target
-            files = self._mirrored(rust_dataflow(flows[spec.name].dataflow))
+            files = self._mirrored(flows[spec.dataset_id])
             if files is None:
                 to_fetch.append((spec.name, spec.dataset_id, str(target)))
             else:
@@ -93,7 +95,7 @@ class Inputs:
                     destination.parent.mkdir(parents=True, exist_ok=True)
                     _link_or_copy(source, destination)
         if to_fetch:
-            self._download(to_fetch, folder, environment, log, cancelled)
+            self._download(to_fetch, folder, environment, home)
         places: dict[str, str] = {}
         for spec in inputs:
             if spec.mechanism == "direct":
@@ -101,13 +103,15 @@ class Inputs:
                 continue
             target = targets[spec.name]
             found = [path for path in target.rglob("*") if path.is_file()]
-            print(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {target}", file=log, flush=True)
-            single = spec.mechanism == "mount" and _single_file(rust_dataflow(flows[spec.name].dataflow))
+            home.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {target}")
+            single = spec.mechanism == "mount" and _single_file(flows[spec.dataset_id])
             places[spec.name] = str(found[0] if single and len(found) == 1 and found[0].name == single else target)
         return places
 
     def _mirrored(self, dataflow: str) -> dict[str, Path] | None:
         """The files of a data flow that only names files of the mirror; None for any other."""
+        if self._mirror is None:
+            return None
         try:
             flow = _flow(dataflow)
             paths = [entry["file"] for entry in flow["paths"]]
@@ -127,8 +131,7 @@ class Inputs:
         inputs: list[tuple[str, str, str]],
         folder: Path,
         environment: Mapping[str, str],
-        log: IO[str],
-        cancelled: threading.Event,
+        home: Home,
     ) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", FETCH, json.dumps(inputs)],
@@ -145,11 +148,12 @@ class Inputs:
         reader = threading.Thread(target=lambda: output.append(process.stdout.read() if process.stdout else ""))
         reader.start()
         while process.poll() is None:
-            if cancelled.wait(0.05):
+            if home.cancelled.wait(0.05):
                 process.kill()
         reader.join()
-        log.write(output[0])
-        if process.returncode != 0 and not cancelled.is_set():
+        for line in output[0].splitlines():
+            home.say(line)
+        if process.returncode != 0 and not home.cancelled.is_set():
             said = output[0].strip().splitlines() or ["no output"]
             name = next((line[len("Input ") :] for line in reversed(said) if line.startswith("Input ")), inputs[0][0])
             raise InputError(f"The input {name!r} could not be downloaded for the job: {said[-1]}")

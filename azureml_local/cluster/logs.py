@@ -1,4 +1,4 @@
-"""What a job printed, made readable.
+"""The logs of a run, and what a job printed, made readable.
 
 A job may print any bytes, and the SDK decodes logs strictly (azureml._file_utils.download_file_stream): a single byte
 that isn't UTF-8 would make ``run.get_all_logs()`` fail.
@@ -9,6 +9,10 @@ from __future__ import annotations
 import codecs
 import re
 from pathlib import Path
+
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
+JOB_LOG = "user_logs/std_log.txt"
+NODE_LOG = "system_logs/local_node.txt"
 
 CHUNK = 1 << 20
 # How "surrogateescape" decodes a byte that isn't UTF-8.

@@ -11,10 +11,9 @@ import fnmatch
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from azureml_local.cluster.jobspec import OutputSpec
 from azureml_local.storage.tables import Run
@@ -39,11 +38,9 @@ class OutputError(Exception):
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """The outputs of one run: ``folder`` is the run's, ``working`` the one that its script starts in."""
+class OutputFolders:
+    """Where a job writes its outputs: ``folder`` is the run's, ``working`` the one that its script starts in."""
 
-    workspace: Workspace
-    run: Run
     specs: tuple[OutputSpec, ...]
     folder: Path
     working: Path
@@ -51,43 +48,48 @@ class Outputs:
     def prepare(self) -> dict[str, str]:
         """Make the folders. Returns where each is."""
         for spec in self.specs:
-            self._place(spec).mkdir(parents=True, exist_ok=True)
-        return {spec.name: str(self._place(spec)) for spec in self.specs}
+            self.place(spec).mkdir(parents=True, exist_ok=True)
+        return {spec.name: str(self.place(spec)) for spec in self.specs}
 
     def variables(self) -> dict[str, str]:
         """What the script finds them by: variables under their names, and ``run.output_datasets``."""
         if not self.specs:
             return {}
-        places = {spec.name: str(self._place(spec)) for spec in self.specs}
+        places = {spec.name: str(self.place(spec)) for spec in self.specs}
         return {**places, "AZUREML_DATASET_FILE_OUTPUTS": ";".join(places)}
 
-    def keep(self, log: IO[str], *, well: bool) -> None:
+    def place(self, spec: OutputSpec) -> Path:
+        if spec.path_on_compute is None:
+            return self.folder / "output-data" / spec.name
+        return self.working / spec.path_on_compute  # an absolute path stays what it is
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What becomes of the outputs of one run, once their files are on this machine."""
+
+    workspace: Workspace
+    run: Run
+    folders: OutputFolders
+
+    def keep(self, say: Callable[[str], None], *, well: bool) -> None:
         """Copy the folders to the datastore, and save (and register) a dataset of each.
 
         Raises:
             OutputError: files that are there already and may not be overwritten; an impossible transformation.
         """
-        for spec in self.specs:
+        for spec in self.folders.specs:
             if spec.mechanism == "upload" and not well:
-                print(f"Output {spec.name}: not uploaded, since the run did not complete.", file=log, flush=True)
+                say(f"Output {spec.name}: not uploaded, since the run did not complete.")
                 continue
             path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
             count = self._copy(spec, path)
             registered = self._save(spec, path)
-            print(
-                f"Output {spec.name}: {count} files ({spec.mechanism}) at {datastores.DEFAULT}/{path}{registered}",
-                file=log,
-                flush=True,
-            )
-
-    def _place(self, spec: OutputSpec) -> Path:
-        if spec.path_on_compute is None:
-            return self.folder / "output-data" / spec.name
-        return self.working / spec.path_on_compute  # an absolute path stays what it is
+            say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {datastores.DEFAULT}/{path}{registered}")
 
     def _copy(self, spec: OutputSpec, path: str) -> int:
-        place, blobs = self._place(spec), self.workspace.blobs
-        files = {f"{path}/{file.relative_to(place).as_posix()}": file for file in _files(place, spec.globs)}
+        place, blobs = self.folders.place(spec), self.workspace.blobs
+        files = {f"{path}/{file.relative_to(place).as_posix()}": file for file in written(place, spec.globs)}
         if not spec.overwrite:
             there = next((name for name in files if blobs.exists(datastores.CONTAINER, name)), None)
             if there is not None:
@@ -126,7 +128,7 @@ class Outputs:
         return said
 
 
-def _files(place: Path, globs: tuple[str, ...]) -> list[Path]:
+def written(place: Path, globs: tuple[str, ...]) -> list[Path]:
     """Files below a folder, of which a pattern fits the whole path or that below the folder. No links."""
     found = [path for path in sorted(place.rglob("*")) if path.is_file() and not path.is_symlink()]
     if not globs:

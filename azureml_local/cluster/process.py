@@ -152,6 +152,11 @@ class JobProcess:
         return self._child.returncode if self._child is not None and self._child.returncode else None
 
 
+def status_file(folder: Path) -> Path:
+    """Where the keeper of a run with this folder says how its job ended."""
+    return folder / "exit_status"
+
+
 def marker(status_file: Path) -> dict[str, str]:
     """The variable that tells a process of this run from all others."""
     return {MARKER: str(status_file)}

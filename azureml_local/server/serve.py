@@ -22,8 +22,8 @@ from starlette.types import ASGIApp
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.execution import Machinery
 from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.record import Machinery
 from azureml_local.environment import Endpoints, Trust, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
@@ -247,7 +247,7 @@ def _context(
     machinery = Machinery(
         workspace=workspace,
         builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
-        inputs=Inputs(workspace.datasets, mirror),
+        inputs=Inputs(mirror),
         job_variables=variables,
     )
     return Context(

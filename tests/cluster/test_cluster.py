@@ -12,8 +12,8 @@ import pytest
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.execution import Machinery
 from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.record import Machinery
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
@@ -41,7 +41,7 @@ class Local:
         return Machinery(
             workspace=self.workspace,
             builder=EnvironmentBuilder(self.folder / "cache", host=True),
-            inputs=Inputs(self.workspace.datasets, Mirror("https://localhost/none", lambda: self.folder)),
+            inputs=Inputs(Mirror("https://localhost/none", lambda: self.folder)),
             job_variables=lambda run: {},
         )
 

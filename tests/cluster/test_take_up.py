@@ -13,9 +13,10 @@ import pytest
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.execution import JOB_LOG, Machinery, status_file
 from azureml_local.cluster.inputs import Inputs, Mirror
-from azureml_local.cluster.process import JobProcess, marked
+from azureml_local.cluster.logs import JOB_LOG
+from azureml_local.cluster.process import JobProcess, marked, status_file
+from azureml_local.cluster.record import Machinery
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
@@ -86,7 +87,7 @@ def new_server(workspace: Workspace, tmp_path: Path) -> Iterator[Callable[[], No
         Machinery(
             workspace=workspace,
             builder=EnvironmentBuilder(tmp_path / "cache", host=True),
-            inputs=Inputs(workspace.datasets, Mirror("none:", Path)),
+            inputs=Inputs(Mirror("none:", Path)),
             job_variables=lambda run: {},
         )
     )
@@ -149,6 +150,6 @@ def test_the_time_limit_counts_from_the_processs_start(
 ) -> None:
     run = left("Running")
     later = SimpleNamespace(time=lambda: time.time() + 601, strftime=time.strftime)
-    monkeypatch.setattr("azureml_local.cluster.execution.time", later)
+    monkeypatch.setattr("azureml_local.cluster.assignment.time", later)
     new_server()
     assert "max_run_duration_seconds (600)" in ended(workspace, run)[1]

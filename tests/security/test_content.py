@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from security.conftest import Inside
 
-from azureml_local.cluster.execution import _regular_files
+from azureml_local.cluster.execution import regular_files
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.cluster.jobspec import parse
 from azureml_local.names import DEFAULT_NAME
@@ -154,14 +154,14 @@ def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path)
             listener.bind("socket")
         finally:
             os.chdir(before)
-        assert _regular_files(outputs) == [outputs / "deep" / "kept.txt"]
+        assert regular_files(outputs) == [outputs / "deep" / "kept.txt"]
 
 
 @pytest.mark.case("path-traversal", "yaml")
 def test_the_short_cut_for_mnist_copies_into_the_jobs_folder_only(inside: Inside, tmp_path: Path) -> None:
     for name in FILE_NAMES:
         (tmp_path / name).write_bytes(b"x")
-    inputs = Inputs(inside.context.workspace.datasets, Mirror("https://here/opendata/mnist", lambda: tmp_path))
+    inputs = Inputs(Mirror("https://here/opendata/mnist", lambda: tmp_path))
     right, wrong = "https://here/opendata/mnist/original/", "https://here/opendata/mnist/../../../../../../tmp/"
     assert inputs._mirrored(f"paths:\n- file: {right}{FILE_NAMES[0]}\n") is not None
     assert inputs._mirrored(f"paths:\n- file: {wrong}{FILE_NAMES[0]}\n") is None

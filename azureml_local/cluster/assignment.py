@@ -1,0 +1,218 @@
+"""The job's part of an execution: an environment, a folder with files, a process, and its end.
+
+It happens on the node, which may be another machine than the server's: nothing here knows the workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from azureml_local.cluster import job as job_script
+from azureml_local.cluster.engine import Home
+from azureml_local.cluster.environments import (
+    EnvironmentBuildCanceled,
+    EnvironmentBuilder,
+    EnvironmentBuildError,
+    JobEnvironment,
+)
+from azureml_local.cluster.inputs import InputError, Inputs
+from azureml_local.cluster.jobspec import JobSpec, resolve, resolve_command
+from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.logs import JOB_LOG
+from azureml_local.cluster.outputs import OutputFolders
+from azureml_local.cluster.process import JobProcess, describe_end, marker, status_file
+from azureml_local.storage.bloberrors import BlobError
+from azureml_local.workspace.errors import WorkspaceError
+
+POLL_SECONDS = 0.5
+BUILD_FAILURE = "The environment's packages could not be installed (a simulation)."
+STARTUP_FOLDER = Path(__file__).parent / "startup"
+SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done. ``variables`` are the SDK's, for the run's process; ``flows`` the data flows (YAML) of the
+    inputs by the ids of their datasets; ``folder`` is the run's own, ``working`` the one that the script starts in.
+    """
+
+    spec: JobSpec
+    variables: Mapping[str, str]
+    flows: Mapping[str, str]
+    folder: Path
+    working: Path
+
+
+class Assignment:
+    """One job on this machine. ``write_files`` puts the submitted files into the working folder."""
+
+    def __init__(
+        self,
+        home: Home,
+        task: Task,
+        *,
+        builder: EnvironmentBuilder,
+        inputs: Inputs,
+        write_files: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._task = task
+        self._spec = task.spec
+        self._builder = builder
+        self._inputs = inputs
+        self._write_files = write_files
+
+    def run(self) -> bool:
+        """From *Preparing* to the end of the job. False when it was cancelled before there was a process.
+
+        Raises:
+            EnvironmentBuildError, InputError: what the run's error is; WorkspaceError, OSError.
+        """
+        home, spec, task = self._home, self._spec, self._task
+        home.stage("Preparing")
+        for note in spec.notes:
+            home.say(note)
+        environment = self._build()
+        if home.cancelled.is_set():
+            return False
+        home.stage("Starting")
+        self._write_files()
+        variables = self._variables(environment)
+        places = self._inputs.fetch(spec.inputs, task.flows, task.folder, task.working, variables, home)
+        if home.cancelled.is_set():
+            return False
+        outputs = OutputFolders(spec.outputs, task.folder, task.working)
+        places.update(outputs.prepare())
+        variables.update(outputs.variables())
+        process = self._launch(environment, variables, places)
+        home.say(f"Process {process.pid}: {_described(spec)}")
+        with contextlib.closing(process):  # it begins once it is written down, or never
+            home.note(process)
+            home.stage("Running")
+            process.begin()
+            follow(home, process, spec.max_seconds)
+        return True
+
+    def _build(self) -> JobEnvironment:
+        path = self._home.build_log()
+        try:
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                if self._home.meets(Kind.BUILD_FAILED):
+                    print(f"ERROR: {BUILD_FAILURE}", file=log)
+                    raise EnvironmentBuildError(BUILD_FAILURE)
+                return self._builder.build(self._spec.environment, log, self._home.cancelled)
+        finally:
+            self._home.build_log_done()
+
+    def _launch(
+        self, environment: JobEnvironment, variables: Mapping[str, str], places: Mapping[str, str]
+    ) -> JobProcess:
+        spec, task = self._spec, self._task
+        values = dict(variables)
+        for item in spec.inputs:
+            values[item.variable] = values[f"AZUREML_DATAREFERENCE_{item.variable}"] = places[item.name]
+        if spec.inputs:
+            values["AZUREML_DATASET_ENVIRONMENT_VARS"] = ",".join(
+                f"{item.variable}:{item.mechanism}" for item in spec.inputs
+            )
+        if spec.command is not None:
+            argv = [_shell(), "-c", resolve_command(spec.command, places)]
+        else:
+            script = str(spec.script)
+            if not (task.working / script).is_file():
+                raise InputError(f"The script {script!r} is not in the submitted folder.")
+            argv = [str(environment.python), str(Path(job_script.__file__)), script]
+            argv += resolve(spec.arguments, places)
+        try:
+            return JobProcess.spawn(
+                argv,
+                cwd=task.working,
+                environment=values,
+                log=self._home.job_log(),
+                status_file=status_file(task.folder),
+            )
+        except OSError as error:
+            raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
+
+    def _variables(self, environment: JobEnvironment) -> dict[str, str]:
+        """A job's whole environment: nothing of the server's own but where programs are found and how text is
+        written.
+        """
+        task, asked = self._task, self._spec.variables
+        home = task.folder / "home"
+        temporary = task.folder / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        passed = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
+        return {
+            **passed,
+            "PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            **task.variables,
+            **asked,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(STARTUP_FOLDER), asked.get("PYTHONPATH")])),
+            # For the processes that fetch the inputs; the job's have it from JobProcess.
+            **marker(status_file(task.folder)),
+        }
+
+
+def follow(home: Home, process: JobProcess, max_seconds: float | None) -> None:
+    """Until the job's process is gone, and all that it started."""
+    # From the process's own start on, whichever server has seen that.
+    deadline = process.started + max_seconds if max_seconds else None
+    lost = False
+    while not process.wait(POLL_SECONDS if not home.cancelled.is_set() else 0):
+        if home.cancelled.is_set():
+            process.terminate()
+        elif home.meets(Kind.NODE_LOST):
+            lost = True
+            process.kill()
+        elif deadline and time.time() > deadline:
+            # Before its end: what the script says of being interrupted is not the reason.
+            home.fail(
+                f"The run took longer than its max_run_duration_seconds ({max_seconds:g}) and was ended.",
+                "TimeoutError",
+            )
+            process.terminate()
+    process.kill()
+    code = process.returncode
+    home.say(f"Process {process.pid} {describe_end(code)}.")
+    if code != 0 and not lost and not home.cancelled.is_set():
+        home.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
+
+
+def guarded(home: Home, steps: Callable[[], None]) -> None:
+    """Do the steps; what goes wrong is the run's error. Raises only what is a fault of ours, after that."""
+    try:
+        steps()
+    except EnvironmentBuildCanceled:
+        home.say("The environment's build was cancelled.")
+    except (EnvironmentBuildError, InputError, WorkspaceError, BlobError) as error:
+        home.fail(str(error))
+        home.say(str(error))
+    except OSError as error:
+        home.fail(f"The run's files can't be handled: {error}", "SystemError")
+        home.say(str(error))
+    except Exception as error:
+        # A fault of ours: the run must not stay Running for ever, and the reason must be found.
+        home.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "SystemError")
+        home.say(repr(error))
+        raise
+
+
+def _shell() -> str:
+    """What runs a command: bash, as in Azure's images, else the system's own shell."""
+    return next(shell for shell in SHELLS if Path(shell).exists())
+
+
+def _described(spec: JobSpec) -> str:
+    words = spec.command if spec.command is not None else " ".join([str(spec.script), *spec.arguments])
+    return words if len(words) <= 1000 else f"{words[:1000]} ..."

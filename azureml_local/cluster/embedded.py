@@ -1,0 +1,87 @@
+"""The embedded engine: jobs are processes of the server's own machine, and outlive the server."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from azureml_local.cluster.assignment import Assignment, Task, follow
+from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse
+from azureml_local.cluster.local_target import Client, await_client, client_of, with_interpreter
+from azureml_local.cluster.process import JobProcess
+from azureml_local.cluster.record import Record
+from azureml_local.workspace.datasets import rust_dataflow
+
+
+class EmbeddedPart:
+    """An `engine.JobPart` on this machine."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._workspace = record.workspace
+
+    def run(self) -> bool:
+        record = self._record
+        spec, client = parse(record.run.definition), None
+        record.stage("Preparing")
+        record.say(f"Node {record.node} prepares the run {record.run.id}.")
+        if spec.target == LOCAL_TARGET:
+            client = await_client(record.folder, record.cancelled)
+            if client is None:
+                return False
+            spec = dataclasses.replace(spec, environment=with_interpreter(spec.environment, client.python))
+        return self._assignment(spec, client).run()
+
+    def resume(self) -> bool:
+        record = self._record
+        process = JobProcess.attach(int(record.known["pid"]), float(record.known["started"]), record.status_file)
+        if not process.began():
+            record.say("The server was killed before the job began; a new one starts it.")
+            return self.run()
+        record.say(f"A new server takes up the process {process.pid}.")
+        follow(record, process, parse(record.run.definition).max_seconds)
+        return True
+
+    def bring(self) -> Path:
+        return self._working
+
+    def _assignment(self, spec: JobSpec, client: Client | None) -> Assignment:
+        record, machinery = self._record, self._record.machinery
+        datasets = self._workspace.datasets
+        task = Task(
+            spec=spec,
+            variables=machinery.job_variables(record.run),
+            flows={each.dataset_id: rust_dataflow(datasets.saved(each.dataset_id).dataflow) for each in spec.inputs},
+            folder=record.folder,
+            working=self._working,
+        )
+        return Assignment(
+            record,
+            task,
+            builder=machinery.builder,
+            inputs=machinery.inputs,
+            write_files=lambda: self._write_files(client),
+        )
+
+    def _write_files(self, client: Client | None) -> None:
+        record, working = self._record, self._working
+        if working.is_relative_to(record.folder):
+            # What an earlier server prepared, and was killed over, may be half of it.
+            shutil.rmtree(working, ignore_errors=True)
+        if client is None:
+            working.mkdir(parents=True)
+            count = self._workspace.snapshots.write_to(str(record.run.snapshot_id), working)
+            record.say(f"Snapshot {record.run.snapshot_id}: {count} files.")
+        elif client.folder != working:
+            shutil.copytree(client.folder, working, symlinks=True)
+        else:
+            record.say(f"The job runs in the folder that the client has copied its files to: {working}")
+
+    @property
+    def _working(self) -> Path:
+        client = client_of(self._record.folder) if self._record.run.target == LOCAL_TARGET else None
+        # What lies in the folder of another run, a job that has submitted this one, goes with that.
+        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
+            return self._record.folder / "wd"
+        return client.folder
