@@ -56,6 +56,16 @@ PARTS: dict[str, dict[str, str]] = {
         "DockerImageDetails": "azureml.core.environment",
     },
     "Model": {"Model": "azureml.core"},
+    "HyperDrive": {
+        "HyperDriveConfig": "azureml.train.hyperdrive",
+        "HyperDriveRun": "azureml.train.hyperdrive",
+        "RandomParameterSampling": "azureml.train.hyperdrive",
+        "GridParameterSampling": "azureml.train.hyperdrive",
+        "BayesianParameterSampling": "azureml.train.hyperdrive",
+        "BanditPolicy": "azureml.train.hyperdrive",
+        "MedianStoppingPolicy": "azureml.train.hyperdrive",
+        "TruncationSelectionPolicy": "azureml.train.hyperdrive",
+    },
     "Widgets": {"RunDetails": "azureml.widgets"},
 }
 # Public in the SDK's spelling, but its own plumbing and no operation of a workspace.
@@ -118,10 +128,9 @@ def exists(operation: str) -> bool:
 
 
 def members(name: str) -> list[str]:
-    """The public methods and properties of a class, without those of another class of the same part."""
+    """The public methods and properties of a class, without those of another class of the list."""
     cls = sdk_class(name)
-    part = next(classes for classes in PARTS.values() if name in classes)
-    others = {sdk_class(other) for other in part if other != name}
+    others = {sdk_class(other) for part in PARTS.values() for other in part if other != name}
     own = [base for base in cls.__mro__ if base.__module__.startswith("azureml") and base not in others]
     found = {
         member

@@ -21,6 +21,7 @@ from azureml_local.cluster.record import Machinery
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.runs import FINAL, data_container, user_error
+from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
 
 logger = logging.getLogger("azureml_local.cluster")
 
@@ -83,8 +84,8 @@ class Cluster:
         """
         for run in self._workspace.runs.unfinished():
             known = run.process or {}
-            if not run.definition or not run.target:
-                continue  # an interactive run: its own process says when it ends
+            if not run.definition or not run.target or run.run_type == SWEEP:
+                continue  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
             if "pid" in known:
                 self._begin(run, run.target, Execution.resume)
                 continue

@@ -49,6 +49,8 @@ class Body:
 ANY_PATH = re.compile(r".*", re.DOTALL)
 # A local submission: the client's configuration folder with the run's definition (azureml._execution._commands).
 LOCAL_RUN = Body(re.compile(r"/execution/.*/localrun"), MULTIPART, MAX_JSON)
+# A sweep: its config.json (azureml.train.hyperdrive._search).
+SWEEP = Body(re.compile(r"/hyperdrive/.*/(?:hd)?runs(?:/[^/]*)?"), MULTIPART, MAX_JSON)
 JSON_ONLY = Body(ANY_PATH, JSON, MAX_JSON)
 FORM_ONLY = Body(ANY_PATH, FORM, MAX_FORM)
 

@@ -64,10 +64,18 @@ def model_error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse(body, status)
 
 
+def sweep_error_response(status: int, code: str, message: str) -> JSONResponse:
+    """HyperDrive's own shape (azureml.train.restclients.hyperdrive.models.ErrorResponse): the code is the status."""
+    return JSONResponse({"code": status, "message": message}, status)
+
+
+SHAPES = {"modelmanagement": model_error_response, "hyperdrive": sweep_error_response}
+
+
 def answer(request: Request, status: int, code: str, message: str) -> JSONResponse:
     """An error in the shape of the service that was asked."""
-    of_models = request.url.path.startswith("/modelmanagement/")
-    return (model_error_response if of_models else error_response)(status, code, message)
+    service = request.url.path.lstrip("/").partition("/")[0]
+    return SHAPES.get(service, error_response)(status, code, message)
 
 
 def unauthorized(request: Request, error: Unauthorized) -> JSONResponse:

@@ -24,6 +24,7 @@ from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.sweeps import Sweeps
 from azureml_local.environment import Endpoints, Trust, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
@@ -122,6 +123,7 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
     # Clients cache what the cloud said of itself for ever, and the ports may have changed since.
     (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
+    context.sweeps.start()
     instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder))
     pem = folder.tls / "server.pem"
     api = _server(Guard(api_app(context), ports[0]), certificate=pem)
@@ -135,6 +137,7 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
     try:
         _run_until_done(api.config, _run([(api, api_socket), (plain, plain_socket)], started))
     finally:
+        context.sweeps.stop()
         context.cluster.stop()
         workspace.close()
 
@@ -250,9 +253,11 @@ def _context(
         inputs=Inputs(mirror),
         job_variables=variables,
     )
+    cluster = Cluster(machinery)
     return Context(
         workspace=workspace,
-        cluster=Cluster(machinery),
+        cluster=cluster,
+        sweeps=Sweeps(workspace, cluster),
         endpoints=endpoints,
         tokens=tokens,
         urls=BlobUrls(endpoints.api, secrets),

@@ -57,6 +57,11 @@ def parse(text: str) -> datetime:
     return datetime.strptime(text[:26] + "+0000", "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
+def seconds_since(text: str) -> float:
+    """How long ago that was."""
+    return (datetime.now(timezone.utc) - parse(text)).total_seconds()
+
+
 def http_date(text: str) -> str:
     """The same in HTTP's form (RFC 9110), as the blob service's headers want it."""
     return format_datetime(parse(text), usegmt=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -88,6 +88,11 @@ class Refused:
 class Metrics:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._listeners: list[Callable[[str], None]] = []
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call this with a run's id whenever something was logged for it."""
+        self._listeners.append(listener)
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -122,6 +127,8 @@ class Metrics:
                 rows += [{"metric": metric.id, **row} for row in batch.values]
             if rows:
                 session.execute(insert(MetricValue.__table__).prefix_with("OR IGNORE"), rows)  # type: ignore[arg-type]
+        for listener in self._listeners:
+            listener(run_id)
         return refused
 
     # Reading ------------------------------------------------------------------------------------------------

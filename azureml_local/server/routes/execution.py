@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
 from azureml_local.cluster.local_target import invocation
 from azureml_local.server import permissions
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.multipart import json_file
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.runs import NewRun
 
 router = APIRouter(prefix="/execution/v1.0" + WORKSPACE_PATH)
-
-BOUNDARY = re.compile(r'boundary="?([^\s";,]{1,70})')
 
 
 @router.post("/experiments/{experiment}/snapshotrun")
@@ -37,31 +34,13 @@ def submit(
     return {"runId": run.id}
 
 
-async def _definition(request: Request) -> dict[str, Any]:
-    """The ``definition.json`` of a local submission. The other file, the client's configuration, isn't needed."""
-    content = await request.body()
-    boundary = BOUNDARY.search(request.headers.get("content-type", ""))
-    for part in content.split(b"--" + boundary[1].encode("latin-1")) if boundary else []:
-        head, _, data = part.partition(b"\r\n\r\n")
-        if b'filename="definition.json"' in head:
-            try:
-                body = json.loads(data)
-                # What Python reads and no answer could hold: nan, infinity, half a character.
-                json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
-            except (ValueError, RecursionError) as error:
-                raise Invalid(f"The definition.json of a local submission is no JSON: {error}") from error
-            if isinstance(body, dict):
-                return body
-    raise Invalid("A local submission needs a file definition.json, as multipart/form-data.")
-
-
 @router.post("/experiments/{experiment}/localrun")
 def submit_local(
     ctx: Ctx,
     name: Named,
     asker: Asker,
     experiment: str,
-    body: Annotated[dict[str, Any], Depends(_definition)],
+    body: Annotated[dict[str, Any], Depends(json_file("definition.json"))],
     run_id: str = Query(alias="runId"),
 ) -> Response:
     """Start a run on the client's machine; the answer is a zip with the script that the client runs there."""

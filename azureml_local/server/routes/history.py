@@ -16,6 +16,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL
+from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 
@@ -88,8 +89,9 @@ def _token(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str
 
 
 def _cancel(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> Response:
-    if _run(ctx, run_id, experiment).status not in FINAL:
-        ctx.cluster.cancel(run_id)
+    run = _run(ctx, run_id, experiment)
+    if run.status not in FINAL:
+        (ctx.sweeps if run.run_type == SWEEP else ctx.cluster).cancel(run_id)
     return Response(status_code=200)
 
 

@@ -1,0 +1,328 @@
+"""What runs sweeps: it starts run after run, ends early those that its policy gives up, and knows the best one.
+
+All of it can be read from the store: a server that is started after a crash goes on where the last one was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.policies import reason_to_end
+from azureml_local.cluster.sampling import Hyperparameters, Past, Sampler
+from azureml_local.storage.clock import now, seconds_since
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace, sweep_runs, sweeps
+from azureml_local.workspace.errors import NotFound, WorkspaceError
+from azureml_local.workspace.metrics import TABLE
+from azureml_local.workspace.runs import FINAL, data_container, user_error
+from azureml_local.workspace.sweep_runs import SYSTEM
+from azureml_local.workspace.sweeps import SweepSpec
+
+logger = logging.getLogger("azureml_local.cluster")
+
+# HyperDriveRun._output_logs_pattern, and the metric that its get_best_run_by_primary_metric reads.
+LOG = "azureml-logs/hyperdrive.txt"
+BEST = "best_child_by_primary_metric"
+
+
+@dataclass
+class Child:
+    """A run of a sweep: ``values`` are those of the primary metric, ``seen`` of them have been before the policy."""
+
+    number: int
+    hyperparameters: Hyperparameters
+    status: str
+    values: list[float] = field(default_factory=list)
+    seen: int = 0
+
+
+class Sweeps:
+    """Every sweep that goes on, each with a thread of its own that waits for its runs."""
+
+    def __init__(self, workspace: Workspace, cluster: Cluster) -> None:
+        self._workspace = workspace
+        self._cluster = cluster
+        self._going_on: dict[str, _Sweep] = {}
+
+    def start(self) -> None:
+        """Go on with the sweeps of an earlier server."""
+        self._workspace.runs.listen(self._run_changed)
+        self._workspace.metrics.listen(self._logged)
+        for run in self._workspace.runs.unfinished():
+            if run.run_type == sweeps.RUN_TYPE and sweeps.KEY in run.definition:
+                self._begin(run)
+
+    def stop(self) -> None:
+        """Start no more runs. Those that there are go on, or end with the cluster."""
+        for sweep in list(self._going_on.values()):
+            sweep.tell(_Stop())
+        for sweep in list(self._going_on.values()):
+            sweep.thread.join()
+
+    def submit(self, run: Run) -> None:
+        self._begin(run)
+
+    def cancel(self, run_id: str) -> None:
+        """End a sweep and all its runs. Nothing, for one that is over."""
+        self._workspace.runs.advance(run_id, "CancelRequested")
+        if (sweep := self._going_on.get(run_id)) is not None:
+            sweep.tell(_Cancel())
+
+    def _begin(self, run: Run) -> None:
+        sweep = _Sweep(self._workspace, self._cluster, run, lambda: self._going_on.pop(run.id, None))
+        self._going_on[run.id] = sweep
+        sweep.thread.start()
+
+    def _run_changed(self, run: Run) -> None:
+        if (sweep := self._going_on.get(run.parent_id or "")) is not None:
+            sweep.tell(_Changed(run.id, run.status))
+
+    def _logged(self, run_id: str) -> None:
+        if (sweep := self._going_on.get(run_id.rpartition("_")[0])) is not None:
+            sweep.tell(_Changed(run_id, None))
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """A child has another status, or (without one) has logged something."""
+
+    run_id: str
+    status: str | None
+
+
+class _Cancel:
+    """Somebody wants the sweep to end."""
+
+
+class _Stop:
+    """The server ends."""
+
+
+class _Sweep:
+    def __init__(self, workspace: Workspace, cluster: Cluster, run: Run, over: Callable[[], object]) -> None:
+        self.thread = threading.Thread(target=self._run, name=run.id, daemon=True)
+        self._workspace = workspace
+        self._cluster = cluster
+        self._parent = run
+        self._over = over
+        self._spec: SweepSpec = sweeps.of_run(run)
+        self._sampler = Sampler(self._spec, int(run.definition[sweeps.KEY]["seed"]))
+        self._told: queue.SimpleQueue[_Changed | _Cancel | _Stop] = queue.SimpleQueue()
+        self._children: dict[str, Child] = {}
+        self._inherited: list[Past] = []
+        self._best: tuple[str, float] | None = None
+        # Why no more runs are started, once that is so; and why it failed, if it did.
+        self._ending: str | None = None
+        self._cancelled = False
+        self._error: str | None = None
+        self._log: Path
+
+    def tell(self, what: _Changed | _Cancel | _Stop) -> None:
+        self._told.put(what)
+
+    def _run(self) -> None:
+        try:
+            self._log = self._workspace.artifacts.open_log(data_container(self._parent), LOG)
+            self._load()
+            if self._go_on():
+                self._finish()
+        except Exception as error:
+            # A full disk, for example: then this may not be kept either, and the next server goes on with it.
+            logger.exception("The sweep %s can't go on", self._parent.id)
+            for run_id in self._active():
+                self._cluster.cancel(run_id)
+            reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "SystemError")
+            self._workspace.runs.advance(self._parent.id, "Failed", error=reason)
+        finally:
+            self._over()
+
+    def _go_on(self) -> bool:
+        """Until all its runs are over. False when the server ends before that."""
+        parent = self._workspace.runs.advance(self._parent.id, "Running")
+        deadline = time.monotonic() + self._spec.max_minutes * 60 - seconds_since(parent.started or parent.created)
+        if parent.status == "CancelRequested":
+            self._end("It was cancelled.", cancelled=True)
+        while True:
+            self._start_runs()
+            if not self._active() and (self._ending or self._complete()):
+                return True
+            try:
+                told = self._told.get(timeout=min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
+            except queue.Empty:
+                self._end(f"It took longer than its {self._spec.max_minutes} minutes.", cancelled=True)
+                deadline += threading.TIMEOUT_MAX
+                continue
+            if isinstance(told, _Stop):
+                return False
+            if isinstance(told, _Cancel):
+                self._end("It was cancelled.", cancelled=True)
+            elif (child := self._children.get(told.run_id)) is not None:
+                child.status = told.status or child.status
+                self._read(told.run_id, child)
+                if told.status in FINAL:
+                    self._say(f"{told.run_id} is {told.status}.")
+
+    def _load(self) -> None:
+        """What an earlier server made of it."""
+        for run in self._workspace.runs.list(parent_id=self._parent.id):
+            if (made := run.tags.get("hyperparameters")) is not None and run.id.startswith(f"{self._parent.id}_"):
+                child = Child(int(run.id.rpartition("_")[2]), json.loads(made), run.status)
+                self._children[run.id] = child
+                child.values = self._logged(run.id)
+                child.seen = len(child.values)
+                self._note_best(run.id, child, known=True)
+        for parent_id in self._spec.resume_from:
+            for run in self._workspace.runs.list(parent_id=parent_id):
+                if (made := run.tags.get("hyperparameters")) is not None:
+                    self._inherited.append(Past(json.loads(made), self._best_of(self._logged(run.id))))
+        if self._children:
+            self._say(f"A new server takes it up, with {len(self._children)} runs.")
+
+    # Its runs -----------------------------------------------------------------------------------------------
+
+    def _active(self) -> list[str]:
+        return [run_id for run_id, child in self._children.items() if child.status not in FINAL]
+
+    def _complete(self) -> bool:
+        return len(self._children) >= self._spec.size
+
+    def _start_runs(self) -> None:
+        while not self._ending and not self._complete() and len(self._active()) < self._spec.max_concurrent:
+            number = len(self._children)
+            hyperparameters = self._sampler.take(number, self._past)
+            assert hyperparameters is not None  # there are as many as its size says
+            try:
+                self._start_run(number, hyperparameters)
+            except WorkspaceError as error:
+                # Its compute was deleted, for example.
+                self._error = f"No more runs can be started: {error}"
+                self._end(self._error)
+            if self._complete():
+                self._tag(all_jobs_generated="true")
+                self._say("All runs are started.")
+
+    def _start_run(self, number: int, hyperparameters: Hyperparameters) -> None:
+        run_id, text = f"{self._parent.id}_{number}", json.dumps(hyperparameters)
+        assert self._parent.target is not None
+        self._workspace.computes.ready(self._parent.target)
+        # First, so that no run is ever without (HyperDriveRun.get_hyperparameters reads them from the parent).
+        self._tag(**{run_id: text})
+        self._children[run_id] = Child(number, hyperparameters, "NotStarted")
+        run = self._workspace.runs.create(sweep_runs.child(self._parent, self._spec, run_id, hyperparameters))
+        self._say(f"{run_id} is started with {text}.")
+        self._cluster.submit(run)
+
+    def _past(self) -> list[Past]:
+        now_or_then = [
+            Past(child.hyperparameters, self._best_of(child.values), running=child.status not in FINAL)
+            for child in self._children.values()
+        ]
+        return self._inherited + now_or_then
+
+    # Their metric -------------------------------------------------------------------------------------------
+
+    def _read(self, run_id: str, child: Child) -> None:
+        """Look at what a run has logged since; give it up where the policy says so."""
+        child.values = self._logged(run_id)
+        self._note_best(run_id, child)
+        values = {name: each.values for name, each in self._children.items()}
+        for interval in range(child.seen + 1, len(child.values) + 1):
+            child.seen = interval
+            reason = reason_to_end(self._spec.policy, values, run_id, interval, maximize=self._spec.maximize)
+            if reason is not None and child.status not in FINAL and child.status != "Finalizing":
+                self._say(f"{run_id} is cancelled by the policy at interval {interval}: {reason}.")
+                self._cluster.cancel(run_id)
+                return
+
+    def _logged(self, run_id: str) -> list[float]:
+        """The values of the primary metric, in order; what is no number is left out."""
+        try:
+            series = self._workspace.metrics.get(run_id, self._spec.metric)
+        except NotFound:
+            return []
+        numbers = []
+        for value in series.values:
+            for cell in value.data.values():
+                # NaN and the infinities travel as texts, and are nothing to compare with.
+                if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+                    numbers.append(float(cell))
+        return numbers
+
+    def _best_of(self, values: list[float]) -> float | None:
+        return (max if self._spec.maximize else min)(values, default=None)
+
+    def _note_best(self, run_id: str, child: Child, *, known: bool = False) -> None:
+        value = self._best_of(child.values)
+        if value is None or (self._best is not None and self._best_of([value, self._best[1]]) == self._best[1]):
+            return
+        self._best = run_id, value
+        if not known:
+            self._log_best(final=False)
+
+    def _log_best(self, *, final: bool) -> None:
+        if self._best is None:
+            return
+        run_id, value = self._best
+        columns = {"metric_name": "string", "timestamp": "string", "run_id": "string", "metric_value": "double"}
+        row = {"metric_name": self._spec.metric, "timestamp": now(), "run_id": run_id, "metric_value": value}
+        self._workspace.metrics.append(
+            self._parent.id,
+            [
+                {
+                    "name": BEST,
+                    "properties": {"uxMetricType": TABLE},
+                    "columns": {**columns, "final": "bool"},
+                    # The same row twice, of a server before and after a crash, is one.
+                    "value": [{"metricId": f"{run_id} {value!r} {final}", "data": {**row, "final": final}}],
+                }
+            ],
+        )
+
+    # The end ------------------------------------------------------------------------------------------------
+
+    def _end(self, why: str, *, cancelled: bool = False) -> None:
+        """Start no more runs; where it is cancelled, end those that there are."""
+        self._ending = self._ending or why
+        self._say(why)
+        if cancelled and not self._cancelled:
+            self._cancelled = True
+            self._tag(cancellation_requested="true")
+            self._workspace.runs.advance(self._parent.id, "CancelRequested")
+            for run_id in self._active():
+                self._cluster.cancel(run_id)
+
+    def _finish(self) -> None:
+        for run_id, child in self._children.items():
+            child.values = self._logged(run_id)
+            self._note_best(run_id, child)
+        self._log_best(final=True)
+        if self._best is not None:
+            self._workspace.runs.modify(
+                self._parent.id, {"properties": {"best_child_run_id": self._best[0], "score": repr(self._best[1])}}
+            )
+        failed = [run_id for run_id, child in self._children.items() if child.status == "Failed"]
+        if self._children and len(failed) == len(self._children) and not self._cancelled and self._error is None:
+            why = (self._workspace.runs.get(failed[0]).error or {}).get("error", {}).get("message", "")
+            self._error = f"All {len(failed)} runs of the sweep failed. The first one, {failed[0]}: {why}"
+        status = "Canceled" if self._cancelled else "Failed" if self._error else "Completed"
+        best = f" The best run is {self._best[0]}: {self._spec.metric} {self._best[1]:g}." if self._best else ""
+        self._say(f"The sweep is {status}: {len(self._children)} runs, {len(failed)} failed.{best}")
+        self._workspace.runs.await_follower(self._parent.id)
+        error = user_error(self._error) if status == "Failed" and self._error else None
+        self._workspace.runs.advance(self._parent.id, status, error=error)
+        self._workspace.artifacts.close_log(data_container(self._parent), LOG)
+
+    def _tag(self, **tags: str) -> None:
+        self._workspace.runs.modify(self._parent.id, {"tags": {f"{SYSTEM}{key}": text for key, text in tags.items()}})
+
+    def _say(self, line: str) -> None:
+        with self._log.open("a", encoding="utf-8") as log:
+            print(time.strftime("%H:%M:%S"), line, file=log)

@@ -1,0 +1,116 @@
+"""HyperDrive: sweeps (azureml.train.restclients.hyperdrive.rest_client)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
+from azureml_local.server import permissions
+from azureml_local.server.auth import Caller
+from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.multipart import json_file
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import sweep_runs, sweeps
+from azureml_local.workspace.errors import Invalid, NotFound
+
+router = APIRouter(prefix="/hyperdrive/v1.0" + WORKSPACE_PATH + "/experiments/{experiment}")
+
+Config = Annotated[dict[str, Any], Depends(json_file("config.json"))]
+
+
+@router.post("/runs", status_code=201)
+def submit(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: Config) -> dict[str, Any]:
+    """Start a sweep. All that can be refused is refused here, before there is a run to fail."""
+    return _submit(ctx, asker, experiment, body)
+
+
+@router.post("/runs/{parent_id}", status_code=201)
+def submit_below(ctx: Ctx, name: Named, asker: Asker, experiment: str, parent_id: str, body: Config) -> dict[str, Any]:
+    """The same as a child of a run (Run.submit_child)."""
+    return _submit(ctx, asker, experiment, body, parent_id=parent_id)
+
+
+@router.post("/hdruns/{run_id}", status_code=201)
+def submit_as(ctx: Ctx, name: Named, asker: Asker, experiment: str, run_id: str, body: Config) -> dict[str, Any]:
+    """The same under an id of the user's own (HyperDriveConfig's custom run id)."""
+    return _submit(ctx, asker, experiment, body, run_id=run_id)
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel(ctx: Ctx, name: Named, experiment: str, run_id: str) -> dict[str, Any]:
+    run = ctx.workspace.runs.get(run_id)
+    if run.run_type != sweeps.RUN_TYPE:
+        raise NotFound(f"The run {run_id!r} is no HyperDrive run.")
+    ctx.sweeps.cancel(run_id)
+    return {"code": 200, "result": run_id}
+
+
+def _submit(
+    ctx: Context,
+    asker: Caller,
+    experiment: str,
+    body: dict[str, Any],
+    *,
+    run_id: str | None = None,
+    parent_id: str | None = None,
+) -> dict[str, Any]:
+    permissions.may_start(ctx.workspace.runs, asker, parent_id)
+    platform = body.get("platform_config")
+    definition = platform.get("Definition") if isinstance(platform, dict) else None
+    configuration = definition.get("Overrides") if isinstance(definition, dict) else None
+    if not isinstance(platform, dict) or not isinstance(definition, dict) or not isinstance(configuration, dict):
+        raise Invalid("A sweep needs a run configuration: platform_config.Definition.Overrides.")
+    sweep = sweeps.parse(body)
+    job = parse(configuration)
+    if job.target == LOCAL_TARGET:
+        raise Invalid("A sweep runs on a cluster: set ScriptRunConfig(compute_target=...) to an AmlCompute.")
+    ctx.workspace.computes.ready(job.target)
+    snapshot_id = definition.get("SnapshotId")
+    if not isinstance(snapshot_id, str):
+        raise Invalid("A sweep needs the id of a snapshot.")
+    ctx.workspace.snapshots.get(snapshot_id)
+    for item in job.inputs:
+        ctx.workspace.datasets.saved(item.dataset_id)
+    for inherited in sweep.resume_from:
+        if ctx.workspace.runs.get(inherited).run_type != sweeps.RUN_TYPE:
+            raise Invalid(f"resume_from: the run {inherited[:80]!r} is no HyperDrive run.")
+    if isinstance(environment := configuration.get("environment"), dict):
+        configuration = {**configuration, "environment": ctx.workspace.environments.used(environment)}
+    run = ctx.workspace.runs.create(
+        sweep_runs.parent(
+            run_id,
+            ctx.workspace.experiments.get_or_create(experiment).id,
+            configuration,
+            snapshot_id,
+            sweep,
+            parent_id=parent_id,
+        )
+    )
+    ctx.sweeps.submit(run)
+    return {"code": 201, "result": _experiment(run, sweep)}
+
+
+def _experiment(run: Run, sweep: sweeps.SweepSpec) -> dict[str, Any]:
+    """An ExperimentDto: the SDK reads ``platform_config.ParentRunId`` of it, and wants the rest to be there."""
+    source = sweep.source
+    return {
+        **{key: source[key] for key in ("generator_config", "policy_config", "primary_metric_config")},
+        "platform_config": {**source["platform_config"], "ParentRunId": run.id},
+        "platform": str(source.get("platform") or "AML"),
+        "name": str(source.get("name") or ""),
+        "max_total_jobs": sweep.max_total,
+        "max_concurrent_jobs": sweep.max_concurrent,
+        "max_duration_minutes": sweep.max_minutes,
+        "resume_from": source.get("resume_from"),
+        "hyperdrive_run_id": run.id,
+        "experiment_id": run.experiment_id,
+        "study_id": run.number,
+        "created": run.created,
+        "modified": run.created,
+        "created_by_user_id": 0,
+        "status": run.status,
+        "all_jobs_generated": False,
+        "cancellation_requested": False,
+    }
