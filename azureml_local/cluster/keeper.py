@@ -3,6 +3,9 @@
 Started by path with the server's own interpreter, so that it needs nothing but the standard library. It outlives the
 server: how the job ended is in the status file for whichever server asks next.
 
+On another machine than the server's it doesn't outlive who started it: there it is on a leash, and ends the job when
+nobody has pulled at that for a while, or when its holder is gone. So no job goes on where its run can't see it.
+
 On Linux it adopts what its job leaves behind (PR_SET_CHILD_SUBREAPER, prctl(2)): a daemon that forks twice and leaves
 its session and process group becomes a child of this process instead of the machine's first one, and is found.
 """
@@ -10,8 +13,10 @@ its session and process group becomes a child of this process instead of the mac
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import sys
+import threading
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -83,27 +88,43 @@ def end_what_is_left() -> None:
         time.sleep(0.005)
 
 
-def told_to_begin() -> bool:
+def told_to_begin() -> int | None:
     """Wait for a word of the server, which says it once it has written this process down.
 
     A server that is killed before that closes the pipe, and the job never begins: so no job runs that nobody knows of.
+    Returns the pipe, out of the job's reach; None when nothing was said.
     """
     told = bool(os.read(0, 1))
+    pipe = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return told
+    return pipe if told else None
 
 
-def main(status_file: str, argv: list[str]) -> None:
-    if not told_to_begin():
+def hold(leash: int, seconds: float) -> None:
+    """End the job when nobody has pulled at the leash for so long, or its other end is gone."""
+    while select.select([leash], [], [], seconds)[0] and os.read(leash, 4096):
+        pass
+    while True:
+        for pid in descendants():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def main(status_file: str, leash_seconds: float, argv: list[str]) -> None:
+    if (leash := told_to_begin()) is None:
         return
     adopt_orphans()
     # Room for the exit status is taken now: when the job has filled the disk, its end can still be written. That the
     # file is there says that the job began.
     with open(status_file, "wb", buffering=0) as status:
         status.write(b" " * 8)
-        code = os.waitstatus_to_exitcode(wait_for(start(argv)))
+        pid = start(argv)
+        if leash_seconds:
+            threading.Thread(target=hold, args=(leash, leash_seconds), daemon=True).start()
+        code = os.waitstatus_to_exitcode(wait_for(pid))
         status.seek(0)
         status.write(f"{code:<8}".encode())
         os.fsync(status.fileno())
@@ -111,4 +132,4 @@ def main(status_file: str, argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])

@@ -30,22 +30,41 @@ class JobProcess:
     afterwards the exit status, negative for the signal that ended it, or still None where nobody has seen how.
     """
 
-    def __init__(self, pid: int, started: float, status_file: Path, child: subprocess.Popen[bytes] | None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        started: float,
+        status_file: Path,
+        child: subprocess.Popen[bytes] | None,
+        *,
+        leashed: bool = False,
+    ) -> None:
         self.pid = pid
         self.started = started
         self.returncode: int | None = None
         self._status_file = status_file
         self._child = child
+        self._leashed = leashed
 
     @classmethod
     def spawn(
-        cls, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path, status_file: Path
+        cls,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        status_file: Path,
+        leash: float = 0,
     ) -> JobProcess:
-        """Start it; it waits for `begin`. Raises OSError when it can't be started."""
+        """Start it; it waits for `begin`. Raises OSError when it can't be started.
+
+        With a ``leash`` it ends when this process does, and when nobody has called `pull` for so many seconds.
+        """
         with log.open("ab") as output:
             child = subprocess.Popen(
                 # Neither PYTHON* variables nor packages that are meant for the job.
-                [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(status_file), *argv],
+                [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(status_file), str(leash), *argv],
                 cwd=cwd,
                 env={**environment, **marker(status_file)},
                 stdin=subprocess.PIPE,
@@ -54,7 +73,7 @@ class JobProcess:
                 start_new_session=True,
                 close_fds=True,
             )
-        return cls(child.pid, psutil.Process(child.pid).create_time(), status_file, child)
+        return cls(child.pid, psutil.Process(child.pid).create_time(), status_file, child, leashed=bool(leash))
 
     @classmethod
     def attach(cls, pid: int, started: float, status_file: Path) -> JobProcess:
@@ -65,11 +84,19 @@ class JobProcess:
         """Let the job begin."""
         assert self._child is not None
         assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._child.stdin as waits:  # it was ended meanwhile
-            waits.write(b"\n")
+        self.pull()
+        if not self._leashed:
+            self.close()
+
+    def pull(self) -> None:
+        """Its run is in sight: a job on a leash may go on."""
+        assert self._child is not None
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile
+            os.write(self._child.stdin.fileno(), b"\n")
 
     def close(self) -> None:
-        """A job that has not begun never will."""
+        """A job that has not begun never will; one on a leash ends."""
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -273,3 +274,53 @@ def test_a_job_whose_server_is_killed_before_it_begins_never_does(folder: Path) 
     assert not JobProcess.attach(int(pid), float(started), folder / "exit_status").began()
     assert living(folder) == []
     assert {path.name for path in folder.iterdir()} == {"log.txt"}
+
+
+ON_A_LEASH = """
+import sys, time
+from pathlib import Path
+from azureml_local.cluster.process import JobProcess
+folder = Path(sys.argv[1])
+process = JobProcess.spawn([sys.executable, "-c", sys.argv[2]], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
+                           log=folder / "log.txt", status_file=folder / "exit_status", leash=float(sys.argv[3]))
+process.begin()
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.case("lost-connections")
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_job_on_a_leash_ends_with_its_holder(folder: Path, how: str) -> None:
+    job = DAEMON + "print('both', flush=True); time.sleep(600)"
+    seconds = "600" if how == "killed" else "2"
+    with subprocess.Popen([sys.executable, "-c", ON_A_LEASH, str(folder), job, seconds]) as holder:
+        until_said(folder, "both")
+        if how == "killed":
+            holder.kill()
+        else:  # frozen, as a machine can be: it can't end anything itself
+            holder.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 20
+        while living(folder):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        holder.kill()
+    assert (folder / "exit_status").read_text().strip() == "-9"
+
+
+def test_a_leash_that_is_pulled_at_lets_a_job_go_on(folder: Path) -> None:
+    process = JobProcess.spawn(
+        [sys.executable, "-c", "import sys, time; print(repr(sys.stdin.read()), flush=True); time.sleep(600)"],
+        cwd=folder,
+        environment={"PATH": "/usr/bin:/bin"},
+        log=folder / "log.txt",
+        status_file=folder / "exit_status",
+        leash=3,
+    )
+    process.begin()
+    for _ in range(20):
+        process.pull()
+        assert not process.wait(0.2)
+    assert (folder / "log.txt").read_text() == "''\n"
+    assert end(process) == -9
+    process.close()
