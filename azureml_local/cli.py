@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -115,7 +116,7 @@ def status(state: State = None) -> None:
         raise typer.Exit(3)
     answer = server.status()
     out.print(f"Up at {answer['api']} (process {server.instance.pid}), state in {folder.root}")
-    out.print(f"Pages     {answer['studio']}/")
+    out.print(f"Studio    {answer['studio']}/ (`azureml-local open` signs in, to cancel runs)")
     for name in answer["names"]:
         out.print(
             f"Workspace {name['workspace_name']} in {name['resource_group']}, subscription {name['subscription_id']}"
@@ -131,6 +132,22 @@ def status(state: State = None) -> None:
             out.print(f"Simulated {simulated['kind']}, for {simulated['compute'] or simulated['requests'] or 'any'}")
     for model in answer["models"]:
         out.print(f"Model     {model['name']}, version {model['version']}")
+
+
+@app.command(name="open")
+def open_studio(
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id; without it, the first page")] = None,
+    state: State = None,
+    browser: Annotated[bool, typer.Option(help="Start a browser, or only print the link.")] = True,
+) -> None:
+    """Open the workspace's pages in a browser, signed in: there runs can be cancelled."""
+    server = LocalServer.find(_folder(state))
+    if server is None:
+        raise ServerError("Nothing is running. Start it with `azureml-local up`.")
+    link = server.sign_in_link(run_id)
+    out.print(f"{link}\nIt works once, within 15 minutes.", markup=False)
+    if browser:
+        webbrowser.open(link)
 
 
 @app.command()
@@ -190,7 +207,7 @@ def tutorial(
     out.print()
     for line in lines:
         out.print(line, markup=False)
-    out.print(f"All in all {time.monotonic() - began:.0f} s. `azureml-local up` shows the run's page again.")
+    out.print(f"All in all {time.monotonic() - began:.0f} s. `azureml-local up` and `azureml-local open` show it.")
 
 
 @app.command()

@@ -135,6 +135,10 @@ class LocalServer:
     def describe_run(self, run_id: str) -> dict[str, Any]:
         return self._get(f"/local/runs/{run_id}")
 
+    def sign_in_link(self, run_id: str | None = None) -> str:
+        """A link that signs a browser in to Studio, once. Raises ServerError for a run that there isn't."""
+        return str(self._ask("POST", "/local/sign-in-links", {"run_id": run_id})["url"])
+
     def simulate(
         self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
     ) -> Simulated:

@@ -1,12 +1,17 @@
-"""The two applications of a server: the API (https), and sign-in with the run pages (plain http on loopback)."""
+"""The two applications of a server: the API (https), and sign-in with Studio's pages (plain http on loopback)."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
 
 from azureml_local import __version__
+<<<<<<< HEAD
 from azureml_local.server import errors
 from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, SWEEP, Bodies
+=======
+from azureml_local.server import errors, studio
+from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, Bodies
+>>>>>>> 381013a (Studio: pages that stay true while something runs, with figures, logs, code, models, data and compute; sign-in by a one-time link)
 from azureml_local.server.context import Context
 from azureml_local.server.gate import Gate
 from azureml_local.server.routes import (
@@ -31,7 +36,6 @@ from azureml_local.server.routes import (
     models,
     opendata,
     resources,
-    studio,
 )
 from azureml_local.server.simulated import SimulatedTrouble
 
@@ -56,7 +60,7 @@ API = (
     opendata,
     local,
 )
-PLAIN = (identity, studio)
+PLAIN = (identity, *studio.PAGES)
 
 
 def api_app(ctx: Context) -> FastAPI:
@@ -71,7 +75,8 @@ def api_app(ctx: Context) -> FastAPI:
 
 
 def plain_app(ctx: Context) -> FastAPI:
-    app = _app(ctx, "Sign-in and run pages", PLAIN)
+    app = _app(ctx, "Sign-in and Studio", PLAIN)
+    studio.install_errors(app)
     app.add_middleware(Bodies, kinds=(FORM_ONLY,))
     return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,6 +15,8 @@ from azureml_local.names import WorkspaceName
 from azureml_local.opendata.mirror import MnistSource
 from azureml_local.server.auth import BlobUrls, Caller, Tokens, derived_key
 from azureml_local.server.errors import Unauthorized
+from azureml_local.server.signin import Sessions, SignInLinks
+from azureml_local.server.streams import Streams
 from azureml_local.storage.folder import Secrets
 from azureml_local.workspace import Workspace
 
@@ -37,6 +39,12 @@ class Context:
     urls: BlobUrls
     secrets: Secrets
     mnist: Callable[[], MnistSource]
+    sign_in_links: SignInLinks = field(default_factory=SignInLinks)
+    streams: Streams = field(default_factory=Streams)
+
+    @property
+    def sessions(self) -> Sessions:
+        return Sessions(derived_key(self.secrets, "studio"))
 
     @property
     def discovery_key(self) -> str:
@@ -47,7 +55,9 @@ class Context:
 
     @property
     def studio(self) -> str:
-        """The address that links of runs begin with; the key in it lets a browser look, and do nothing else."""
+        """The address that links of runs begin with; the key in it lets a browser look, and do nothing else (see
+        `signin`).
+        """
         return f"{self.endpoints.plain}/studio/{self.secrets.view_key}"
 
 

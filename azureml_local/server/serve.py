@@ -135,7 +135,8 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
             ready(instance)
 
     try:
-        _run_until_done(api.config, _run([(api, api_socket), (plain, plain_socket)], started))
+        work = _run([(api, api_socket), (plain, plain_socket)], started, context.streams.close)
+        _run_until_done(api.config, work)
     finally:
         context.sweeps.stop()
         context.cluster.stop()
@@ -154,10 +155,13 @@ def _run_until_done(config: uvicorn.Config, work: Coroutine[Any, Any, None]) -> 
         loop.close()
 
 
-async def _run(servers: list[tuple[_Server, socket.socket]], started: Callable[[], None]) -> None:
+async def _run(
+    servers: list[tuple[_Server, socket.socket]], started: Callable[[], None], stopping: Callable[[], None]
+) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        stopping()
         for server, _ in servers:
             server.stop()
 

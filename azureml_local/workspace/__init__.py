@@ -10,6 +10,8 @@ from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.database import Database
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace.artifacts import Artifacts
+from azureml_local.workspace.changes import Changes
+from azureml_local.workspace.comparison import Comparison
 from azureml_local.workspace.computes import Computes
 from azureml_local.workspace.datasets import Datasets
 from azureml_local.workspace.environments import Environments
@@ -39,9 +41,12 @@ class Workspace:
         self.environments = Environments(self.database)
         self.models = Models(self.database)
         self.computes = Computes(self.database)
+        self.comparison = Comparison(self.database)
+        self.changes = Changes(self.database)
         self.keyvault = KeyVault(self.database, folder.secrets().signing_key)
 
     def close(self) -> None:
+        self.changes.close()
         self.database.close()
 
 

@@ -41,6 +41,9 @@ ORDER = (
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 
+# The event that each change of status leaves, beside those that clients tell of.
+STATUS_EVENT = "azureml_local.Status"
+
 MAX_WARNINGS = 100
 
 # How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
@@ -248,6 +251,7 @@ class Runs:
                 run.process = None
             if error is not None and run.error is None:
                 run.error = error
+            session.add(RunEvent(run_id=run_id, name=STATUS_EVENT, time=now(), data={"status": status}))
         self._tell(run)
         return run
 

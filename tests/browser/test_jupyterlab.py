@@ -160,7 +160,7 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
     run_page.open(run_link)
     assert "Completed" in run_page.ask("document.querySelector('.status').textContent")
     assert "sklearn_mnist, version 1" in run_page.ask("document.body.innerText")
-    assert run_page.ask("document.querySelectorAll('.matrix td').length") == 100
+    assert run_page.ask("document.querySelectorAll('.matrix tbody td').length") == 100
     for colours in ("light", "dark"):
         run_page.colours(colours)
         run_page.screenshot(pictures / f"run-{colours}.png")

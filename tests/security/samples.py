@@ -234,6 +234,7 @@ KNOWN = {
     "experiment": "fuzzed",
     "run_id": RUN,
     "compute": "fuzzed",
+    "name": "fuzzed",
     "environment": "fuzzed",
     "model_id": "fuzzed:1",
     "dataset": "fuzzed",

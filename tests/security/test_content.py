@@ -38,10 +38,14 @@ class Tags(HTMLParser):
         super().__init__()
         self.names: set[str] = set()
         self.attributes: set[str] = set()
+        self.scripts: list[str] = []
+        self.images: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        if tag in ("script", "img"):
+            (self.scripts if tag == "script" else self.images).append(dict(attrs).get("src") or "inline")
 
 
 def put_file(inside: Inside, run_id: str, path: str, content: bytes, kind: str) -> None:
@@ -76,15 +80,26 @@ def test_scripts_and_templates_in_what_is_stored_are_text_on_the_pages(inside: I
         put_file(inside, run_id, f"outputs/{number}<b>.html", SCRIPT.encode(), "text/html")
         put_file(inside, run_id, "user_logs/std_log.txt", text.encode(), "text/html")
         base = f"/studio/{inside.context.secrets.view_key}"
-        for path in ("", "/experiments/shown", f"/runs/{run_id}"):
+        pages = ("", "/models", "/data", "/compute", "/experiments/shown", f"/compare?run={run_id}&run=shown_0")
+        of_run = ("", "/outputs", "/code", "/environment", f"/view/outputs/{number}%3Cb%3E.html")
+        for path in (*(pages if number else pages[:-1]), *(f"/runs/{run_id}{part}" for part in of_run)):
             page = inside.plain.request("GET", base + path)
-            assert page.status_code == 200
+            assert page.status_code == 200, path
             found = Tags()
             found.feed(page.text)
-            assert not found.names & {"script", "img", "b", "iframe", "object", "embed", "form"}
-            assert not [name for name in found.attributes if name.startswith("on")]
+            assert not found.names & {"iframe", "object", "embed", "base"}
+            assert not [name for name in found.attributes if name.startswith(("on", "hx-"))]
+            assert "style" not in found.attributes
+            # The page's own scripts and pictures, which are files; no text in a script element.
+            own = f"{base}/static/"
+            assert len(found.scripts) == 5
+            assert all(source.startswith(own) for source in found.scripts)
+            assert "alert(1)" not in page.text.partition("<body")[0].partition("<title>")[0]
+            assert all(source.startswith(f"{base}/data/mnist.png") for source in found.images)
             assert "7777777" not in page.text
-            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+            policy = page.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+            assert "unsafe" not in policy
 
 
 @pytest.mark.case("stored-scripts")

@@ -123,7 +123,7 @@ def test_discovery_needs_the_address_that_only_callers_with_a_token_are_told(
 
 
 @pytest.mark.case("stored-scripts")
-def test_pages_need_the_view_key_and_run_no_scripts(server: LocalServer) -> None:
+def test_pages_need_the_view_key_and_run_no_scripts_but_their_own(server: LocalServer) -> None:
     page = httpx.get(server.status()["studio"] + "/")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]

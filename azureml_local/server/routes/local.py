@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 
@@ -67,6 +68,18 @@ def run(ctx: Ctx, run_id: str) -> dict[str, Any]:
         if series.kind == "azureml.v1.scalar" and series.values
     }
     return {"status": row.status, "seconds": seconds, "metrics": metrics, "page": ctx.portal_url(run_id)}
+
+
+@router.post("/sign-in-links")
+def sign_in_link(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
+    """A link for a browser, good once: to Studio's first page, or to a run's."""
+    run_id = body.get("run_id")
+    if run_id is not None:
+        if not isinstance(run_id, str):
+            raise Invalid("A run is named by its id.")
+        run_id = ctx.workspace.runs.get(run_id).id
+    token = ctx.sign_in_links.make(f"/runs/{quote(run_id, safe='')}" if run_id else "/")
+    return {"url": f"{ctx.studio}/sign-in/{token}"}
 
 
 @router.post("/names")

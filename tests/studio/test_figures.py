@@ -1,4 +1,4 @@
-"""The pages behind the links of runs and experiments, as a browser gets them."""
+"""The pages behind the links of runs and experiments, without a browser; and what of a run is drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from azureml_local.instance import LocalServer
-from azureml_local.server import shown
+from azureml_local.server.studio import figures
+from azureml_local.server.studio.figures import SHADES
 
 SCRIPT = """
     from azureml.core import Run
@@ -35,15 +36,17 @@ def test_the_links_of_a_run_and_its_experiment(
     answer = httpx.get(run.get_portal_url())
     assert answer.status_code == 200
     page = answer.text
-    for shown_text in ("Failed", "0.875", "(25 values)", ">71<", "user_logs/std_log.txt", run.id):
+    for shown_text in ("Failed", "0.875", "25 values, the last is 24", ">71<", "user_logs/std_log.txt", run.id):
         assert shown_text in page
-    # What a job wrote is text, whatever it looks like, and no script could run all the same.
+    # What a job wrote is text, whatever it looks like, and no script of its own could run all the same.
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
-    assert "<script" not in page
-    assert "<b>" not in page
+    assert "<script>" not in page
+    assert "<b>bold" not in page
     assert "<i>" not in page
-    assert "script-src" not in answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
 
     # Both links of the experiment: the one that a notebook shows has its id, not its name.
     by_id = httpx.get(experiment.get_portal_url())
@@ -64,11 +67,11 @@ def matrix(**changes: Any) -> Any:
 def test_a_confusion_matrix_is_shaded_by_its_worst_mistake(tmp_path: Path) -> None:
     path = tmp_path / "matrix"
     path.write_text(json.dumps(matrix()))
-    drawn = shown.confusion_matrix(path)
+    drawn = figures.confusion_matrix(path)
     assert drawn is not None
     assert drawn.labels == ["a", "b"]
     assert [[cell.count for cell in row] for row in drawn.rows] == [[5, 2], [4, 1]]
-    assert (drawn.rows[0][1].shade, drawn.rows[1][0].shade) == (50, 100)
+    assert (drawn.rows[0][1].shade, drawn.rows[1][0].shade) == (SHADES // 2, SHADES)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +90,11 @@ def test_a_confusion_matrix_is_shaded_by_its_worst_mistake(tmp_path: Path) -> No
         json.dumps(matrix(matrix=[[1, 2], [3, float("inf")]])),
         json.dumps(matrix(matrix=[], class_labels=[])),
         json.dumps(matrix(matrix=[[1] * 31] * 31, class_labels=["x"] * 31)),
-        json.dumps(matrix()) + " " * shown.MOST_BYTES,
+        json.dumps(matrix()) + " " * figures.MOST_BYTES,
     ],
     ids=lambda text: text[:40] or "empty",
 )
 def test_any_other_file_is_not_drawn(tmp_path: Path, text: str) -> None:
     path = tmp_path / "matrix"
     path.write_text(text)
-    assert shown.confusion_matrix(path) is None
+    assert figures.confusion_matrix(path) is None

@@ -1,0 +1,278 @@
+"""Runs side by side: what they were given and what came of it, as columns of a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Float, Select, String, case, cast, func, or_, select
+from sqlalchemy.orm import aliased, defer
+
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Metric, MetricValue, Run
+from azureml_local.workspace.metrics import LIST, SCALAR
+from azureml_local.workspace.runs import FINAL, ORDER
+
+Cell = str | int | float | bool | None
+
+OWN_TAGS = ("_aml_system_", "hyperparameters")  # what the SDK and sweeps keep for themselves
+# An argument that stands for data says nothing that a person would compare (azureml's DatasetConsumptionConfig).
+REFERENCE = re.compile(r"Dataset(?:Consumption|Output)Config:")
+FLAG = re.compile(r"--?[A-Za-z_][\w.-]*")
+METRIC, PARAMETER, TAG = "metric", "parameter", "tag"
+# The newest runs, which say what columns there are.
+SAMPLE = 300
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs of an experiment: with these words in their name, id or tags, and of one of these statuses."""
+
+    experiment_id: str
+    words: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """``column``: created, duration, status, or the name of a metric, parameter or tag (``kind`` says of which)."""
+
+    column: str = "created"
+    kind: str = ""
+    descending: bool = True
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names that the newest runs have; each in the order in which it first turns up."""
+
+    metrics: list[str]
+    parameters: list[str]
+    tags: list[str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run, without its definition, and its cells by name. Of a metric with several values it is the last one."""
+
+    run: Run
+    metrics: Mapping[str, Cell]
+    parameters: Mapping[str, Cell]
+    tags: Mapping[str, str]
+
+
+class Comparison:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count(self, wanted: Wanted) -> int:
+        with self._database.read() as session:
+            return session.scalar(_chosen(select(func.count(Run.number)), wanted)) or 0
+
+    def rows(self, wanted: Wanted, sorting: Sorting | None = None, *, start: int = 0, top: int = 50) -> list[Compared]:
+        query: Select[Any] = _chosen(select(Run).options(defer(Run.definition)), wanted)
+        query = _sorted(query, sorting or Sorting()).offset(start).limit(top)
+        with self._database.read() as session:
+            return self.compared(list(session.scalars(query)))
+
+    def compared(self, runs: Sequence[Run]) -> list[Compared]:
+        ids = [run.id for run in runs]
+        metrics, parameters = self._metrics(ids), self._parameters(ids)
+        return [
+            Compared(run, metrics.get(run.id, {}), {**parameters.get(run.id, {}), **_sampled(run)}, _own_tags(run))
+            for run in runs
+        ]
+
+    def children(self, parent_id: str, top: int = 500) -> list[Compared]:
+        """The newest children of a run, newest first."""
+        query = select(Run).options(defer(Run.definition)).where(Run.parent_id == parent_id)
+        with self._database.read() as session:
+            return self.compared(list(session.scalars(query.order_by(Run.number.desc()).limit(top))))
+
+    def columns(self, experiment_id: str) -> Columns:
+        return columns_of(self.rows(Wanted(experiment_id), top=SAMPLE))
+
+    def statuses(self, experiment_id: str | None = None) -> dict[str, int]:
+        """How many runs have each status, in the order of a run's life."""
+        query = select(Run.status, func.count()).group_by(Run.status)
+        if experiment_id is not None:
+            query = query.where(Run.experiment_id == experiment_id)
+        with self._database.read() as session:
+            found = {status: count for status, count in session.execute(query)}
+        return {status: found[status] for status in ORDER if status in found}
+
+    def per_experiment(self) -> dict[str, tuple[int, int, str]]:
+        """By experiment: how many runs it has, how many of them aren't over, and when the newest was made."""
+        open_ones = func.sum(case((Run.status.in_(FINAL), 0), else_=1))
+        query = select(Run.experiment_id, func.count(), open_ones, func.max(Run.created)).group_by(Run.experiment_id)
+        with self._database.read() as session:
+            return {row[0]: (row[1], row[2], row[3]) for row in session.execute(query)}
+
+    def series(self, run_id: str, name: str, most: int) -> tuple[list[tuple[int, dict[str, Any]]], int]:
+        """Values of a metric as (place, data), evenly thinned out to about so many, and how many there are in all."""
+        of_it = select(Metric.id).where(Metric.run_id == run_id, Metric.name == name).scalar_subquery()
+        place = func.row_number().over(order_by=(MetricValue.created, MetricValue.id)).label("place")
+        numbered = select(place, MetricValue.data.label("data")).where(MetricValue.metric == of_it).subquery()
+        with self._database.read() as session:
+            count = select(func.count()).select_from(MetricValue).where(MetricValue.metric == of_it)
+            total = session.scalar(count) or 0
+            step = max(1, math.ceil(total / most))
+            kept = select(numbered.c.place, numbered.c.data).order_by(numbered.c.place)
+            if step > 1:  # the first and the last are always among them
+                kept = kept.where(or_((numbered.c.place - 1) % step == 0, numbered.c.place == total))
+            return [(row.place, row.data) for row in session.execute(kept)], total
+
+    def _metrics(self, run_ids: Sequence[str]) -> dict[str, dict[str, Cell]]:
+        other = aliased(MetricValue)
+        last = (
+            select(other.id)
+            .where(other.metric == Metric.id)
+            .order_by(other.created.desc(), other.id.desc())
+            .limit(1)
+            .correlate(Metric)
+            .scalar_subquery()
+        )
+        query = (
+            select(Metric.run_id, Metric.name, MetricValue.data)
+            .join(MetricValue, MetricValue.id == last)
+            .where(Metric.run_id.in_(run_ids), Metric.kind.in_((SCALAR, LIST)))
+            .order_by(Metric.id)
+        )
+        found: dict[str, dict[str, Cell]] = {}
+        with self._database.read() as session:
+            for run_id, name, data in session.execute(query):
+                found.setdefault(run_id, {})[name] = next(iter(data.values()), None)
+        return found
+
+    def _parameters(self, run_ids: Sequence[str]) -> dict[str, dict[str, Cell]]:
+        query = select(Run.id, func.json_extract(Run.definition, "$.arguments")).where(Run.id.in_(run_ids))
+        with self._database.read() as session:
+            return {row[0]: parameters(as_list(row[1])) for row in session.execute(query)}
+
+
+def parameters(arguments: Sequence[object]) -> dict[str, Cell]:
+    """A script's arguments by name: ``["--rate", 0.5, "--fast"]`` is rate 0.5 and fast True. Data is left out."""
+    found: dict[str, Cell] = {}
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not isinstance(word, str) or not FLAG.fullmatch(word.partition("=")[0]):
+            continue
+        flag, assigned, value = word.partition("=")
+        cell: Cell = _plain(value) if assigned else True
+        if not assigned and words and not (isinstance(words[0], str) and FLAG.fullmatch(words[0])):
+            cell = _plain(words.pop(0))
+        if not (isinstance(cell, str) and REFERENCE.match(cell)):
+            found[flag.lstrip("-")] = cell
+    return found
+
+
+def columns_of(rows: Sequence[Compared]) -> Columns:
+    def names(kind: str) -> list[str]:
+        return list(dict.fromkeys(name for row in reversed(rows) for name in getattr(row, kind)))
+
+    return Columns(names("metrics"), names("parameters"), names("tags"))
+
+
+def _plain(value: object) -> Cell:
+    if isinstance(value, str):
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except ValueError:
+                continue
+    return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
+
+
+def _sampled(run: Run) -> dict[str, Cell]:
+    """The hyperparameters that a sweep chose for a child (azureml's HyperDrive keeps them in this tag)."""
+    try:
+        found = json.loads(run.tags.get("hyperparameters") or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return {str(key).lstrip("-"): _plain(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _own_tags(run: Run) -> dict[str, str]:
+    return {key: str(value) for key, value in run.tags.items() if not key.startswith(OWN_TAGS)}
+
+
+def as_list(arguments: object) -> list[object]:
+    """A definition's arguments, which are a list, also as JSON, or one text with all of them."""
+    found = arguments
+    if isinstance(arguments, str):
+        try:
+            found = json.loads(arguments)
+        except (ValueError, RecursionError):
+            found = arguments.split()
+    return list(found) if isinstance(found, list) else []
+
+
+def _chosen(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    query = query.where(Run.experiment_id == wanted.experiment_id)
+    if wanted.status:
+        query = query.where(Run.status == wanted.status)
+    for word in wanted.words.split()[:8]:
+        columns = (Run.id, Run.display_name, Run.name, cast(Run.tags, String))
+        query = query.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    return query
+
+
+def _sorted(query: Select[Any], sorting: Sorting) -> Select[Any]:
+    """Empty cells last, whichever way; numbers as numbers; equal ones newest first."""
+    cell: Any
+    if sorting.kind == METRIC:
+        cell = _metric_cell(sorting.column)
+    elif sorting.kind == PARAMETER:
+        cell = _argument_cell(sorting.column)
+    elif sorting.kind == TAG:
+        entries = func.json_each(Run.tags).table_valued("key", "value")
+        cell = select(entries.c.value).where(entries.c.key == sorting.column).limit(1).scalar_subquery()
+    elif sorting.column == "duration":
+        cell = func.julianday(func.coalesce(Run.ended, func.strftime("%Y-%m-%dT%H:%M:%f", "now"))) - func.julianday(
+            Run.started
+        )
+    elif sorting.column == "status":
+        cell = case({status: place for place, status in enumerate(ORDER)}, value=Run.status)
+    else:
+        return query.order_by(Run.number.desc() if sorting.descending else Run.number)
+    number = case((func.typeof(cell).in_(("integer", "real")), cell), else_=_number_in(cell))
+    keys = (number, cell)
+    ordered = [key.desc() if sorting.descending else key for key in keys]
+    return query.order_by(cell.is_(None), *ordered, Run.number.desc())
+
+
+def _number_in(cell: Any) -> Any:
+    return case((cast(cell, String).op("GLOB")("*[0-9]*"), cast(cell, Float)), else_=None)
+
+
+def _metric_cell(name: str) -> Any:
+    value = (
+        select(MetricValue.data)
+        .join(Metric, Metric.id == MetricValue.metric)
+        .where(Metric.run_id == Run.id, Metric.name == name)
+        .order_by(MetricValue.created.desc(), MetricValue.id.desc())
+        .limit(1)
+        .correlate(Run)
+        .scalar_subquery()
+    )
+    entries = func.json_each(value).table_valued("value")
+    return select(entries.c.value).limit(1).correlate(Run).scalar_subquery()
+
+
+def _argument_cell(name: str) -> Any:
+    # Within the text of a list of arguments: the one that follows --name.
+    flags = func.json_each(Run.definition, "$.arguments").table_valued("key", "value").alias("flags")
+    values = func.json_each(Run.definition, "$.arguments").table_valued("key", "value").alias("given")
+    return (
+        select(values.c.value)
+        .select_from(flags.join(values, values.c.key == flags.c.key + 1))
+        .where(flags.c.value.in_((f"--{name}", f"-{name}")))
+        .limit(1)
+        .correlate(Run)
+        .scalar_subquery()
+    )
