@@ -5,13 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from azureml_local import __version__
-<<<<<<< HEAD
-from azureml_local.server import errors
-from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, SWEEP, Bodies
-=======
 from azureml_local.server import errors, studio
-from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, Bodies
->>>>>>> 381013a (Studio: pages that stay true while something runs, with figures, logs, code, models, data and compute; sign-in by a one-time link)
+from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, SWEEP, Bodies
 from azureml_local.server.context import Context
 from azureml_local.server.gate import Gate
 from azureml_local.server.routes import (
