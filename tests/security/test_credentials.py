@@ -127,7 +127,7 @@ def test_pages_need_the_view_key_and_run_no_scripts_but_their_own(server: LocalS
     page = httpx.get(server.status()["studio"] + "/")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "same-origin"
     assert httpx.get(f"{server.instance.endpoints.plain}/studio/wrong-key/").status_code == 404
 
 

@@ -35,6 +35,9 @@ PAGE_HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Frame-Options": "DENY",
+    # The address with its key goes to this server only. With no-referrer, as everything else has it, a browser would
+    # call the origin of a form "null".
+    "Referrer-Policy": "same-origin",
 }
 
 
