@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright keeps an event loop running meanwhile, and other tests have loops of their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
