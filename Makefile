@@ -3,7 +3,7 @@ NOTEBOOK = notebooks/img-classification-part1-training.ipynb
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tutorial test fuzz kill-test soak test-sdks lab kernel lint types bench coverage lock clean
+.PHONY: help setup tutorial test fuzz kill-test soak test-sdks lab kernel lint types bench coverage docs lock clean
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench: setup ## measure set-up, server, job and training
 
 coverage: setup ## write docs/coverage.md anew from the tests' marks, the SDK and the routes
 	@$(BIN)/python tests/operations.py > docs/coverage.md
+
+docs: setup ## write the documentation's site to build/site; no link may lead nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: setup ## write requirements.txt anew from requirements.in and pyproject.toml, with the newest versions
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from azureml_local.instance import LocalServer, ServerError, cache_folder
 from azureml_local.names import WorkspaceName
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.variables import Format, UnwritableVariable, written
 
 app = typer.Typer(
     name="azureml-local",
@@ -65,7 +65,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end_as_asked)
     try:
         app()
-    except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError) as error:
+    except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError, UnwritableVariable) as error:
         err.print(f"azureml-local: {error}", markup=False)
         sys.exit(1)
     except Exception as error:
@@ -151,14 +151,18 @@ def open_studio(
 
 
 @app.command()
-def env(state: State = None) -> None:
-    """Print what a shell needs: eval "$(azureml-local env)"."""
+def env(
+    state: State = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="'shell', or 'dotenv' for the .env file of an editor.")
+    ] = Format.SHELL,
+) -> None:
+    """Print what a shell needs, eval "$(azureml-local env)", or an editor's .env file."""
     server = LocalServer.find(_folder(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
     server.answer_to(_configured_name())
-    for name, value in server.variables().items():
-        print(f"export {name}={shlex.quote(value)}")
+    print(written(server.variables(), form))
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
