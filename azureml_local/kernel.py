@@ -75,14 +75,18 @@ def uninstall() -> None:
         print(f'The kernel "{DISPLAY_NAME}" is not installed.')
 
 
-@app.command(hidden=True)
+@app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
+    context: typer.Context,
     state: Annotated[Path, typer.Option("--state")],
     connection_file: Annotated[str, typer.Option("-f")],
 ) -> None:
-    """Become the kernel; Jupyter calls this, with the notebook's folder as the current one."""
+    """Become the kernel; Jupyter calls this, with the notebook's folder as the current one.
+
+    Whoever starts it may add options for ipykernel, as nbclient (`jupyter execute`) does for the history.
+    """
     server = running_server(StateFolder(state))
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", connection_file]
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", connection_file, *context.args]
     os.execvpe(command[0], command, {**os.environ, **server.variables()})
 
 
