@@ -18,11 +18,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from azureml_local import __version__, config, kernel, simulate
-from azureml_local.instance import LocalServer, ServerError, cache_folder
+from azureml_local import __version__, config, kernel, machines, simulate
+from azureml_local.instance import LocalServer, ServerError
+from azureml_local.machines import Expose, Host, Scheduler
 from azureml_local.names import WorkspaceName
+from azureml_local.server.launch import LOCALHOST, SettingsError
 from azureml_local.storage import trouble
-from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
 from azureml_local.variables import Format, UnwritableVariable, written
 
 app = typer.Typer(
@@ -65,7 +67,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end_as_asked)
     try:
         app()
-    except (StateFolderError, ServerError, config.ConfigError, kernel.KernelError, UnwritableVariable) as error:
+    except (
+        StateFolderError,
+        ServerError,
+        SettingsError,
+        config.ConfigError,
+        kernel.KernelError,
+        UnwritableVariable,
+    ) as error:
         err.print(f"azureml-local: {error}", markup=False)
         sys.exit(1)
     except Exception as error:
@@ -81,13 +90,23 @@ def _end_as_asked(number: int, frame: object) -> None:
 
 
 @app.command()
-def up(state: State = None, port: Port = None, environments: Environments = "build") -> None:
+def up(
+    state: State = None,
+    port: Port = None,
+    environments: Environments = "build",
+    scheduler: Scheduler = None,
+    host: Host = LOCALHOST,
+    expose: Expose = False,
+) -> None:
     """Start the local workspace in the background."""
     folder = _folder(state)
     name = _configured_name()
     server = LocalServer.find(folder)
+    options = machines.options(host, exposed=expose, scheduler=scheduler, running=server is not None)
     if server is None:
-        server = LocalServer.start(folder, *_options(port, environments))
+        server = LocalServer.start(folder, *_options(port, environments), *options)
+        for line in machines.meaning(server.instance, scheduler):
+            out.print(line, markup=False)
         out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
     else:
         out.print(f"It is up already, at {server.instance.endpoints.api}.")
@@ -274,7 +293,15 @@ def doctor(state: State = None) -> None:
 
 
 @app.command(hidden=True)
-def serve(state: State = None, port: Port = None, environments: Environments = "build", names: str = "") -> None:
+def serve(
+    state: State = None,
+    port: Port = None,
+    environments: Environments = "build",
+    names: str = "",
+    scheduler: Scheduler = None,
+    host: Host = LOCALHOST,
+    expose: Expose = False,
+) -> None:
     """Serve in the foreground; `up` starts this."""
     from azureml_local.server.serve import Settings
     from azureml_local.server.serve import serve as serve_workspace
@@ -286,6 +313,9 @@ def serve(state: State = None, port: Port = None, environments: Environments = "
         names=known,
         port=port,
         host_environment=environments == "host",
+        host=host,
+        exposed=expose,
+        scheduler=scheduler,
     )
     serve_workspace(settings)
 

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from azureml_local.environment import PROXIES
-from azureml_local.instance import LocalServer, cache_folder
-from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.instance import LocalServer
+from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
 from azureml_local.storage.inspection import compare_blobs, damage, lost_parts, open_read_only
 
 PYTHONS = ((3, 10), (3, 12))

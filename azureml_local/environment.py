@@ -10,6 +10,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from azureml_local.trust import Trust
 
 STARTUP_FOLDER = Path(__file__).parent / "startup"
 
@@ -23,35 +26,16 @@ PROXIES = tuple(case for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for 
 @dataclass(frozen=True)
 class Endpoints:
     """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http
-    on loopback, for sign-in and for the pages that a person opens in a browser, which does not know our
-    certificate.
+    on loopback, whatever the host, for sign-in and for the pages that a person opens in a browser, which does not
+    know our certificate.
     """
 
     api: str
     plain: str
 
     @classmethod
-    def at(cls, api_port: int, plain_port: int) -> Endpoints:
-        return cls(api=f"https://localhost:{api_port}", plain=f"http://localhost:{plain_port}")
-
-
-@dataclass(frozen=True)
-class Trust:
-    """The certificates a process trusts: everyone's and our own CA's, as one file and as a hashed folder."""
-
-    bundle: Path
-    folder: Path
-
-    def variables(self) -> dict[str, str]:
-        # requests takes the folder: OpenSSL looks a certificate up there by name, where it would parse all
-        # 140 of the file anew for each of the SDK's connections (82 ms against 20). The Rust engine and
-        # urllib take the file.
-        return {
-            "REQUESTS_CA_BUNDLE": str(self.folder),
-            "SSL_CERT_FILE": str(self.bundle),
-            "CURL_CA_BUNDLE": str(self.bundle),
-            "PIP_CERT": str(self.bundle),
-        }
+    def at(cls, api_port: int, plain_port: int, host: str = "localhost") -> Endpoints:
+        return cls(api=f"https://{host}:{api_port}", plain=f"http://localhost:{plain_port}")
 
 
 def client_variables(
@@ -77,16 +61,16 @@ def client_variables(
         "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
-        **_around_proxies(inherited),
+        **_around_proxies(inherited, str(urlsplit(endpoints.api).hostname)),
     }
 
 
-def _around_proxies(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Where a proxy is set, requests to this machine must not go to it. Libraries read either spelling."""
+def _around_proxies(inherited: Mapping[str, str], host: str) -> dict[str, str]:
+    """Where a proxy is set, requests to the server must not go to it. Libraries read either spelling."""
     if not any(inherited.get(name) for name in PROXIES):
         return {}
     known = [word for name in ("NO_PROXY", "no_proxy") for word in inherited.get(name, "").split(",") if word.strip()]
-    value = ",".join(dict.fromkeys([*(word.strip() for word in known), "localhost", "127.0.0.1"]))
+    value = ",".join(dict.fromkeys([*(word.strip() for word in known), "localhost", "127.0.0.1", host]))
     return {"NO_PROXY": value, "no_proxy": value}
 
 

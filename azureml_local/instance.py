@@ -11,12 +11,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-from platformdirs import user_cache_path
 
 from azureml_local.environment import client_variables
 from azureml_local.names import WorkspaceName
@@ -28,14 +26,6 @@ START_SECONDS = 30.0
 
 class ServerError(Exception):
     """The server can't be started, reached or stopped; the message says what to do."""
-
-
-def cache_folder() -> Path:
-    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the
-    platform's place for caches.
-    """
-    chosen = os.environ.get("AZUREML_LOCAL_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("azureml-local")
 
 
 @dataclass(frozen=True)

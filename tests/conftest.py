@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +13,21 @@ import pytest
 
 from azureml_local.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.pytest_plugin import EphemeralWorkspace
 
 pytest_plugins = ["pytester"]
 
 
 @pytest.fixture(scope="session")
-def server(azureml_local_server: LocalServer) -> LocalServer:
-    return azureml_local_server
+def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
+    """One whose jobs run on its own machine; or on the workers of a scheduler (machines/test_same_tests.py)."""
+    scheduler = os.environ.get("AZUREML_LOCAL_TEST_SCHEDULER")
+    if scheduler is None:
+        yield request.getfixturevalue("azureml_local_server")
+        return
+    made = EphemeralWorkspace(request.config.rootpath, "--scheduler", scheduler)
+    yield made.server
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.cluster import job as job_script
-from azureml_local.cluster.engine import Home
+from azureml_local.cluster.engine import Home, Postponed
 from azureml_local.cluster.environments import (
     EnvironmentBuildCanceled,
     EnvironmentBuilder,
@@ -49,7 +49,9 @@ class Task:
 
 
 class Assignment:
-    """One job on this machine. ``write_files`` puts the submitted files into the working folder."""
+    """One job on this machine. ``write_files`` puts the submitted files into the working folder; ``leash``: see
+    `process.JobProcess.spawn`.
+    """
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Assignment:
         builder: EnvironmentBuilder,
         inputs: Inputs,
         write_files: Callable[[], None],
+        leash: float = 0,
     ) -> None:
         self._home = home
         self._task = task
@@ -66,6 +69,7 @@ class Assignment:
         self._builder = builder
         self._inputs = inputs
         self._write_files = write_files
+        self._leash = leash
 
     def run(self) -> bool:
         """From *Preparing* to the end of the job. False when it was cancelled before there was a process.
@@ -135,6 +139,7 @@ class Assignment:
                 environment=values,
                 log=self._home.job_log(),
                 status_file=status_file(task.folder),
+                leash=self._leash,
             )
         except OSError as error:
             raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
@@ -193,6 +198,8 @@ def guarded(home: Home, steps: Callable[[], None]) -> None:
     """Do the steps; what goes wrong is the run's error. Raises only what is a fault of ours, after that."""
     try:
         steps()
+    except Postponed:
+        raise
     except EnvironmentBuildCanceled:
         home.say("The environment's build was cancelled.")
     except (EnvironmentBuildError, InputError, WorkspaceError, BlobError) as error:

@@ -39,6 +39,7 @@ class Cluster:
         self._machinery = machinery
         self._workspace = machinery.workspace
         self.simulations = machinery.simulations
+        self.desk = machinery.desk
         self.image_builds = ImageBuilds(machinery.workspace.blobs, machinery.builder)
         self._changed = threading.Condition()
         self._pools: dict[str, NodePool] = {}
@@ -71,12 +72,13 @@ class Cluster:
             running = list(self._running.values())
             self._changed.notify_all()
         for execution, _ in running:
-            execution.cancel()
+            execution.stop()
         self.image_builds.stop()
         for _, thread in running:
             thread.join()
         if self._scheduler.ident:
             self._scheduler.join()
+        self._machinery.desk.stop()
 
     def _take_up(self) -> None:
         """Runs of an earlier server: those whose job has not begun wait for a node again, living processes are
@@ -86,7 +88,7 @@ class Cluster:
             known = run.process or {}
             if not run.definition or not run.target or run.run_type == SWEEP:
                 continue  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
-            if "pid" in known:
+            if "pid" in known or "who" in known:
                 self._begin(run, run.target, Execution.resume)
                 continue
             # What fetches its inputs, for example: nobody waits for that any more.

@@ -9,6 +9,7 @@ from pathlib import Path
 from azureml_local.cluster.assignment import Assignment, Task, follow
 from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse
 from azureml_local.cluster.local_target import Client, await_client, client_of, with_interpreter
+from azureml_local.cluster.outputs import OutputFolders
 from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.record import Record
 from azureml_local.workspace.datasets import rust_dataflow
@@ -43,8 +44,19 @@ class EmbeddedPart:
         follow(record, process, parse(record.run.definition).max_seconds)
         return True
 
-    def bring(self) -> Path:
-        return self._working
+    def postpone(self) -> bool:
+        return False
+
+    @property
+    def working(self) -> Path:
+        client = client_of(self._record.folder) if self._record.run.target == LOCAL_TARGET else None
+        # What lies in the folder of another run, a job that has submitted this one, goes with that.
+        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
+            return self._record.folder / "wd"
+        return client.folder
+
+    def outputs(self) -> OutputFolders:
+        return OutputFolders(parse(self._record.run.definition).outputs, self._record.folder, self.working)
 
     def _assignment(self, spec: JobSpec, client: Client | None) -> Assignment:
         record, machinery = self._record, self._record.machinery
@@ -54,7 +66,7 @@ class EmbeddedPart:
             variables=machinery.job_variables(record.run),
             flows={each.dataset_id: rust_dataflow(datasets.saved(each.dataset_id).dataflow) for each in spec.inputs},
             folder=record.folder,
-            working=self._working,
+            working=self.working,
         )
         return Assignment(
             record,
@@ -65,7 +77,7 @@ class EmbeddedPart:
         )
 
     def _write_files(self, client: Client | None) -> None:
-        record, working = self._record, self._working
+        record, working = self._record, self.working
         if working.is_relative_to(record.folder):
             # What an earlier server prepared, and was killed over, may be half of it.
             shutil.rmtree(working, ignore_errors=True)
@@ -77,11 +89,3 @@ class EmbeddedPart:
             shutil.copytree(client.folder, working, symlinks=True)
         else:
             record.say(f"The job runs in the folder that the client has copied its files to: {working}")
-
-    @property
-    def _working(self) -> Path:
-        client = client_of(self._record.folder) if self._record.run.target == LOCAL_TARGET else None
-        # What lies in the folder of another run, a job that has submitted this one, goes with that.
-        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
-            return self._record.folder / "wd"
-        return client.folder

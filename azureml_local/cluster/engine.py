@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.outputs import OutputFolders
 from azureml_local.cluster.process import JobProcess
+
+
+class Postponed(Exception):
+    """The server stops before the job has begun, or before its node has answered: the next one goes on with it."""
 
 
 class Home(Protocol):
@@ -55,5 +60,14 @@ class JobPart(Protocol):
     def resume(self) -> bool:
         """Go on with what an earlier server began."""
 
-    def bring(self) -> Path:
+    def postpone(self) -> bool:
+        """The server stops. True when the job has not begun and now won't: `run` raises Postponed, if it does anything
+        still.
+        """
+
+    @property
+    def working(self) -> Path:
         """The folder with what the job has left (`outputs`, `logs`), on this machine."""
+
+    def outputs(self) -> OutputFolders:
+        """Where the files of its output datasets are, on this machine."""

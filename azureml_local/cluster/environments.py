@@ -86,7 +86,7 @@ class EnvironmentBuilder:
 
     def __init__(self, cache: Path, *, host: bool = False) -> None:
         self._cache = cache.absolute()
-        self._host = host
+        self.host = host
 
     def digest(self, definition: Mapping[str, Any]) -> str:
         """The identity of what `definition` comes to here: packages, indexes, Python, platform; not its name,
@@ -142,7 +142,7 @@ class EnvironmentBuilder:
 
     def _plan(self, definition: Mapping[str, Any]) -> _Plan:
         section = definition.get("python") or {}
-        if self._host:
+        if self.host:
             own = own_interpreter()
             note = f"Jobs run in the workspace's own Python {own.version}, {own.path}; no packages are installed."
             return _interpreter_plan(own, note)

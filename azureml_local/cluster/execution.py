@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from azureml_local.cluster.assignment import guarded
 from azureml_local.cluster.embedded import EmbeddedPart
-from azureml_local.cluster.engine import JobPart
-from azureml_local.cluster.jobspec import parse
+from azureml_local.cluster.engine import JobPart, Postponed
+from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.cluster.logs import JOB_LOG, NODE_LOG, make_readable
-from azureml_local.cluster.outputs import OutputError, OutputFolders, Outputs
+from azureml_local.cluster.outputs import OutputError, Outputs, regular_files
 from azureml_local.cluster.record import Machinery, Record
+from azureml_local.cluster.remote import RemotePart
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
@@ -32,7 +31,7 @@ class Execution:
     def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
         self._record = Record(machinery, run, node)
         self._workspace = machinery.workspace
-        self._part: JobPart = EmbeddedPart(self._record)
+        self._part = _part_of(self._record)
         self._closing = threading.Lock()
         self._closed = False
 
@@ -51,6 +50,11 @@ class Execution:
             if not self._closed:
                 self._record.cancelled.set()
             return not self._closed
+
+    def stop(self) -> None:
+        """The server stops: a job that runs is cancelled, one that waits for its node goes on waiting."""
+        if not self._part.postpone():
+            self.cancel()
 
     def run(self) -> None:
         """From *Preparing* to a final status. Never raises: what goes wrong is the run's error."""
@@ -76,14 +80,17 @@ class Execution:
 
         try:
             guarded(self._record, steps)
-        finally:
+        except Postponed:
+            return
+        except Exception:
             self._finish()
+            raise
+        self._finish()
 
     def _keep_outputs(self) -> None:
         """Still as *Running*, as in Azure: Run.wait_for_completion takes *Finalizing* for the end."""
         record = self._record
-        spec = parse(record.run.definition)
-        outputs = Outputs(self._workspace, record.run, OutputFolders(spec.outputs, record.folder, self._part.bring()))
+        outputs = Outputs(self._workspace, record.run, self._part.outputs())
         try:
             outputs.keep(record.say, well=not record.cancelled.is_set() and not record.failed)
         except OutputError as error:
@@ -123,7 +130,7 @@ class Execution:
 
     def _collect(self) -> None:
         """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since."""
-        record, artifacts, working = self._record, self._workspace.artifacts, self._part.bring()
+        record, artifacts, working = self._record, self._workspace.artifacts, self._part.working
         for folder in COLLECTED:
             for path in sorted(regular_files(working / folder)):
                 name = path.relative_to(working).as_posix()
@@ -138,10 +145,9 @@ class Execution:
                     record.say(f"{name} could not be kept: {error}")
 
 
-def regular_files(folder: Path) -> list[Path]:
-    """Files below a folder; no links (one could point anywhere), no pipes or devices."""
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        for root, _, names in os.walk(folder, followlinks=False):
-            found += [path for name in names if not (path := Path(root) / name).is_symlink() and path.is_file()]
-    return found
+def _part_of(record: Record) -> JobPart:
+    """Where the job happens, or happened. The client's own machine is this one."""
+    desk = record.machinery.desk
+    if "who" in record.known or (desk.placement is not None and record.target != LOCAL_TARGET and not record.known):
+        return RemotePart(record, desk)
+    return EmbeddedPart(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from azureml_local.workspace import datastores
@@ -55,6 +55,10 @@ class OutputSpec:
     description: str | None
     tags: Mapping[str, Any]
     transformation: str | None
+
+    def brought(self) -> OutputSpec:
+        """The same, when its files were brought here from another machine."""
+        return replace(self, path_on_compute=None, globs=())
 
 
 @dataclass(frozen=True)

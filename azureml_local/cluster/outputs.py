@@ -7,8 +7,10 @@ are a folder on this machine whose files are copied when the job is over; in upl
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -138,6 +140,15 @@ def written(place: Path, globs: tuple[str, ...]) -> list[Path]:
         for path in found
         if any(fnmatch.fnmatch(str(path), g) or fnmatch.fnmatch(str(path.relative_to(place)), g) for g in globs)
     ]
+
+
+def regular_files(folder: Path) -> list[Path]:
+    """Files below a folder; no links (one could point anywhere), no pipes or devices."""
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        for root, _, names in os.walk(folder, followlinks=False):
+            found += [path for name in names if not (path := Path(root) / name).is_symlink() and path.is_file()]
+    return found
 
 
 def _dataflow(place: str) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ class JobProcess:
         self._status_file = status_file
         self._child = child
         self._leashed = leashed
+        # One thread may pull while another closes, and the descriptor is somebody else's then.
+        self._pipe = threading.Lock()
 
     @classmethod
     def spawn(
@@ -82,23 +85,22 @@ class JobProcess:
 
     def begin(self) -> None:
         """Let the job begin."""
-        assert self._child is not None
-        assert self._child.stdin is not None
         self.pull()
         if not self._leashed:
             self.close()
 
     def pull(self) -> None:
         """Its run is in sight: a job on a leash may go on."""
-        assert self._child is not None
-        assert self._child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile
-            os.write(self._child.stdin.fileno(), b"\n")
+        with self._pipe:
+            if self._child is not None and self._child.stdin is not None and not self._child.stdin.closed:
+                with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile
+                    os.write(self._child.stdin.fileno(), b"\n")
 
     def close(self) -> None:
         """A job that has not begun never will; one on a leash ends."""
-        if self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()
+        with self._pipe:
+            if self._child is not None and self._child.stdin is not None:
+                self._child.stdin.close()
 
     def began(self) -> bool:
         """Whether the job of an earlier server ever began. Waits until that is certain."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azureml_local.cluster.desk import Desk
 from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.kinds import Kind
@@ -29,6 +30,7 @@ class Machinery:
     inputs: Inputs
     job_variables: Callable[[Run], dict[str, str]]
     simulations: Simulations = field(default_factory=Simulations)
+    desk: Desk = field(default_factory=Desk)
 
 
 class Record:

@@ -14,6 +14,8 @@ QUEUE_LOG = "azureml-logs/10_queue_log.txt"
 
 STAGES = {
     "NotStarted": "Waiting for whoever made it to start it.",
+    # With a node of its compute, but not on it yet.
+    "Queued": "Waiting for a free worker.",
     "Preparing": "Its environment is being built, or is looked up; the run's build log says more.",
     "Starting": "Its folder and its input data are being brought.",
     "CancelRequested": "Waiting for the job's processes to end.",

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from azureml_local import __version__
 from azureml_local.server import errors, studio
-from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, SWEEP, Bodies
+from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
 from azureml_local.server.context import Context
 from azureml_local.server.gate import Gate
 from azureml_local.server.routes import (
@@ -29,6 +29,7 @@ from azureml_local.server.routes import (
     local,
     metrics,
     models,
+    node,
     opendata,
     resources,
 )
@@ -52,6 +53,7 @@ API = (
     datastores,
     models,
     credential,
+    node,
     opendata,
     local,
 )
@@ -62,7 +64,7 @@ def api_app(ctx: Context) -> FastAPI:
     app = _app(ctx, "Azure Machine Learning, local", API)
     # The last one added comes first: nobody's body is read who isn't let in. The blob service knows signatures and
     # keys of its own, and lets nobody past to the routes whom the gate would not.
-    app.add_middleware(Bodies, kinds=(LOCAL_RUN, SWEEP, JSON_ONLY))
+    app.add_middleware(Bodies, kinds=(LOCAL_RUN, SWEEP, NODE_BYTES, JSON_ONLY))
     app.add_middleware(Gate, ctx=ctx)
     app.add_middleware(blobs.BlobService)
     app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)

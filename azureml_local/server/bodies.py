@@ -20,6 +20,7 @@ from azureml_local.server.errors import answer
 
 MAX_JSON = 32 * 1024 * 1024
 MAX_FORM = 64 * 1024
+MAX_PIECE = 8 * 1024 * 1024
 MAX_DEPTH = 100
 SMALL = 256 * 1024
 BODY_SECONDS = 60.0  # for a whole body that is read before the route is called
@@ -28,6 +29,7 @@ BODY_SECONDS = 60.0  # for a whole body that is read before the route is called
 # with and without a charset).
 JSON = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json", re.IGNORECASE)
 MULTIPART = re.compile(r"multipart/form-data", re.IGNORECASE)
+OCTETS = re.compile(r"application/octet-stream", re.IGNORECASE)
 FORM = re.compile(r"application/x-www-form-urlencoded", re.IGNORECASE)
 
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -51,6 +53,8 @@ ANY_PATH = re.compile(r".*", re.DOTALL)
 LOCAL_RUN = Body(re.compile(r"/execution/.*/localrun"), MULTIPART, MAX_JSON)
 # A sweep: its config.json (azureml.train.hyperdrive._search).
 SWEEP = Body(re.compile(r"/hyperdrive/.*/(?:hd)?runs(?:/[^/]*)?"), MULTIPART, MAX_JSON)
+# What a node sends of logs and files.
+NODE_BYTES = Body(re.compile(r"/node/.*/bytes"), OCTETS, MAX_PIECE)
 JSON_ONLY = Body(ANY_PATH, JSON, MAX_JSON)
 FORM_ONLY = Body(ANY_PATH, FORM, MAX_FORM)
 

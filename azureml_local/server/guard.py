@@ -1,6 +1,6 @@
 """Who may not even ask: other sites in a browser, and other names for this machine.
 
-A loopback server is reachable from every page that its user opens. What keeps those out is checked before
+A local server is reachable from every page that its user opens. What keeps those out is checked before
 anything else, on every route: the Host header (against DNS rebinding) and where the browser says the request
 comes from. Never the User-Agent, which pages can choose.
 """
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from azureml_local.server.errors import error_response
 from azureml_local.server.protocol import MAX_HEAD
 
-HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::(\d{1,5}))?", re.IGNORECASE)
+LOOPBACK = r"localhost|127\.0\.0\.1|\[::1\]"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -31,10 +31,14 @@ def _date(second: int) -> bytes:
 
 
 class Guard:
-    """ASGI middleware. ``pages`` are paths below which a person may arrive by a link from elsewhere."""
+    """ASGI middleware. ``pages`` are paths below which a person may arrive by a link from elsewhere; ``host`` is a name
+    or an address that this server answers to, beside those of loopback.
+    """
 
-    def __init__(self, app: ASGIApp, port: int, pages: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: ASGIApp, port: int, pages: tuple[str, ...] = (), host: str = "localhost") -> None:
         self._app = app
+        self._host = re.compile(rf"(?:{LOOPBACK}|{re.escape(host)})\.?(?::(\d{{1,5}}))?", re.IGNORECASE)
+        self._names = ", ".join(dict.fromkeys([host, "localhost", "127.0.0.1"]))
         self._port = port
         self._pages = pages
 
@@ -77,8 +81,7 @@ class Guard:
         if len(hosts) != 1 or not self._is_us(hosts[0].decode("latin-1")):
             seen = ", ".join(repr(host.decode("latin-1")) for host in hosts) or "none"
             return (
-                f"The Host header is {seen}; this server answers to localhost:{self._port} and "
-                f"127.0.0.1:{self._port} only."
+                f"The Host header is {seen}; this server answers to {self._names} only, at port {self._port}."
             )
         for origin in headers.get(b"origin", []):
             text = origin.decode("latin-1")
@@ -90,7 +93,7 @@ class Guard:
         return None
 
     def _is_us(self, host: str) -> bool:
-        match = HOST.fullmatch(host)
+        match = self._host.fullmatch(host)
         return bool(match) and int(match[1] or 0) == self._port if match else False
 
     def _arrives_by_link(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> bool:

@@ -1,11 +1,24 @@
-"""What a running server says of itself in its state folder (``server.json``), for those who want to use it."""
+"""What a running server says of itself in its state folder (``server.json``), for those who want to use it; and where
+it may listen.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.environment import Endpoints, Trust
+from azureml_local.environment import Endpoints
+from azureml_local.trust import Trust
+
+LOCALHOST = "localhost"
+NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """A server can't run as asked; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +28,42 @@ class Instance:
     plain_port: int
     bundle: str
     certificates: str
+    host: str = LOCALHOST
 
     @property
     def endpoints(self) -> Endpoints:
-        return Endpoints.at(self.api_port, self.plain_port)
+        return Endpoints.at(self.api_port, self.plain_port, self.host)
 
     @property
     def trust(self) -> Trust:
         return Trust(bundle=Path(self.bundle), folder=Path(self.certificates))
+
+
+def address_of(host: str, *, exposed: bool) -> str:
+    """The IPv4 address to listen at for a host.
+
+    Raises:
+        SettingsError: it is none, or more than one; or other machines would reach it, and nobody said that they may.
+    """
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        if not NAME.fullmatch(host):
+            raise SettingsError(f"{host[:80]!r} is neither an address nor a name of a machine.") from None
+        try:
+            found = ipaddress.ip_address(socket.gethostbyname(host))
+        except OSError as error:
+            raise SettingsError(f"The name {host!r} has no address here ({error}).") from None
+    if found.version != 4:
+        raise SettingsError(f"{host} is an IPv6 address; --host takes an IPv4 address, or a name that has one.")
+    if found.is_unspecified or found.is_multicast:
+        raise SettingsError(
+            f"{host} is no address of one interface. Name the one at which the workers reach this machine: the "
+            "server's certificate and all its links are for that."
+        )
+    if not found.is_loopback and not exposed:
+        raise SettingsError(
+            f"At {host} other machines could reach this server; whoever has a token of it can run commands as you. "
+            "Add --expose if you want that, and read SECURITY.md first."
+        )
+    return str(found)

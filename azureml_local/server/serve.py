@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -20,24 +21,27 @@ import uvicorn
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
+from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.desk import Desk, Placement
 from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.cluster.record import Machinery
 from azureml_local.cluster.sweeps import Sweeps
-from azureml_local.environment import Endpoints, Trust, job_variables
+from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
 from azureml_local.server.guard import Guard
-from azureml_local.server.launch import Instance
+from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
 from azureml_local.server.protocol import MAX_HEAD, Http
 from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.tables import Run
+from azureml_local.trust import Trust
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import THIS_SERVER
 from azureml_local.workspace.experiments import shown_name
@@ -52,7 +56,8 @@ class Settings:
     """How to run a server.
 
     ``port`` is tried first for the API, the next one for sign-in and pages; a taken one is replaced by a free
-    one.
+    one. ``host`` is where the API is; sign-in and pages, without TLS, stay on loopback. ``scheduler`` is the address of
+    a Dask scheduler whose workers run the jobs.
     """
 
     state: Path
@@ -60,6 +65,9 @@ class Settings:
     names: tuple[WorkspaceName, ...] = ()
     port: int | None = None
     host_environment: bool = False
+    host: str = LOCALHOST
+    exposed: bool = False
+    scheduler: str | None = None
 
 
 class _Server(uvicorn.Server):
@@ -89,6 +97,7 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
 
     Raises:
         StateFolderError: the folder can't be used, or another server is using it.
+        SettingsError: it can't listen there, or there is no such scheduler.
     """
     folder = StateFolder(settings.state)
     folder.create()
@@ -111,22 +120,24 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
     lost = lost_parts(folder)
     if lost is not None:
         raise StateFolderError(lost)
-    trust = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE")).ensure()
+    address = address_of(settings.host, exposed=settings.exposed)
+    placement = _scheduler(settings.scheduler) if settings.scheduler else None
+    trust = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE"), settings.host).ensure()
     workspace = Workspace(folder)
     clean(workspace)
     for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
         workspace.identity.answer_to(name)
-    api_socket, plain_socket = _listen(workspace, settings.port)
+    api_socket, plain_socket = _listen(workspace, settings.port, address)
     ports = api_socket.getsockname()[1], plain_socket.getsockname()[1]
-    endpoints = Endpoints.at(*ports)
-    context = _context(workspace, folder, endpoints, trust, settings)
+    endpoints = Endpoints.at(*ports, settings.host)
+    context = _context(workspace, folder, endpoints, trust, settings, placement)
     # Clients cache what the cloud said of itself for ever, and the ports may have changed since.
     (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     context.sweeps.start()
-    instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder))
+    instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host)
     pem = folder.tls / "server.pem"
-    api = _server(Guard(api_app(context), ports[0]), certificate=pem)
+    api = _server(Guard(api_app(context), ports[0], host=settings.host), certificate=pem)
     plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)))
 
     def started() -> None:
@@ -134,12 +145,15 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
         if ready is not None:
             ready(instance)
 
-    try:
-        work = _run([(api, api_socket), (plain, plain_socket)], started, context.streams.close)
-        _run_until_done(api.config, work)
-    finally:
+    def ending() -> None:
         context.sweeps.stop()
         context.cluster.stop()
+
+    try:
+        work = _run([(api, api_socket), (plain, plain_socket)], started, ending, context.streams.close)
+        _run_until_done(api.config, work)
+    finally:
+        ending()
         workspace.close()
 
 
@@ -156,14 +170,26 @@ def _run_until_done(config: uvicorn.Config, work: Coroutine[Any, Any, None]) -> 
 
 
 async def _run(
-    servers: list[tuple[_Server, socket.socket]], started: Callable[[], None], stopping: Callable[[], None]
+    servers: list[tuple[_Server, socket.socket]],
+    started: Callable[[], None],
+    ending: Callable[[], None],
+    hang_up: Callable[[], None],
 ) -> None:
+    """Serve until a signal. ``ending`` is done first, while the server still answers those whose end it awaits; then
+    ``hang_up`` ends answers that would go on.
+    """
     loop = asyncio.get_running_loop()
+    endings: list[asyncio.Future[None]] = []
 
-    def stop() -> None:
-        stopping()
+    def stop_serving(_: object) -> None:
+        hang_up()
         for server, _ in servers:
             server.stop()
+
+    def stop() -> None:
+        if not endings:
+            endings.append(loop.run_in_executor(None, ending))
+            endings[0].add_done_callback(stop_serving)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
@@ -172,6 +198,7 @@ async def _run(
         await asyncio.sleep(0.005)
     started()
     await asyncio.gather(*tasks)
+    await asyncio.gather(*endings)
 
 
 def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
@@ -197,37 +224,58 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
     )
 
 
-def _listen(workspace: Workspace, wanted: int | None) -> tuple[socket.socket, socket.socket]:
+def _scheduler(address: str) -> Placement:
+    """Raises SettingsError."""
+    try:
+        from azureml_local.cluster.scheduler import DaskScheduler
+    except ImportError as error:
+        raise SettingsError(
+            f"--scheduler needs dask.distributed: pip install 'azureml-local[dask]' ({error})."
+        ) from error
+    try:
+        return DaskScheduler(address)
+    except OSError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _listen(workspace: Workspace, wanted: int | None, address: str) -> tuple[socket.socket, socket.socket]:
     """Two sockets: on the ports asked for, or those of last time, or the usual ones; a free one for each that
     is taken.
     """
     remembered = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
     first = remembered if wanted is None else [wanted, wanted + 1 if wanted else 0]
-    sockets = _bind(first[0]), _bind(first[1])
+    sockets = _bind(address, first[0]), _bind(LOOPBACK, first[1])
     # Also one that was any: clients and jobs of a server that died know it, and the next one takes its place.
     workspace.database.set_setting("ports", [bound.getsockname()[1] for bound in sockets])
     return sockets
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(address: str, port: int) -> socket.socket:
     for candidate in (port, 0):
         # With the protocol named, asyncio sets TCP_NODELAY on the connections; without, a kept one may lose 40 ms on
         # an answer.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((LOOPBACK, candidate))
+            bound.bind((address, candidate))
             bound.listen(512)
             return bound
-        except OSError:
+        except OSError as error:
             bound.close()
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise SettingsError(f"{address} is no address of this machine.") from error
             if candidate == 0:
                 raise
     raise AssertionError("port 0 is always free or raises")
 
 
 def _context(
-    workspace: Workspace, folder: StateFolder, endpoints: Endpoints, trust: Trust, settings: Settings
+    workspace: Workspace,
+    folder: StateFolder,
+    endpoints: Endpoints,
+    trust: Trust,
+    settings: Settings,
+    placement: Placement | None = None,
 ) -> Context:
     secrets = folder.secrets()
     tokens = Tokens(secrets, workspace.identity)
@@ -251,11 +299,18 @@ def _context(
         )
 
     mirror = Mirror(f"{THIS_SERVER}/opendata/mnist", lambda: mnist().folder)
+    order = {
+        "version": __version__,
+        "server": endpoints.api,
+        "workspace": workspace.identity.names[0].arm_id,
+        "certificate": (folder.tls / "ca.pem").read_text(),
+    }
     machinery = Machinery(
         workspace=workspace,
         builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
         inputs=Inputs(mirror),
         job_variables=variables,
+        desk=Desk(placement, order),
     )
     cluster = Cluster(machinery)
     return Context(

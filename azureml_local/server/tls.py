@@ -1,31 +1,28 @@
 """Certificates: a CA of this store's own, and what it vouches for.
 
-The CA may only vouch for ``localhost`` and loopback addresses (name constraints), its key never leaves the
-store's folder, and only processes that get our variables trust it; the system's trust store is never touched.
+The CA may only vouch for ``localhost`` and loopback addresses, and for the one host that a server was told to answer at
+(name constraints), its key is thrown away, and only processes that get our variables trust it; the system's trust store
+is never touched.
 """
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
-import re
 import ssl
 from pathlib import Path
 
-import certifi
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import crypto
 
-from azureml_local.environment import Trust
 from azureml_local.storage.folder import write_private
+from azureml_local.trust import Trust, trusting
 
 LIFETIME = datetime.timedelta(days=397)
 RENEW_BEFORE = datetime.timedelta(days=30)
-PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 NAMES: list[x509.GeneralName] = [
     x509.DNSName("localhost"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -41,8 +38,9 @@ PERMITTED: list[x509.GeneralName] = [
 class Certificates:
     """The store's certificate files, made or renewed when they are needed."""
 
-    def __init__(self, folder: Path, inherited_bundle: str | None = None) -> None:
+    def __init__(self, folder: Path, inherited_bundle: str | None = None, host: str = "localhost") -> None:
         self._folder = folder
+        self._host = host
         self._inherited = inherited_bundle
         self.ca = folder / "ca.pem"
         self.server = folder / "server.pem"  # key and certificate
@@ -51,7 +49,7 @@ class Certificates:
         """Make what is missing or about to expire; renew what clients trust."""
         if not self.are_good():
             self._issue()
-        return self._trust()
+        return trusting(self._folder, self.ca.read_bytes(), self._inherited)
 
     def context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -67,15 +65,19 @@ class Certificates:
             leaf = x509.load_pem_x509_certificate(pem)
             key = serialization.load_pem_private_key(pem, password=None)
             leaf.verify_directly_issued_by(ca)
-        except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (FileNotFoundError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
             return False
         soon = datetime.datetime.now(datetime.timezone.utc) + RENEW_BEFORE
+        if _name(self._host) not in names:
+            return False
         return key.public_key() == leaf.public_key() and min(ca.not_valid_after_utc, leaf.not_valid_after_utc) > soon
 
     def _issue(self) -> None:
         ca_key = ec.generate_private_key(ec.SECP256R1())
         ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"azureml-local {self._folder.parent}"[:64])])
-        constraints = x509.NameConstraints(permitted_subtrees=PERMITTED, excluded_subtrees=None)
+        permitted = list(dict.fromkeys([*PERMITTED, _subtree(self._host)]))
+        constraints = x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None)
         ca = (
             _builder(ca_name, ca_name, ca_key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -85,13 +87,14 @@ class Certificates:
             .sign(ca_key, hashes.SHA256())
         )
         key = ec.generate_private_key(ec.SECP256R1())
+        names = list(dict.fromkeys([*NAMES, _name(self._host)]))
         leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
         leaf = (
             _builder(leaf_name, ca_name, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .sign(ca_key, hashes.SHA256())
         )
@@ -102,26 +105,20 @@ class Certificates:
         write_private(self.server, (pem + leaf.public_bytes(serialization.Encoding.PEM)).decode())
         self.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
 
-    def _trust(self) -> Trust:
-        """Everyone's certificates (the ones this user trusts already, else certifi's) and ours, in both
-        forms.
-        """
-        source = Path(self._inherited) if self._inherited and Path(self._inherited).is_file() else Path(certifi.where())
-        bundle, folder = self._folder / "trusted.pem", self._folder / "trusted"
-        ours = self.ca.read_bytes()
-        text = source.read_bytes().rstrip() + b"\n" + ours
-        if bundle.is_file() and bundle.read_bytes() == text and folder.is_dir():
-            return Trust(bundle=bundle, folder=folder)
-        folder.mkdir(exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
-        used: dict[str, int] = {}
-        for pem in PEM.findall(text):
-            name = f"{crypto.load_certificate(crypto.FILETYPE_PEM, pem).subject_name_hash():08x}"
-            number = used[name] = used.get(name, -1) + 1
-            (folder / f"{name}.{number}").write_bytes(pem + b"\n")
-        bundle.write_bytes(text)
-        return Trust(bundle=bundle, folder=folder)
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _subtree(host: str) -> x509.GeneralName:
+    """What permits this host and no other."""
+    try:
+        return x509.IPAddress(ipaddress.ip_network(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

@@ -8,6 +8,8 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 FOLDER_NAME = ".azureml-local"
 
 
@@ -130,6 +132,14 @@ class StateFolder:
         made = Secrets.fresh()
         write_private(path, json.dumps(asdict(made)))
         return made
+
+
+def cache_folder() -> Path:
+    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the
+    platform's place for caches.
+    """
+    chosen = os.environ.get("AZUREML_LOCAL_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("azureml-local")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -30,9 +30,9 @@ from table import Part, Row
 from timeline import Span, divide
 
 from azureml_local import config
-from azureml_local.instance import LocalServer, cache_folder
+from azureml_local.instance import LocalServer
 from azureml_local.server.launch import Instance
-from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.folder import StateFolder, cache_folder
 from azureml_local.tutorial import Report, TutorialError, run_notebook
 
 NOTEBOOK = "img-classification-part1-training.ipynb"

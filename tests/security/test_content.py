@@ -16,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from security.conftest import Inside
 
-from azureml_local.cluster.execution import regular_files
 from azureml_local.cluster.inputs import Inputs, Mirror
 from azureml_local.cluster.jobspec import parse
+from azureml_local.cluster.outputs import regular_files
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.opendata.idx import FILE_NAMES
 from azureml_local.server import errors

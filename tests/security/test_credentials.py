@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import jwt
 import psutil
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.instance import LocalServer, ServerError
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.server.serve import Settings
+from azureml_local.server.tls import Certificates
+from azureml_local.storage.folder import StateFolder
 
 WORKSPACE = f"{DEFAULT_NAME.arm_id}?api-version=2022-05-01"
 BLOCK_BLOB = {"x-ms-blob-type": "BlockBlob"}
@@ -162,16 +167,58 @@ def test_only_loopback_listens(server: LocalServer) -> None:
 
 
 @pytest.mark.case("loopback-only")
-def test_no_option_makes_it_listen_elsewhere() -> None:
-    from typer.main import get_command
+def test_other_machines_reach_it_only_when_that_is_asked_for_twice(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
 
     from azureml_local.cli import app
+    from azureml_local.server.launch import SettingsError, address_of
 
-    options = {
-        option
-        for command in get_command(app).commands.values()  # type: ignore[attr-defined]
-        for parameter in command.params
-        for option in parameter.opts
-    }
-    assert "--port" in options
-    assert not options & {"--host", "--bind", "--address", "--listen"}
+    assert Settings(tmp_path, tmp_path).host == "localhost"
+    for host in ("localhost", "127.0.0.1", "127.0.0.2"):
+        assert address_of(host, exposed=False).startswith("127.")
+    for host, exposed, words in (
+        ("192.0.2.1", False, "Add --expose if you want that"),
+        ("0.0.0.0", True, "no address of one interface"),
+        ("224.0.0.1", True, "no address of one interface"),
+        ("::1", True, "IPv6"),
+        ("no such name", True, "neither an address nor a name"),
+        ("name.invalid", True, "has no address here"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            address_of(host, exposed=exposed)
+    # Refused before a server is started, and by the server itself.
+    for command in (["up", "--host", "192.0.2.1"], ["serve", "--host", "192.0.2.1"]):
+        asked = CliRunner().invoke(app, [*command, "--state", str(tmp_path / "state")])
+        assert isinstance(asked.exception, SettingsError), asked.output
+    for options, words in (
+        (["--host", "192.0.2.1", "--expose"], "192.0.2.1 is no address of this machine"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "No Dask scheduler answers at tcp://127.0.0.1:1"),
+        (["--scheduler", "nonsense"], "'nonsense' is no address of a Dask scheduler"),
+    ):
+        with pytest.raises(ServerError, match=re.escape(words)):
+            LocalServer.start(StateFolder(tmp_path / "state"), "--port", "0", *options)
+
+
+@pytest.mark.case("loopback-only", "foreign-host")
+def test_a_named_host_is_in_the_certificate_and_the_only_other_one_that_is_answered(tmp_path: Path) -> None:
+    import ipaddress
+
+    from cryptography import x509
+
+    from azureml_local.server.guard import Guard
+
+    first = Certificates(tmp_path).ensure().bundle.read_bytes()
+    assert Certificates(tmp_path, host="10.1.2.3").ensure().bundle.read_bytes() != first
+    assert Certificates(tmp_path).are_good()  # one that vouches for more is good for less
+    leaf = x509.load_pem_x509_certificate((tmp_path / "server.pem").read_bytes())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ipaddress.ip_address("10.1.2.3") in names.get_values_for_type(x509.IPAddress)
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    permitted = ca.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+    assert [str(each.value) for each in permitted if "10." in str(each.value)] == ["10.1.2.3/32"]
+
+    guard = Guard(None, 8843, host="10.1.2.3")  # type: ignore[arg-type]
+    assert guard._is_us("10.1.2.3:8843")
+    assert guard._is_us("localhost:8843")
+    for host in ("10.1.2.4:8843", "10x1.2.3:8843", "10.1.2.3:1", "10.1.2.3", "110.1.2.3:8843", "evil.example:8843"):
+        assert not guard._is_us(host)

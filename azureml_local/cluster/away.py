@@ -1,0 +1,276 @@
+"""The run, seen from the machine of a worker: what is told there goes to its server over TLS, with the run's token."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.process import JobProcess
+
+logger = logging.getLogger("azureml_local.worker")
+
+REPORT_SECONDS = 1.0
+REQUEST_SECONDS = 10.0
+PIECE = 4 << 20
+# Between two reports: a job that prints faster than the network is still told to end.
+PIECES = 4
+EVENTS = 200
+RENEW_SECONDS = 12 * 3600.0
+
+T = TypeVar("T")
+# What is raised where the server can't be reached, or can't answer now.
+Unreachable = httpx.TransportError
+
+
+class Dismissed(Exception):
+    """The server says that the run isn't this node's, or not any more."""
+
+
+class Refused(Exception):
+    """The server can't take this piece, and says why."""
+
+
+class Server:
+    """The server, as a node asks it. Each raises Unreachable, Dismissed or Refused."""
+
+    def __init__(self, order: Mapping[str, str], who: str, bundle: Path) -> None:
+        self._who = {"attempt": order["attempt"], "who": who}
+        self._base = f"/node/v1.0{order['workspace']}/runs/{order['run']}"
+        self._client = httpx.Client(
+            base_url=order["server"],
+            verify=ssl.create_default_context(cafile=str(bundle)),
+            timeout=REQUEST_SECONDS,
+            trust_env=False,  # no proxy: the address is one that this machine reaches, or nothing works
+        )
+        self.take(order["token"])
+
+    def take(self, token: str) -> None:
+        self._client.headers["Authorization"] = f"Bearer {token}"
+
+    def ask(self, what: str, **body: Any) -> dict[str, Any]:
+        return self._answer(self._client.post(f"{self._base}/{what}", json={**self._who, **body}))
+
+    def send(self, data: bytes, offset: int, **place: str) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        words = {**self._who, "offset": str(offset), **place}
+        self._answer(self._client.put(f"{self._base}/bytes", params=words, content=data, headers=headers))
+
+    def fetch(self, url: str, target: Path) -> None:
+        with self._client.stream("GET", url) as answer, target.open("wb") as file:
+            answer.raise_for_status()
+            for piece in answer.iter_bytes(PIECE):
+                file.write(piece)
+
+    def close(self) -> None:
+        self._client.close()
+
+    @staticmethod
+    def _answer(answer: httpx.Response) -> dict[str, Any]:
+        if answer.status_code in (401, 403, 404, 409):
+            raise Dismissed(answer.text)
+        if answer.status_code in (400, 413, 415, 422):
+            raise Refused(answer.text)
+        if answer.is_error:  # it is too busy, or its disk is full: later, perhaps
+            raise httpx.RemoteProtocolError(f"{answer.status_code}: {answer.text[:300]}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+class _Log:
+    """A file that grows, and how much of it has been sent."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sent = 0
+        path.touch()
+
+
+class Away:
+    """An `engine.Home` on another machine than the server's. A thread of its own reports."""
+
+    def __init__(self, server: Server, task: Mapping[str, Any], folder: Path) -> None:
+        self.cancelled = threading.Event()
+        self.dismissed = False
+        self._server = server
+        self._task = task
+        self._logs = {"build": _Log(folder / "build.log"), "job": _Log(folder / "job.log")}
+        self._lock = threading.Lock()
+        self._exchanging = threading.Lock()
+        self._events: list[dict[str, Any]] = []
+        self._number = 0
+        self._contact = self._renewed = time.monotonic()
+        self._lost = False
+        self._unreachable = False
+        self._process: JobProcess | None = None
+        self._wake = threading.Event()
+        self._done = False
+        self._reporter = threading.Thread(target=self._report, name="azureml-local reports", daemon=True)
+        self._reporter.start()
+
+    # What the job's part says -------------------------------------------------------------------------------
+
+    def stage(self, status: str) -> None:
+        self._tell({"stage": status})
+        self._wake.set()
+
+    def say(self, line: str) -> None:
+        self._tell({"say": line.encode("utf-8", "backslashreplace").decode()})
+
+    def fail(self, message: str, code: str = "UserError") -> None:
+        self._tell({"fail": message.encode("utf-8", "backslashreplace").decode(), "code": code})
+
+    def meets(self, kind: Kind) -> bool:
+        return self._lost if kind is Kind.NODE_LOST else bool(self._task["build_fails"])
+
+    def build_log(self) -> Path:
+        return self._logs["build"].path
+
+    def build_log_done(self) -> None:
+        self._flush()
+        self._tell({"built": True})
+
+    def job_log(self) -> Path:
+        return self._logs["job"].path
+
+    def note(self, process: JobProcess) -> None:
+        self._process = process
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    # The end ------------------------------------------------------------------------------------------------
+
+    def bring(self, files: Mapping[str, Path]) -> None:
+        """Send the files that the job has left; the paths are those below the run's folder."""
+        self._flush()
+        sizes = {}
+        for path, file in files.items():
+            try:
+                path.encode()
+                sizes[path] = file.stat().st_size
+            except (OSError, UnicodeError) as error:
+                self.say(f"{path!r} could not be kept: {error}")
+        paths = list(sizes)
+        for start in range(0, len(paths), 1000):
+            batch = {path: sizes[path] for path in paths[start : start + 1000]}
+            try:
+                wanted = self._patiently(functools.partial(self._server.ask, "wanted", files=batch))
+            except Refused as error:  # a name that the server can't have; which one, it says one by one
+                wanted = {"files": list(batch)}
+                logger.info("%s", error)
+            for path in wanted["files"] if wanted else ():
+                self._bring(path, files[path])
+
+    def _bring(self, path: str, file: Path) -> None:
+        try:
+            with file.open("rb") as source:
+                offset = 0
+                while (data := source.read(PIECE)) or not offset:
+                    self._patiently(functools.partial(self._server.send, data, offset, path=path))
+                    if self.dismissed or self._unreachable or not data:
+                        return
+                    offset += len(data)
+        except (OSError, Refused) as error:
+            self.say(f"{path} could not be kept: {error}")
+
+    def finish(self, *, ran: bool) -> None:
+        """The job's part is over, and the server has heard all of it; or can't."""
+        self._flush()
+        self._tell({"ran": ran})
+        self._flush()
+        self._done = True
+        self._wake.set()
+        self._reporter.join()
+
+    # Reporting ----------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        while not self._done:
+            self._wake.wait(REPORT_SECONDS)
+            self._wake.clear()
+            with contextlib.suppress(Refused):
+                self._once(self._exchange)
+
+    def _flush(self) -> None:
+        """Until all that was said, and the logs, have arrived."""
+        while self._behind() and not self.dismissed and not self._unreachable:
+            if not self._once(self._exchange):
+                time.sleep(REPORT_SECONDS / 4)
+
+    def _behind(self) -> bool:
+        with self._lock:
+            return bool(self._events) or any(log.path.stat().st_size > log.sent for log in self._logs.values())
+
+    def _patiently(self, action: Callable[[], T]) -> T | None:
+        """Do it, again and again while the server can't be reached; None when that was in vain."""
+        while not self.dismissed and not self._unreachable:
+            answer: list[T] = []
+
+            def get(answers: list[T] = answer) -> None:
+                answers.append(action())
+
+            if self._once(get):
+                return answer[0]
+            time.sleep(REPORT_SECONDS / 4)
+        return None
+
+    def _once(self, action: Callable[[], object]) -> bool:
+        """Do it, unless the server can't be reached; then look how long that has been so. Raises Refused."""
+        try:
+            action()
+        except Dismissed as error:
+            logger.warning("The run is over for this node: %s", error)
+            self.dismissed = True
+            self.cancelled.set()
+            return False
+        except (Unreachable, OSError) as error:
+            silent = time.monotonic() - self._contact
+            if silent > self._task["cut_off"] and not self._unreachable:
+                logger.error("The server was not reached for %.0f s (%s): the job is ended", silent, error)
+                self._lost = self._unreachable = True
+                if self._process is None:
+                    self.cancelled.set()
+            return False
+        self._contact = time.monotonic()
+        if self._process is not None:
+            self._process.pull()
+        return True
+
+    def _exchange(self) -> None:
+        with self._exchanging:
+            with self._lock:
+                events = self._events[:EVENTS]
+            renew = time.monotonic() - self._renewed > RENEW_SECONDS
+            answer = self._server.ask("report", first=self._number, events=events, renew=renew)
+            with self._lock:
+                del self._events[: len(events)]
+                self._number += len(events)
+            if renew:
+                self._server.take(answer["token"])
+                self._renewed = time.monotonic()
+            if answer["lose"]:
+                self._lost = True
+            if answer["cancel"]:
+                self.cancelled.set()
+            for name, log in self._logs.items():
+                self._send(name, log)
+
+    def _send(self, name: str, log: _Log) -> None:
+        with log.path.open("rb") as file:
+            file.seek(log.sent)
+            for _ in range(PIECES):
+                if not (data := file.read(PIECE)):
+                    break
+                self._server.send(data, log.sent, log=name)
+                log.sent += len(data)

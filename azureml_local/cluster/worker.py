@@ -1,0 +1,136 @@
+"""What a worker of a Dask cluster does for a run. The worker needs azureml-local of the server's version, and Python
+with the SDK where jobs read datasets; nothing of the server's disk.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from azureml_local import __version__
+from azureml_local.cluster.assignment import Assignment, Task, guarded
+from azureml_local.cluster.away import Away, Dismissed, Refused, Server, Unreachable
+from azureml_local.cluster.environments import EnvironmentBuilder
+from azureml_local.cluster.inputs import Inputs
+from azureml_local.cluster.jobspec import JobSpec, parse
+from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.outputs import OutputFolders, regular_files, written
+from azureml_local.storage.folder import cache_folder
+from azureml_local.trust import trusting
+from azureml_local.workspace.snapshots import safe_path
+
+CLAIM_SECONDS = 15.0
+RETRY_SECONDS = 0.5
+
+
+class CantRun(Exception):
+    """This worker can't take the run; the server makes it the run's error."""
+
+
+def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
+    """A run's job, from its claim to its end. ``name`` is the worker's, ``scratch`` a folder of its own.
+
+    Raises:
+        CantRun: another version of azureml-local, or a server that can't be reached from here.
+    """
+    if order["version"] != __version__:
+        raise CantRun(
+            f"the worker {name} has azureml-local {__version__}, the server {order['version']}. Install the same one."
+        )
+    with tempfile.TemporaryDirectory(prefix="azureml-local-", dir=scratch, ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary)
+        trust = trusting(folder, order["certificate"].encode(), os.environ.get("SSL_CERT_FILE"))
+        server = Server(order, uuid.uuid4().hex, trust.bundle)
+        try:
+            task = _claim(server, order, name)
+            if task is not None:
+                task["variables"] = {**task["variables"], **trust.variables()}
+                _work(server, task, folder)
+        finally:
+            server.close()
+
+
+def _claim(server: Server, order: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    """What is to be done; None when the run isn't to be had any more."""
+    deadline = time.monotonic() + CLAIM_SECONDS
+    while True:
+        try:
+            return server.ask("claim", worker=f"{name} on {socket.gethostname()}")
+        except Dismissed:
+            return None
+        except (Unreachable, Refused) as error:
+            if time.monotonic() > deadline or isinstance(error, Refused):
+                raise CantRun(
+                    f"the worker {name} on {socket.gethostname()} can't reach the workspace at {order['server']}: "
+                    f"{error}. On another machine than the server's, the server needs --host."
+                ) from error
+        time.sleep(RETRY_SECONDS)
+
+
+def _work(server: Server, task: Mapping[str, Any], folder: Path) -> None:
+    home = Away(server, task, folder)
+    ran = False
+
+    def steps() -> None:
+        nonlocal ran
+        working = folder / "wd"
+        spec = parse(task["definition"])
+        assignment = Assignment(
+            home,
+            Task(spec, task["variables"], task["flows"], folder, working),
+            builder=EnvironmentBuilder(cache_folder() / "environments", host=task["host"]),
+            inputs=Inputs(None),
+            write_files=lambda: home.say(f"Snapshot: {_unpack(server, task['zip'], folder, working)} files."),
+            leash=task["cut_off"],
+        )
+        ran = assignment.run()
+        if ran and not home.meets(Kind.NODE_LOST):
+            home.bring(_left(spec, folder, working))
+
+    try:
+        guarded(home, steps)
+    finally:
+        home.finish(ran=ran)
+
+
+def _unpack(server: Server, url: str, folder: Path, working: Path) -> int:
+    archive = folder / "snapshot.zip"
+    server.fetch(url, archive)
+    working.mkdir()
+    with zipfile.ZipFile(archive) as file:
+        names = [info for info in file.infolist() if not info.is_dir()]
+        for info in file.infolist():
+            target = working / safe_path(info.filename.rstrip("/"))
+            if info.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with file.open(info) as source, target.open("wb") as copy:
+                while data := source.read(1 << 20):
+                    copy.write(data)
+    archive.unlink()
+    return len(names)
+
+
+def _left(spec: JobSpec, folder: Path, working: Path) -> dict[str, Path]:
+    """What is brought: the files of ``outputs`` and ``logs``, and of the output datasets, by their places in the run's
+    folder on the server.
+    """
+    found = {
+        f"wd/{path.relative_to(working).as_posix()}": path
+        for name in ("outputs", "logs")
+        for path in regular_files(working / name)
+    }
+    outputs = OutputFolders(spec.outputs, folder, working)
+    for each in spec.outputs:
+        place = outputs.place(each)
+        for path in written(place, each.globs):
+            found[f"output-data/{each.name}/{path.relative_to(place).as_posix()}"] = path
+    return found

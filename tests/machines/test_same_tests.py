@@ -1,0 +1,45 @@
+"""What holds for jobs on the server's own machine holds for those on a worker: the same tests, with a scheduler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from machines.hosts import DaskCluster
+
+TESTS = Path(__file__).parents[1]
+# All that runs jobs in earnest: unruly ones, cancelled ones, inputs and outputs of every mode, trouble on demand.
+SAME = (
+    "server/test_misbehaving_jobs.py",
+    "server/test_outputs_sdk.py::test_what_a_job_writes_becomes_datasets",
+    "server/test_data_sdk.py::test_a_jobs_inputs_in_every_mode",
+    "server/test_jobs_sdk.py::test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept",
+    "server/test_jobs_sdk.py::test_a_local_run_runs_in_the_clients_folder_and_interpreter",
+    "server/test_simulate_sdk.py::test_an_environment_that_fails_to_build",
+    "server/test_simulate_sdk.py::test_a_node_that_is_lost_while_the_job_runs",
+)
+
+
+@pytest.mark.slow
+def test_jobs_on_workers_pass_the_same_tests(tmp_path: Path) -> None:
+    dask = DaskCluster(tmp_path / "dask")
+    try:
+        for name in ("first", "second", "third"):
+            dask.worker(name)
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--durations=0"]
+        done = subprocess.run(
+            [*words, "--basetemp", str(tmp_path / "inner"), *(str(TESTS / name) for name in SAME)],
+            env={**variables, "AZUREML_LOCAL_TEST_SCHEDULER": dask.address},
+            cwd=TESTS.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(done.stdout)
+        assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+    finally:
+        dask.close()
