@@ -23,7 +23,7 @@ from azureml_local.cluster.worker import CantRun, perform
 logger = logging.getLogger("azureml_local.cluster")
 
 ADDRESS = re.compile(r"(?:tcp|tls)://[^/\s]+:\d{1,5}")
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 8
 ANSWER_SECONDS = 5
 
 

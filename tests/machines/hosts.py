@@ -21,6 +21,8 @@ from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder
 
 BIN = Path(sys.executable).parent
+# How long anything may take on a machine that does much else.
+SLOW = 180.0
 
 
 def free_port(address: str = "127.0.0.1") -> int:
@@ -45,6 +47,12 @@ class DaskCluster:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         host, port = self.address.removeprefix("tcp://").split(":")
         self._start("scheduler", ["dask", "scheduler", "--host", host, "--port", port, "--no-dashboard", "--no-show"])
+        deadline = time.monotonic() + SLOW
+        while True:  # until it answers
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+                break
+            assert time.monotonic() < deadline, (folder / "scheduler" / "log").read_text()
+            time.sleep(0.1)
 
     def worker(self, name: str, *before: str) -> None:
         """Start one; ``before`` are the words that make it another host's."""
@@ -83,7 +91,7 @@ class ImpatientServer:
         self.folder.create()
         self._words = [str(self.folder.root), str(root / "cache"), scheduler, host]
         # In seconds: short for what is to be lost, long for what is not, since a loaded machine is slow.
-        self.patience = 8
+        self.patience = 15
         self.log = root / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,7 +101,7 @@ class ImpatientServer:
             self._process = subprocess.Popen(
                 [sys.executable, script, *self._words, str(self.patience)], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + SLOW
         while True:
             with contextlib.suppress(OSError, ValueError):
                 known = json.loads(self.folder.instance.read_text())
@@ -111,7 +119,7 @@ class ImpatientServer:
     def stop(self) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(SLOW)
 
 
 class Client:

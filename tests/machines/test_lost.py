@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from machines.hosts import Client, DaskCluster, ImpatientServer, Submitted, far_host
+from machines.hosts import SLOW, Client, DaskCluster, ImpatientServer, Submitted, far_host
 
 pytestmark = pytest.mark.slow
 
@@ -57,25 +57,25 @@ def test_a_host_that_is_cut_off_in_mid_run(tmp_path: Path, wait_for: Callable[..
         stack.callback(client.close)
         dask.worker("far", *far.words(made.folder.root))
         run = client.submit(WHERE.replace("HIDDEN", repr(str(made.folder.root))))
-        wait_for(has(run, "Completed"), 60)
+        wait_for(has(run, "Completed"), SLOW)
         metrics = run.metrics()
         assert metrics["network"] != Path("/proc/self/ns/net").stat().st_ino
         assert metrics["store"] == 0  # it sees nothing of this host's disk
         assert run.file("outputs/model") == bytes(range(256)) * 40000
 
         cut = client.submit(nap("cut"))
-        wait_for(lambda: asleep("cut"))
-        wait_for(has(cut, "Running"))
+        wait_for(lambda: asleep("cut"), SLOW)
+        wait_for(has(cut, "Running"), SLOW)
         far.pull_the_cable()
-        wait_for(lambda: not asleep("cut"), 60)  # ended there, where nobody can tell it to
-        wait_for(has(cut, "Failed"), 60)
+        wait_for(lambda: not asleep("cut"), SLOW)  # ended there, where nobody can tell it to
+        wait_for(has(cut, "Failed"), SLOW)
         assert "NodeLost" in cut.error
         assert "the worker far" in cut.error
         assert "Nothing was heard of the worker far" in cut.log()
         # Another worker goes on.
         dask.worker("near")
         after = client.submit("print('after')")
-        wait_for(has(after, "Completed"), 60)
+        wait_for(has(after, "Completed"), SLOW)
         assert "the worker near" in after.log()
 
 
@@ -104,15 +104,15 @@ def test_workers_and_servers_that_are_killed(tmp_path: Path, wait_for: Callable[
         client = Client(tmp_path, server)
         stack.callback(client.close)
         dead = client.submit(nap("dead"))
-        wait_for(lambda: server.status()["unfinished"][0]["waiting_for"] == "Waiting for a free worker.")
+        wait_for(lambda: server.status()["unfinished"][0]["waiting_for"] == "Waiting for a free worker.", SLOW)
         dask.worker("first")
-        wait_for(lambda: asleep("dead"))
-        wait_for(has(dead, "Running"))
+        wait_for(lambda: asleep("dead"), SLOW)
+        wait_for(has(dead, "Running"), SLOW)
         dask.stop("first")
-        wait_for(lambda: not asleep("dead"))  # its keeper has seen to that
+        wait_for(lambda: not asleep("dead"), SLOW)  # its keeper has seen to that
         # The scheduler starts the task anew, on a worker that finds the run taken.
         dask.worker("second")
-        wait_for(has(dead, "Failed"), 60)
+        wait_for(has(dead, "Failed"), SLOW)
         assert "NodeLost" in dead.error
         assert not asleep("dead")
 
@@ -122,21 +122,21 @@ def test_workers_and_servers_that_are_killed(tmp_path: Path, wait_for: Callable[
         made.start()
         gate = tmp_path / "gate"
         kept = client.submit(KEPT.replace("GATE", repr(str(gate))))
-        wait_for(has(kept, "Running"))
+        wait_for(has(kept, "Running"), SLOW)
         made.kill()
         gate.touch()
         server = made.start()
-        wait_for(has(kept, "Completed"), 60)
+        wait_for(has(kept, "Completed"), SLOW)
         assert kept.file("user_logs/std_log.txt").decode().splitlines()[:3] == ["before", "between", "after"]
         assert kept.metrics() == {"after": 1}
         assert "A new server waits to hear of the worker second" in kept.log()
 
         # A server that stops: what runs is cancelled, what waits for a worker goes on waiting.
         running, waiting = client.submit(nap("stop")), client.submit("print('at last')")
-        wait_for(lambda: asleep("stop"))
+        wait_for(lambda: asleep("stop"), SLOW)
         made.stop()
         assert not asleep("stop")
         server = made.start()
         assert running.status == "Canceled"
-        wait_for(has(waiting, "Completed"), 60)
+        wait_for(has(waiting, "Completed"), SLOW)
         assert "at last" in waiting.file("user_logs/std_log.txt").decode()
