@@ -64,6 +64,20 @@ def test_the_classic_solver_works_on_this_scikit_learn(digits: Path, tmp_path: P
     assert accuracy(train(tmp_path, "--data-folder", digits, "--solver", "liblinear")) > 0.9
 
 
+def test_a_search_looks_at_no_test_image_and_logs_as_it_goes(digits: Path, tmp_path: Path) -> None:
+    training = tmp_path / "training"
+    training.mkdir()
+    for path in digits.glob("train-*.gz"):
+        (training / path.name).write_bytes(path.read_bytes())
+    done = train(tmp_path, "--data-folder", training, "--search", "--regularization", 10)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    values = [float(text) for text in re.findall(r"validation accuracy:\n(\d\.\d+)", done.stdout)]
+    assert len(values) == 6
+    assert min(values) > 0.9
+    assert f"Accuracy on the held-out images: {values[-1]:.4f}" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -74,6 +88,7 @@ def test_the_classic_solver_works_on_this_scikit_learn(digits: Path, tmp_path: P
         (["--data-folder", ".", "--regularization", "inf"], "must be a number greater than 0"),
         (["--data-folder", ".", "--regularization", "much"], "invalid float value"),
         (["--data-folder", ".", "--solver", "magic"], "invalid choice"),
+        (["--data-folder", ".", "--solver", "liblinear", "--search"], "--search goes with the solver saga"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_in_a_sentence(
@@ -89,6 +104,18 @@ def test_arguments_that_make_no_sense_are_refused_in_a_sentence(
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.8])
 def test_is_as_good_as_published_on_mnist(mnist: str, tmp_path: Path, rate: float) -> None:
     assert accuracy(train(tmp_path, "--data-folder", mnist, "--regularization", rate)) >= 0.9204
+
+
+@pytest.mark.slow
+def test_a_search_shows_under_and_overfitting_on_mnist(mnist: str, tmp_path: Path) -> None:
+    ends = {}
+    for rate in (0.01, 10, 1000):
+        done = train(tmp_path, "--data-folder", mnist, "--search", "--regularization", rate)
+        values = [float(text) for text in re.findall(r"validation accuracy:\n(\d\.\d+)", done.stdout)]
+        ends[rate] = values[-1]
+        assert rate != 0.01 or max(values) > values[-1] + 0.003
+    assert ends[10] > ends[0.01] + 0.003
+    assert ends[10] > ends[1000] + 0.03
 
 
 @pytest.mark.slow

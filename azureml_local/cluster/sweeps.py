@@ -168,7 +168,7 @@ class _Sweep:
                 child.status = told.status or child.status
                 self._read(told.run_id, child)
                 if told.status in FINAL:
-                    self._say(f"{told.run_id} is {told.status}.")
+                    self._say(f"Run {child.number} is {told.status}.")
 
     def _load(self) -> None:
         """What an earlier server made of it."""
@@ -217,7 +217,7 @@ class _Sweep:
         self._tag(**{run_id: text})
         self._children[run_id] = Child(number, hyperparameters, "NotStarted")
         run = self._workspace.runs.create(sweep_runs.child(self._parent, self._spec, run_id, hyperparameters))
-        self._say(f"{run_id} is started with {text}.")
+        self._say(f"Run {number} is started with {text}.")
         self._cluster.submit(run)
 
     def _past(self) -> list[Past]:
@@ -238,7 +238,7 @@ class _Sweep:
             child.seen = interval
             reason = reason_to_end(self._spec.policy, values, run_id, interval, maximize=self._spec.maximize)
             if reason is not None and child.status not in FINAL and child.status != "Finalizing":
-                self._say(f"{run_id} is cancelled by the policy at interval {interval}: {reason}.")
+                self._say(f"Run {child.number} is cancelled by the policy at interval {interval}: {reason}.")
                 self._cluster.cancel(run_id)
                 return
 

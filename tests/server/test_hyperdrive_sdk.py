@@ -152,7 +152,7 @@ def test_a_policy_ends_the_worse_of_sixteen_runs(sweep: Start, workspace: Any, h
     parent.download_file("azureml-logs/hyperdrive.txt", log := "hyperdrive.txt")
     text = Path(log).read_text()
     Path(log).unlink()
-    assert all(f"{name} is cancelled by the policy at interval" in text for name in cancelled)
+    assert all(f"Run {name.rpartition('_')[2]} is cancelled by the policy at interval" in text for name in cancelled)
     data = RunDetails(parent).get_widget_data({})
     assert len(data["child_runs"]) == 16
     assert {"run_id", "status", "best_metric"} <= data["child_runs"][0].keys()
