@@ -20,8 +20,7 @@ from azureml_local.cluster.process import end_strays, status_file
 from azureml_local.cluster.record import Machinery
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
-from azureml_local.workspace.runs import FINAL, data_container, user_error
-from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
+from azureml_local.workspace.runs import FINAL, SWEEP, data_container, user_error
 
 logger = logging.getLogger("azureml_local.cluster")
 

@@ -12,6 +12,7 @@ from azureml_local.cluster.local_target import Client, await_client, client_of, 
 from azureml_local.cluster.outputs import OutputFolders
 from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.record import Record
+from azureml_local.cluster.threads import machine_cores, thread_variables
 from azureml_local.workspace.datasets import rust_dataflow
 
 
@@ -63,7 +64,7 @@ class EmbeddedPart:
         datasets = self._workspace.datasets
         task = Task(
             spec=spec,
-            variables=machinery.job_variables(record.run),
+            variables={**machinery.job_variables(record.run), **self._threads()},
             flows={each.dataset_id: rust_dataflow(datasets.saved(each.dataset_id).dataflow) for each in spec.inputs},
             folder=record.folder,
             working=self.working,
@@ -75,6 +76,14 @@ class EmbeddedPart:
             inputs=machinery.inputs,
             write_files=lambda: self._write_files(client),
         )
+
+    def _threads(self) -> dict[str, str]:
+        """Jobs that wait for a node count too: of several that are submitted at once the first one starts alone."""
+        computes = {compute.name: compute for compute in self._workspace.computes.list()}
+        own = computes.get(self._record.target)
+        nodes = sum(compute.max_nodes for compute in computes.values())
+        jobs = min(self._workspace.runs.jobs_at_work(), nodes) if own else self._workspace.runs.jobs_at_work()
+        return thread_variables(own.vm_size if own else None, jobs, machine_cores())
 
     def _write_files(self, client: Client | None) -> None:
         record, working = self._record, self.working

@@ -22,7 +22,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.metrics import TABLE
-from azureml_local.workspace.runs import FINAL, data_container, user_error
+from azureml_local.workspace.runs import FINAL, SWEEP, data_container, user_error
 from azureml_local.workspace.sweep_runs import SYSTEM
 from azureml_local.workspace.sweeps import SweepSpec
 
@@ -57,7 +57,7 @@ class Sweeps:
         self._workspace.runs.listen(self._run_changed)
         self._workspace.metrics.listen(self._logged)
         for run in self._workspace.runs.unfinished():
-            if run.run_type == sweeps.RUN_TYPE and sweeps.KEY in run.definition:
+            if run.run_type == SWEEP and sweeps.KEY in run.definition:
                 self._begin(run)
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
@@ -21,6 +21,9 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, page_of
 from azureml_local.workspace.texts import check_text, texts
+
+# The parent of a sweep, which is no job itself.
+SWEEP = "hyperdrive"
 
 # In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes
 # down this list, never up.
@@ -129,6 +132,13 @@ class Runs:
         """Runs that are not final, oldest first."""
         with self._database.read() as session:
             return list(session.scalars(select(Run).where(Run.status.not_in(FINAL)).order_by(Run.number)))
+
+    def jobs_at_work(self) -> int:
+        """How many submitted runs run or wait."""
+        jobs = (Run.target.is_not(None), Run.snapshot_id.is_not(None), Run.run_type != SWEEP)
+        with self._database.connect() as connection:
+            count = select(func.count()).select_from(Run).where(Run.status.not_in(FINAL), *jobs)
+            return int(connection.scalar(count) or 0)
 
     def events(self, run_id: str) -> Sequence[RunEvent]:
         with self._database.read() as session:

@@ -11,7 +11,7 @@ from typing import Any
 
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import sweeps
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.runs import SWEEP, NewRun
 from azureml_local.workspace.sweeps import SweepSpec
 
 # Azure's own tags of a run begin so (azureml.train.hyperdrive.runconfig._get_tag_from_dict).
@@ -42,7 +42,7 @@ def parent(
     return NewRun(
         run_id=run_id or f"HD_{uuid.uuid4()}",
         experiment_id=experiment_id,
-        run_type=sweeps.RUN_TYPE,
+        run_type=SWEEP,
         target=configuration["target"],
         script_name=configuration.get("script"),
         definition={

@@ -16,7 +16,6 @@ from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.texts import check_text
 
-RUN_TYPE = "hyperdrive"
 # Where the description is in the parent's definition, beside the run configuration of its children.
 KEY = "hyperdrive"
 

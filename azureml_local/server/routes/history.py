@@ -15,8 +15,7 @@ from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import FINAL
-from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
+from azureml_local.workspace.runs import FINAL, SWEEP
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 

@@ -14,6 +14,7 @@ from azureml_local.server.multipart import json_file
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import sweep_runs, sweeps
 from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.runs import SWEEP
 
 router = APIRouter(prefix="/hyperdrive/v1.0" + WORKSPACE_PATH + "/experiments/{experiment}")
 
@@ -41,7 +42,7 @@ def submit_as(ctx: Ctx, name: Named, asker: Asker, experiment: str, run_id: str,
 @router.post("/runs/{run_id}/cancel")
 def cancel(ctx: Ctx, name: Named, experiment: str, run_id: str) -> dict[str, Any]:
     run = ctx.workspace.runs.get(run_id)
-    if run.run_type != sweeps.RUN_TYPE:
+    if run.run_type != SWEEP:
         raise NotFound(f"The run {run_id!r} is no HyperDrive run.")
     ctx.sweeps.cancel(run_id)
     return {"code": 200, "result": run_id}
@@ -74,7 +75,7 @@ def _submit(
     for item in job.inputs:
         ctx.workspace.datasets.saved(item.dataset_id)
     for inherited in sweep.resume_from:
-        if ctx.workspace.runs.get(inherited).run_type != sweeps.RUN_TYPE:
+        if ctx.workspace.runs.get(inherited).run_type != SWEEP:
             raise Invalid(f"resume_from: the run {inherited[:80]!r} is no HyperDrive run.")
     if isinstance(environment := configuration.get("environment"), dict):
         configuration = {**configuration, "environment": ctx.workspace.environments.used(environment)}
