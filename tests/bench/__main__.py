@@ -21,6 +21,7 @@ import routes
 import setting_up
 import solvers
 import starting
+import sweeps
 from processes import say
 from rich.console import Console
 from table import Part, show
@@ -33,7 +34,7 @@ def main() -> None:
         prog="tests/bench", description="Measure what takes time, each beside something to compare it with."
     )
     parser.add_argument("--cold", action="store_true", help="also set up with empty caches (downloads everything)")
-    names = ("setup", "server", "notebook", "job", "solvers", "routes", "growth", "blobs", "cost")
+    names = ("setup", "server", "notebook", "job", "sweep", "solvers", "routes", "growth", "blobs", "cost")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(names)}")
     arguments = parser.parse_args()
     measures: dict[str, Callable[[], Part]] = dict(
@@ -44,6 +45,7 @@ def main() -> None:
                 starting.measure,
                 phases.measure,
                 jobs.measure,
+                sweeps.measure,
                 solvers.measure,
                 routes.measure,
                 growth.measure,

@@ -47,7 +47,7 @@ def measure() -> Part:
         data.mkdir()
         (source / "script.py").write_text(STAMP + SCRIPT.read_text())
         shutil.copy(SCRIPT.with_name("utils.py"), source)
-        _download(server, data)
+        download(server, data)
         bare = [_bare(source, data, folder) for _ in range(BARE // 2)]
         jobs = _submit(server, source, data, folder)[1:]
         bare += [_bare(source, data, folder) for _ in range(BARE - BARE // 2)]
@@ -90,7 +90,7 @@ def _job(api: Connection, line: dict[str, Any]) -> Job:
     return Job(line["back"] - called, started - called, first_line - called, ended - called, ended - started)
 
 
-def _download(server: LocalServer, data: Path) -> None:
+def download(server: LocalServer, data: Path) -> None:
     with closing(connect(server)) as api:
         for uri in api.json("GET", "/opendata/mnist")["files"]:
             path = urlsplit(uri).path
