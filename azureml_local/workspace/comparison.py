@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Float, Select, String, case, cast, func, or_, select
-from sqlalchemy.orm import aliased, defer
+from sqlalchemy.orm import aliased, defer, load_only
 
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Metric, MetricValue, Run
@@ -25,7 +25,7 @@ REFERENCE = re.compile(r"Dataset(?:Consumption|Output)Config:")
 FLAG = re.compile(r"--?[A-Za-z_][\w.-]*")
 METRIC, PARAMETER, TAG = "metric", "parameter", "tag"
 # The newest runs, which say what columns there are.
-SAMPLE = 300
+SAMPLE = 200
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,14 @@ class Comparison:
 
     def rows(self, wanted: Wanted, sorting: Sorting | None = None, *, start: int = 0, top: int = 50) -> list[Compared]:
         query: Select[Any] = _chosen(select(Run).options(defer(Run.definition)), wanted)
-        query = _sorted(query, sorting or Sorting()).offset(start).limit(top)
+        query = _sorted(query, wanted, sorting or Sorting()).offset(start).limit(top)
+        with self._database.read() as session:
+            return self.compared(list(session.scalars(query)))
+
+    def points(self, wanted: Wanted, top: int) -> list[Compared]:
+        """The newest runs, of which the number, the names and the tags are read, and no more, to be drawn."""
+        shown = load_only(Run.number, Run.id, Run.name, Run.display_name, Run.tags)
+        query = _chosen(select(Run).options(shown), wanted).order_by(Run.number.desc()).limit(top)
         with self._database.read() as session:
             return self.compared(list(session.scalars(query)))
 
@@ -83,7 +90,7 @@ class Comparison:
         ids = [run.id for run in runs]
         metrics, parameters = self._metrics(ids), self._parameters(ids)
         return [
-            Compared(run, metrics.get(run.id, {}), {**parameters.get(run.id, {}), **_sampled(run)}, _own_tags(run))
+            Compared(run, metrics.get(run.id, {}), {**parameters.get(run.id, {}), **_sampled(run)}, own_tags(run))
             for run in runs
         ]
 
@@ -149,7 +156,7 @@ class Comparison:
         return found
 
     def _parameters(self, run_ids: Sequence[str]) -> dict[str, dict[str, Cell]]:
-        query = select(Run.id, func.json_extract(Run.definition, "$.arguments")).where(Run.id.in_(run_ids))
+        query = select(Run.id, func.json_extract(_readable(Run.definition), "$.arguments")).where(Run.id.in_(run_ids))
         with self._database.read() as session:
             return {row[0]: parameters(as_list(row[1])) for row in session.execute(query)}
 
@@ -197,8 +204,14 @@ def _sampled(run: Run) -> dict[str, Cell]:
     return {str(key).lstrip("-"): _plain(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _own_tags(run: Run) -> dict[str, str]:
-    return {key: str(value) for key, value in run.tags.items() if not key.startswith(OWN_TAGS)}
+def own_tags(run: Run) -> dict[str, str]:
+    """A run's tags, but for those that the SDK and sweeps keep for themselves."""
+    return {
+        key: str(value)
+        for key, value in run.tags.items()
+        # A sweep keeps the hyperparameters of each of its runs under that run's id.
+        if not key.startswith((*OWN_TAGS, f"{run.id}_"))
+    }
 
 
 def as_list(arguments: object) -> list[object]:
@@ -222,7 +235,7 @@ def _chosen(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query
 
 
-def _sorted(query: Select[Any], sorting: Sorting) -> Select[Any]:
+def _sorted(query: Select[Any], wanted: Wanted, sorting: Sorting) -> Select[Any]:
     """Empty cells last, whichever way; numbers as numbers; equal ones newest first."""
     cell: Any
     if sorting.kind == METRIC:
@@ -240,10 +253,18 @@ def _sorted(query: Select[Any], sorting: Sorting) -> Select[Any]:
         cell = case({status: place for place, status in enumerate(ORDER)}, value=Run.status)
     else:
         return query.order_by(Run.number.desc() if sorting.descending else Run.number)
+    # As a table of its own, or SQLite would look the cell up once for each time that it stands in the order.
+    keyed = _chosen(select(Run.number.label("number"), cell.label("cell")), wanted).cte().prefix_with("MATERIALIZED")
+    query, cell = query.join(keyed, keyed.c.number == Run.number), keyed.c.cell
     number = case((func.typeof(cell).in_(("integer", "real")), cell), else_=_number_in(cell))
     keys = (number, cell)
     ordered = [key.desc() if sorting.descending else key for key in keys]
     return query.order_by(cell.is_(None), *ordered, Run.number.desc())
+
+
+def _readable(column: Any) -> Any:
+    """JSON, or nothing: Python writes NaN into it, and not every SQLite reads that."""
+    return case((func.json_valid(column), column), else_=None)
 
 
 def _number_in(cell: Any) -> Any:
@@ -260,14 +281,14 @@ def _metric_cell(name: str) -> Any:
         .correlate(Run)
         .scalar_subquery()
     )
-    entries = func.json_each(value).table_valued("value")
+    entries = func.json_each(_readable(value)).table_valued("value")
     return select(entries.c.value).limit(1).correlate(Run).scalar_subquery()
 
 
 def _argument_cell(name: str) -> Any:
     # Within the text of a list of arguments: the one that follows --name.
-    flags = func.json_each(Run.definition, "$.arguments").table_valued("key", "value").alias("flags")
-    values = func.json_each(Run.definition, "$.arguments").table_valued("key", "value").alias("given")
+    flags = func.json_each(_readable(Run.definition), "$.arguments").table_valued("key", "value").alias("flags")
+    values = func.json_each(_readable(Run.definition), "$.arguments").table_valued("key", "value").alias("given")
     return (
         select(values.c.value)
         .select_from(flags.join(values, values.c.key == flags.c.key + 1))

@@ -24,7 +24,7 @@ from azureml_local.workspace.runs import ORDER
 router = APIRouter(prefix="/studio/{key}")
 
 PAGE = 50
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 MOST_COMPARED = 8
 KINDS = {"m": METRIC, "p": PARAMETER, "t": TAG}
 OWN = ("created", "duration", "status")
@@ -141,7 +141,7 @@ def _page(viewing: Viewer, experiment: Experiment, view: View) -> Response:
     keys = all_keys(columns)
     x, y = axes(view, columns)
     rows = comparison.rows(wanted, view.sorting, start=(view.page - 1) * PAGE, top=PAGE)
-    drawn = comparison.rows(wanted, top=MOST_POINTS) if y else []
+    drawn = comparison.points(wanted, MOST_POINTS) if y else []
     return page(
         viewing,
         "experiment.html",

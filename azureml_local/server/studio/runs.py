@@ -21,11 +21,13 @@ from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Blob, Run
 from azureml_local.workspace import snapshots
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.comparison import as_list, parameters
+from azureml_local.workspace.comparison import as_list, own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.models import Wanted
 from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
+from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
+from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 
@@ -67,6 +69,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         logs=logs,
         log=tail(ctx.workspace.artifacts.path(files[shown]), files[shown].size) if shown else None,
         log_name=shown,
+        tags=own_tags(run),
         models=ctx.workspace.models.list(Wanted(run_id=run_id))[0],
         inputs=_datasets(ctx, run, output=False),
         outputs=_datasets(ctx, run, output=True),
@@ -118,7 +121,7 @@ def environment_page(viewing: Viewing, run_id: str) -> Response:
 def cancel(viewing: Acting, run_id: str) -> Response:
     run = viewing.ctx.workspace.runs.get(run_id)
     if run.status not in FINAL:
-        viewing.ctx.cluster.cancel(run_id)
+        (viewing.ctx.sweeps if run.run_type == SWEEP else viewing.ctx.cluster).cancel(run_id)
     return moved(viewing, f"/runs/{path_part(run_id)}")
 
 
@@ -210,4 +213,5 @@ def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, s
 
 def _primary_metric(run: Run) -> str:
     """The metric that a sweep is about; empty for any other run."""
-    return str(run.tags.get("primary_metric_name") or run.properties.get("primary_metric_name") or "")
+    kept = (run.definition or {}).get(SWEEP_KEY) if run.run_type == SWEEP else None
+    return str(((kept or {}).get("primary_metric_config") or {}).get("name") or "")
