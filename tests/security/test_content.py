@@ -267,7 +267,14 @@ def test_errors_of_the_database_name_no_values(inside: Inside) -> None:
 
 
 @pytest.mark.case("container")
-def test_there_is_no_container_image_that_would_need_rules() -> None:
-    assert not [
-        path for path in ROOT.iterdir() if re.match(r"(?i)dockerfile|containerfile|.*compose.*\.ya?ml", path.name)
-    ]
+def test_the_container_runs_as_a_user_without_rights_and_holds_nothing_of_this_machine() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    (user,) = [number for number, line in enumerate(lines) if line.startswith("USER ")]
+    assert lines[user].split()[1] not in ("root", "0")
+    # The code and the packages come after that; what has root's rights is the system's own packages.
+    assert all(
+        number > user for number, line in enumerate(lines) if line.startswith(("COPY", "ADD", "ENTRYPOINT", "CMD"))
+    )
+    assert not re.search(r"docker\.sock|--privileged|VOLUME|EXPOSE", "\n".join(lines))
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".git", "config.json", ".azureml-local"} <= set(ignored)

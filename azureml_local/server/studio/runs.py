@@ -25,9 +25,8 @@ from azureml_local.workspace.comparison import as_list, own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.models import Wanted
-from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
+from azureml_local.workspace.runs import FINAL, STATUS_EVENT, SWEEP, data_container
 from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
-from azureml_local.workspace.sweeps import RUN_TYPE as SWEEP
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 
