@@ -6,6 +6,7 @@ It changes nothing, and works whether a server runs or not.
 from __future__ import annotations
 
 import datetime
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -58,6 +59,8 @@ def examine(folder: StateFolder, variables: Mapping[str, str] = os.environ) -> l
         lambda: database(folder),
         lambda: leftovers(folder),
     ]
+    if platform.system() == "Windows":
+        return list(python())  # it says that the rest needs another system
     findings: list[Finding] = []
     for look in looks:
         try:
@@ -88,20 +91,40 @@ def show(findings: list[Finding], out: Console) -> int:
 # The installation --------------------------------------------------------------------------------------------------
 
 
-def python() -> Iterator[Finding]:
+def python(system: str | None = None) -> Iterator[Finding]:
+    system = system or platform.system()
     version, machine = platform.python_version(), platform.machine()
+    if system == "Windows":
+        yield Finding("system", "Windows", "The server forks and locks files as Unix does: use WSL 2.", True)
     fits = PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1]
     advice = "" if fits else "Use Python 3.10 or 3.11: the SDK's data engine has no build for others."
     yield Finding("Python", f"{version} on {machine}, {sys.executable}", advice, not fits)
     missing = [name for name in SERVER_NEEDS if not _importable(name)]
     if missing:
         yield Finding("packages", f"not importable: {', '.join(missing)}", "Install again: make setup.", True)
+    yield sdk(system, machine)
+
+
+def sdk(system: str, machine: str) -> Finding:
+    """Whether clients of this Python have the SDK, and its data engine (a binary) one that loads.
+
+    Which builds there are: the package index's files of azureml-dataprep-rslex and azureml-dataprep-native, by
+    November 2026.
+    """
     absent = [name for name in CLIENT_NEEDS if not _installed(name)]
-    if absent and machine.lower() not in ("x86_64", "amd64"):
-        advice = "azureml-dataprep has builds for x86-64 only; use an x86-64 Python (on a Mac: Rosetta)."
+    if absent and system == "Darwin" and machine == "arm64":
+        advice = "The SDK's data engine has no build for Apple's chips: use an Intel Python (Rosetta), or a container."
     else:
-        advice = "Clients of this Python need `pip install azureml-core`; the server does without." if absent else ""
-    yield Finding("SDK", f"not here: {', '.join(absent)}" if absent else "azureml-core and its data engine", advice)
+        advice = "Clients of this Python need `pip install azureml-core`; the server does without."
+    if absent:
+        return Finding("SDK", f"not here: {', '.join(absent)}", advice)
+    try:
+        importlib.import_module("azureml.dataprep.rslex")
+    except Exception as error:
+        # A binary of another system, or a library of the system that is missing: the reason is shown.
+        again = "Install it again: `make setup`, or `pip install --force-reinstall azureml-dataprep-rslex`."
+        return Finding("SDK", f"its data engine doesn't load: {error}", again, True)
+    return Finding("SDK", "azureml-core, and its data engine, which loads")
 
 
 def proxies(variables: Mapping[str, str]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from azureml_local.doctor import Finding, examine, proxies, show
+from azureml_local.doctor import Finding, examine, proxies, python, sdk, show
 from azureml_local.server.serve import Settings, serve
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from tests.durability.servers import KillableServer
@@ -304,3 +304,19 @@ def test_certificates_are_made_anew_where_they_are_damaged(store: StateFolder, h
 def test_a_proxy_that_would_get_our_requests_is_noted(variables: dict[str, str], noted: bool) -> None:
     [finding] = proxies(variables)
     assert bool(finding.advice) == noted
+
+
+def test_a_data_engine_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sdk("Linux", "x86_64").advice
+    monkeypatch.setitem(sys.modules, "azureml.dataprep.rslex", None)  # its import fails, as a foreign binary's
+    found = sdk("Linux", "x86_64")
+    assert found.serious
+    assert "doesn't load: import of azureml.dataprep.rslex halted" in found.found
+
+
+def test_what_no_package_can_mend_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows, and Apple's chips, on which this can't run: only the sentences are shown."""
+    assert "WSL 2" in next(finding for finding in python("Windows") if finding.serious).advice
+    monkeypatch.setattr("azureml_local.doctor.CLIENT_NEEDS", ("no-such-package",))
+    assert "Rosetta" in sdk("Darwin", "arm64").advice
+    assert "pip install" in sdk("Linux", "aarch64").advice
