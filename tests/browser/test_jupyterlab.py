@@ -125,14 +125,16 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
     assert screen.prompts == [f"[{number + 1}]:" for number in range(len(screen.prompts))]
     assert not page.ask("document.querySelectorAll('.jp-OutputArea-output[data-mime-type*=\"stderr\"]').length")
     images = "[...document.querySelectorAll('.jp-OutputArea-output img')]"
-    sample, confusion, mistakes = page.ask(f"{images}.map(e => [e.naturalWidth, e.naturalHeight, e.width])")
-    for width, height, shown_width in (sample, confusion, mistakes):
+    # A sample, the confusion matrix, the search's curves, the mistakes.
+    figures = page.ask(f"{images}.map(e => [e.naturalWidth, e.naturalHeight, e.width])")
+    assert len(figures) == 4
+    for width, height, shown_width in figures:
         assert width > 500
         assert height > 100
         assert shown_width > 300
     pictures = tmp_path / "screenshots"
     pictures.mkdir()
-    for number in range(3):
+    for number in range(len(figures)):
         screen.scroll_to(f"{images}[{number}]")
         page.screenshot(pictures / f"figure-{number}.png")
         assert (pictures / f"figure-{number}.png").stat().st_size > 20_000
