@@ -80,9 +80,7 @@ class Guard:
         hosts = headers.get(b"host", [])
         if len(hosts) != 1 or not self._is_us(hosts[0].decode("latin-1")):
             seen = ", ".join(repr(host.decode("latin-1")) for host in hosts) or "none"
-            return (
-                f"The Host header is {seen}; this server answers to {self._names} only, at port {self._port}."
-            )
+            return f"The Host header is {seen}; this server answers to {self._names} only, at port {self._port}."
         for origin in headers.get(b"origin", []):
             text = origin.decode("latin-1")
             if not re.fullmatch(r"https?://.+", text) or not self._is_us(text.split("//", 1)[1]):

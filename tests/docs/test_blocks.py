@@ -88,7 +88,11 @@ def problems(words: list[str]) -> list[str]:
     found = []
     for word in words[: words.index("--")] if "--" in words else words:
         if word.startswith("-"):
-            options = {name for parameter in command.get_params(context) for name in parameter.opts}
+            options = {
+                name
+                for parameter in command.get_params(context)
+                for name in [*parameter.opts, *parameter.secondary_opts]
+            }
             found += [] if word.partition("=")[0] in options else [f"no option {word}"]
         elif hasattr(command, "get_command"):
             inner = command.get_command(context, word)

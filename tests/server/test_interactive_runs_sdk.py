@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from azureml_local.workspace.runs import STATUS_EVENT
 
 
 @pytest.fixture
@@ -54,12 +57,23 @@ def test_an_interactive_run_follows_its_events(workspace: Any, start: Callable[.
     assert times == sorted(times)
 
 
-def events(server: Any, run: Any) -> list[str]:
-    """The names of the events that the store keeps of a run, in their order."""
+def kept(server: Any, run: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The name and data of each event that the store keeps of a run, in their order."""
+    query = "SELECT name, time, data FROM run_events WHERE run_id = ? ORDER BY id"
     with contextlib.closing(sqlite3.connect(f"file:{server.folder.database}?mode=ro", uri=True)) as database:
-        rows = database.execute("SELECT name, time FROM run_events WHERE run_id = ? ORDER BY id", (run.id,)).fetchall()
-    assert [time for _, time in rows] == sorted(time for _, time in rows)
-    return [name.rpartition(".")[2] for name, _ in rows]
+        rows = database.execute(query, (run.id,)).fetchall()
+    assert [time for _, time, _ in rows] == sorted(time for _, time, _ in rows)
+    return [(name, json.loads(data)) for name, _, data in rows]
+
+
+def events(server: Any, run: Any) -> list[str]:
+    """What the client told of a run."""
+    return [name.rpartition(".")[2] for name, _ in kept(server, run) if name != STATUS_EVENT]
+
+
+def statuses(server: Any, run: Any) -> list[str]:
+    """The statuses that a run has had."""
+    return [data["status"] for name, data in kept(server, run) if name == STATUS_EVENT]
 
 
 def parse_iso(text: str) -> Any:
@@ -113,6 +127,8 @@ def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any], server: Any
         told = events(server, run)
         assert told[0] == "Start"
         assert told[1] == {"complete": "Completed", "fail": "Error", "cancel": "Completed"}[end]
+        assert statuses(server, run)[-1] == before["status"]
+        assert statuses(server, run).count(before["status"]) == 1
 
 
 @pytest.mark.sdk(
