@@ -63,7 +63,7 @@ def test_a_full_disk_is_said_with_507_and_costs_nothing_that_was_there(small_dis
             big.upload_blob(os.urandom(9 << 20), overwrite=True)
         fill(small_disk / "filler")
         statuses = set()
-        # More than the whole disk holds: the first ones find room in the database's log, which is as long as it ever was.
+        # More than the disk holds: the first ones find room in the database's log, which never gets shorter.
         for number in range(200):
             value = {"metricId": str(number), "data": {"x": "y" * 50_000}}
             batch = {"name": "x", "columns": {"x": "string"}, "value": [value], "properties": {}}
