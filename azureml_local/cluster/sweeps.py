@@ -166,8 +166,9 @@ class _Sweep:
                 self._end("It was cancelled.", cancelled=True)
             elif (child := self._children.get(told.run_id)) is not None:
                 child.status = told.status or child.status
-                self._read(told.run_id, child)
-                if told.status in FINAL:
+                if told.status is None:
+                    self._read(told.run_id, child)
+                elif told.status in FINAL:
                     self._say(f"Run {child.number} is {told.status}.")
 
     def _load(self) -> None:

@@ -13,6 +13,7 @@ from azureml_local.server import permissions
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.multipart import json_file
+from azureml_local.server.submissions import definition_of, snapshot_of
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.runs import NewRun
@@ -25,11 +26,7 @@ def submit(
     ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[str, Any], run_id: str = Query(alias="runId")
 ) -> dict[str, Any]:
     """Start a run. All that can be refused is refused here, before there is a run to fail."""
-    snapshot_id = body.get("SnapshotId")
-    if not isinstance(snapshot_id, str):
-        raise Invalid("A submission needs the id of a snapshot.")
-    ctx.workspace.snapshots.get(snapshot_id)
-    run = _create(ctx, asker, experiment, run_id, body, snapshot_id)
+    run = _create(ctx, asker, experiment, run_id, body, snapshot_of(ctx.workspace, body))
     ctx.cluster.submit(run)
     return {"runId": run.id}
 
@@ -65,11 +62,7 @@ def _create(
         ctx.workspace.computes.ready(spec.target)
     elif spec.target != LOCAL_TARGET:
         raise Invalid(f"A local run has the target {LOCAL_TARGET!r}, not {spec.target!r}.")
-    for item in spec.inputs:
-        ctx.workspace.datasets.saved(item.dataset_id)
-    environment = configuration.get("environment")
-    if isinstance(environment, dict):
-        configuration = {**configuration, "environment": ctx.workspace.environments.used(environment)}
+    definition = definition_of(ctx.workspace, configuration, spec)
     return ctx.workspace.runs.create(
         NewRun(
             run_id=run_id,
@@ -77,7 +70,7 @@ def _create(
             run_type="azureml.scriptrun",
             target=spec.target,
             script_name=spec.script,
-            definition=configuration,
+            definition=definition,
             snapshot_id=snapshot_id,
             parent_id=parent_id,
             # Of a local run the client tells it afterwards (_get_run_details in azureml._execution._commands).

@@ -11,6 +11,7 @@ from azureml_local.server import permissions
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.multipart import json_file
+from azureml_local.server.submissions import definition_of, snapshot_of
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import sweep_runs, sweeps
 from azureml_local.workspace.errors import Invalid, NotFound
@@ -68,22 +69,15 @@ def _submit(
     if job.target == LOCAL_TARGET:
         raise Invalid("A sweep runs on a cluster: set ScriptRunConfig(compute_target=...) to an AmlCompute.")
     ctx.workspace.computes.ready(job.target)
-    snapshot_id = definition.get("SnapshotId")
-    if not isinstance(snapshot_id, str):
-        raise Invalid("A sweep needs the id of a snapshot.")
-    ctx.workspace.snapshots.get(snapshot_id)
-    for item in job.inputs:
-        ctx.workspace.datasets.saved(item.dataset_id)
+    snapshot_id = snapshot_of(ctx.workspace, definition)
     for inherited in sweep.resume_from:
         if ctx.workspace.runs.get(inherited).run_type != SWEEP:
             raise Invalid(f"resume_from: the run {inherited[:80]!r} is no HyperDrive run.")
-    if isinstance(environment := configuration.get("environment"), dict):
-        configuration = {**configuration, "environment": ctx.workspace.environments.used(environment)}
     run = ctx.workspace.runs.create(
         sweep_runs.parent(
             run_id,
             ctx.workspace.experiments.get_or_create(experiment).id,
-            configuration,
+            definition_of(ctx.workspace, configuration, job),
             snapshot_id,
             sweep,
             parent_id=parent_id,

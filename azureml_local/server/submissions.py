@@ -1,0 +1,35 @@
+"""What a run of a script and a sweep of such runs have in common when they are submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azureml_local.cluster.jobspec import JobSpec
+from azureml_local.workspace import Workspace
+from azureml_local.workspace.errors import Invalid
+
+
+def snapshot_of(workspace: Workspace, body: Mapping[str, Any]) -> str:
+    """The id of the snapshot that a submission names.
+
+    :raises Invalid: when it names none.
+    :raises NotFound: when the workspace doesn't have it.
+    """
+    snapshot_id = body.get("SnapshotId")
+    if not isinstance(snapshot_id, str):
+        raise Invalid("A submission needs the id of a snapshot.")
+    workspace.snapshots.get(snapshot_id)
+    return snapshot_id
+
+
+def definition_of(workspace: Workspace, configuration: Mapping[str, Any], spec: JobSpec) -> dict[str, Any]:
+    """The run configuration as the run keeps it: its environment is the workspace's, with name and version.
+
+    :raises NotFound: when an input's dataset isn't in the workspace.
+    """
+    for item in spec.inputs:
+        workspace.datasets.saved(item.dataset_id)
+    if isinstance(environment := configuration.get("environment"), dict):
+        return {**configuration, "environment": workspace.environments.used(environment)}
+    return dict(configuration)
