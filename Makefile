@@ -23,8 +23,9 @@ lab: setup ## open the notebook in JupyterLab on a local workspace
 kernel: setup ## install the kernel "Azure ML (local)" for Jupyter
 	@$(BIN)/azureml-local kernel install
 
+# Four at once on two cores: they wait for jobs more than they compute.
 test: lint types ## lint, types and every test
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 test-sdks: setup ## the suite against the newest three releases of the SDK (slow; downloads them)
 	@scripts/test-sdks
