@@ -1,13 +1,20 @@
-"""Read MNIST's files: gzip-compressed IDX, a short header and then one byte a pixel or label."""
+"""What the tutorial needs twice: ``load_data`` reads MNIST's files, ``watch`` shows how runs get on.
+
+MNIST's files are gzip-compressed IDX: a short header, and then one byte a pixel or label.
+"""
 
 import gzip
+import html
 import struct
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 IMAGES, LABELS = 2051, 2049  # the magic numbers: unsigned bytes in three dimensions, and in one
+OVER = {"Completed", "Failed", "Canceled"}
+LOG = "user_logs/std_log.txt"  # what a job's script prints
 
 
 def load_data(filename, label=False):
@@ -64,3 +71,74 @@ def _what_it_is(magic, label):
         return "a file of images was read as labels; pass label=False."
     kind = "labels" if label else "images"
     return f"the magic number is {magic}, not {LABELS if label else IMAGES}: this is no IDX file of {kind}."
+
+
+def watch(*runs, tag=None, seconds=2, lines=8):
+    """Show how runs get on, until all of them are over: phases, metrics so far, and the log of one that is alone.
+
+    These are plain updates of an output, which JupyterLab, VS Code, Azure ML Studio and nbclient draw without a widget;
+    outside a notebook they are lines. Interrupting it stops the watching; the runs go on.
+
+    Args:
+        runs: of any experiment; submitted runs or ones of long ago.
+        tag: the tag that tells the runs apart; without one they are shown by their names.
+        seconds: how long to wait before looking again.
+        lines: how many of the log's last lines are shown.
+    """
+    from IPython import get_ipython  # here, since a job reads its data with this file and has no IPython
+    from IPython.display import display
+
+    view = display({"text/plain": ""}, raw=True, display_id=True) if get_ipython() else None
+    seen = {run: [] for run in runs}
+    while True:
+        rows = []
+        for run, history in seen.items():
+            status = run.get_status()
+            if not history or status != history[-1][0]:
+                history.append((status, time.monotonic()))
+            name = f"{tag} {run.tags[tag]}" if tag else run.display_name or run.id
+            rows.append((name, run.get_portal_url(), _phases(history), _numbers(run.get_metrics())))
+        log = _last_lines(runs[0], lines) if len(runs) == 1 else ""
+        if view:
+            view.update({"text/html": _as_html(rows, log), "text/plain": _as_text(rows, log)}, raw=True)
+        else:
+            print(_as_text(rows, log), flush=True)
+        if all(history[-1][0] in OVER for history in seen.values()):
+            return
+        time.sleep(seconds)
+
+
+def _phases(history):
+    """How long each phase took, as far as it was seen: Queued 2 s, Running 9 s, Completed."""
+    ends = [begun for _, begun in history[1:]] + [time.monotonic()]
+    return ", ".join(
+        status if status in OVER else f"{status} {end - begun:.0f} s"
+        for (status, begun), end in zip(history, ends, strict=True)
+    )
+
+
+def _numbers(metrics):
+    """Of each metric that is a number or a series of them the last."""
+    last = {name: value[-1] if isinstance(value, list) and value else value for name, value in metrics.items()}
+    return ", ".join(f"{name} {value:.4g}" for name, value in last.items() if isinstance(value, (int, float)))
+
+
+def _last_lines(run, count):
+    logs = run.get_details_with_logs().get("logFiles", {})
+    log = logs.get(LOG) or next(reversed(list(logs.values())), "")
+    return "\n".join(log.splitlines()[-count:])
+
+
+def _as_html(rows, log):
+    left = 'style="text-align: left"'
+    head = "".join(f"<th {left}>{title}</th>" for title in ("run", "phases", "metrics so far"))
+    body = "".join(
+        f'<tr><td {left}><a href="{html.escape(url)}" target="_blank">{html.escape(name)}</a></td>'
+        f"<td {left}>{html.escape(phases)}</td><td {left}>{html.escape(numbers)}</td></tr>"
+        for name, url, phases, numbers in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>" + (f"<pre>{html.escape(log)}</pre>" if log else "")
+
+
+def _as_text(rows, log):
+    return "\n".join([f"{name}: {phases}  {numbers}".rstrip() for name, _, phases, numbers in rows] + [log] * bool(log))
