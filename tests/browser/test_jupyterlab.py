@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -69,9 +70,14 @@ def lab(tmp_path: Path, browser: object) -> Iterator[Lab]:
         yield Lab(server["url"], server["token"], project)
     finally:
         # SIGINT to all, as Ctrl-C in a terminal: once makes Lab ask, twice ends it.
-        while process.poll() is None:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.5)
+        ended = process.poll() is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        assert ended, "Ctrl-C doesn't end it"
 
 
 @dataclass(frozen=True)
