@@ -18,6 +18,27 @@ from azureml_local.pytest_plugin import EphemeralWorkspace
 pytest_plugins = ["pytester"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, a module's on one worker: none of them is to begin when all others are over.
+
+    pytest-xdist's worksteal gives each worker an equal piece of the list, and what is left of it to those that are done.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            long.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    short = [item for item in items if not item.get_closest_marker("slow")]
+    size = -(-len(items) // workers)
+    items.clear()
+    for worker in range(workers):
+        mine = [item for module in list(long.values())[worker::workers] for item in module]
+        items += mine + short[: size - len(mine)]
+        del short[: max(0, size - len(mine))]
+    items += short
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
     """One whose jobs run on its own machine; or on the workers of a scheduler (machines/test_same_tests.py)."""
