@@ -22,7 +22,7 @@ pytest_plugins = ["pytester"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, a module's on one worker: none of them is to begin when all others are over.
 
-    pytest-xdist's worksteal gives each worker an equal piece of the list, and what is left of it to those that are done.
+    pytest-xdist's worksteal gives each worker an equal piece of the list, and its rest to those that are through.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long: dict[str, list[pytest.Item]] = {}
