@@ -22,6 +22,7 @@ from azureml_local import __version__, config, kernel, machines, simulate
 from azureml_local.instance import LocalServer, ServerError
 from azureml_local.machines import Expose, Host, Scheduler
 from azureml_local.names import WorkspaceName
+from azureml_local.options import State, folder_of
 from azureml_local.server.launch import LOCALHOST, SettingsError
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
@@ -39,15 +40,6 @@ app.add_typer(simulate.app, name="simulate")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        help="The state folder; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
-        show_default=False,
-        readable=False,  # what is wrong with it we say ourselves
-    ),
-]
 Port = Annotated[
     int | None,
     typer.Option(help="Port of the API; sign-in and pages take the next one.", min=0, max=65534, show_default=False),
@@ -99,7 +91,7 @@ def up(
     expose: Expose = False,
 ) -> None:
     """Start the local workspace in the background."""
-    folder = _folder(state)
+    folder = folder_of(state)
     name = _configured_name()
     server = LocalServer.find(folder)
     options = machines.options(host, exposed=expose, scheduler=scheduler, running=server is not None)
@@ -117,7 +109,7 @@ def up(
 @app.command()
 def down(state: State = None) -> None:
     """Stop it; jobs that run are cancelled, everything else is kept."""
-    server = LocalServer.find(_folder(state))
+    server = LocalServer.find(folder_of(state))
     if server is None:
         out.print("Nothing is running.")
         return
@@ -128,7 +120,7 @@ def down(state: State = None) -> None:
 @app.command()
 def status(state: State = None) -> None:
     """Say what is running, which data MNIST is, and what each unfinished run waits for."""
-    folder = _folder(state)
+    folder = folder_of(state)
     server = LocalServer.find(folder)
     if server is None:
         out.print(f"Nothing is running on {folder.root}. `azureml-local up` starts it.")
@@ -160,7 +152,7 @@ def open_studio(
     browser: Annotated[bool, typer.Option(help="Start a browser, or only print the link.")] = True,
 ) -> None:
     """Open the workspace's pages in a browser, signed in: there runs can be cancelled."""
-    server = LocalServer.find(_folder(state))
+    server = LocalServer.find(folder_of(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
     link = server.sign_in_link(run_id)
@@ -177,7 +169,7 @@ def env(
     ] = Format.SHELL,
 ) -> None:
     """Print what a shell needs, eval "$(azureml-local env)", or an editor's .env file."""
-    server = LocalServer.find(_folder(state))
+    server = LocalServer.find(folder_of(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
     server.answer_to(_configured_name())
@@ -236,7 +228,7 @@ def tutorial(
 @app.command()
 def logs(state: State = None, lines: Annotated[int, typer.Option("-n", help="How many lines", min=1)] = 50) -> None:
     """Show the end of the server's log."""
-    path = _folder(state).log
+    path = folder_of(state).log
     if not path.exists():
         raise ServerError(f"There is no log at {path}: no server has run here in the background.")
     for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
@@ -246,7 +238,7 @@ def logs(state: State = None, lines: Annotated[int, typer.Option("-n", help="How
 @app.command()
 def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
     """Delete everything in the workspace: runs, metrics, models, files. The caches stay."""
-    folder = _folder(state)
+    folder = folder_of(state)
     if not folder.root.exists():
         out.print("There is nothing to delete.")
         return
@@ -268,7 +260,7 @@ def backup(
     """Write the whole workspace to a file, while it is up or not."""
     from azureml_local.backup import backup as make
 
-    made = make(_folder(state), file)
+    made = make(folder_of(state), file)
     out.print(f"{file}: the workspace with {made.blobs} files, {made.size:,} bytes. Its secrets are in it.")
 
 
@@ -279,7 +271,7 @@ def restore(
     """Make a workspace out of a backup, in a state folder that is new or empty."""
     from azureml_local.backup import restore as unpack
 
-    folder = _folder(state)
+    folder = folder_of(state)
     made = unpack(file, folder)
     out.print(f"{folder.root}: the workspace of {file}, {made.blobs} files. `azureml-local up` starts it.")
 
@@ -289,7 +281,7 @@ def doctor(state: State = None) -> None:
     """Look over the installation and the workspace, and say what to do about what is wrong."""
     from azureml_local.doctor import examine, show
 
-    raise typer.Exit(show(examine(_folder(state)), out))
+    raise typer.Exit(show(examine(folder_of(state)), out))
 
 
 @app.command(hidden=True)
@@ -308,7 +300,7 @@ def serve(
 
     known = tuple(WorkspaceName(*words.split("/")) for words in filter(None, names.split(",")))
     settings = Settings(
-        state=_folder(state).root,
+        state=folder_of(state).root,
         cache=cache_folder(),
         names=known,
         port=port,
@@ -334,7 +326,7 @@ def workspace_for_command(
     """The running server; else one for as long as this lasts."""
     name = _configured_name()
     temporary = Path(tempfile.mkdtemp(prefix="azureml-local-")) if ephemeral else None
-    folder = StateFolder(temporary) if temporary else _folder(state)
+    folder = StateFolder(temporary) if temporary else folder_of(state)
     server = LocalServer.find(folder)
     mine = server is None
     if server is None:
@@ -367,10 +359,6 @@ def run_child(command: list[str], server: LocalServer) -> int:
         raise
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _folder(state: Path | None) -> StateFolder:
-    return StateFolder(state) if state else StateFolder.locate()
 
 
 def _options(port: int | None, environments: str) -> list[str]:

@@ -26,21 +26,13 @@ from filelock import FileLock
 
 from azureml_local import config
 from azureml_local.instance import LocalServer
+from azureml_local.options import State, folder_of
 from azureml_local.storage.folder import StateFolder
 
 NAME = "azureml-local"
 DISPLAY_NAME = "Azure ML (local)"
 
 app = typer.Typer(help='The Jupyter kernel "Azure ML (local)".', no_args_is_help=True)
-
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        help="The state folder it is for; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
-        show_default=False,
-    ),
-]
 
 
 class KernelError(Exception):
@@ -55,7 +47,7 @@ def install(state: State = None) -> None:
 
     if find_spec("ipykernel") is None:
         raise KernelError(f"ipykernel is missing: run `{sys.executable} -m pip install ipykernel`.")
-    folder = StateFolder(state) if state else StateFolder.locate()
+    folder = folder_of(state)
     with tempfile.TemporaryDirectory() as source:
         (Path(source) / "kernel.json").write_text(json.dumps(specification(folder), indent=1), encoding="utf-8")
         place = KernelSpecManager().install_kernel_spec(source, NAME, user=True)

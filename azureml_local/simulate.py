@@ -10,21 +10,13 @@ import typer
 
 from azureml_local.cluster.kinds import Kind
 from azureml_local.instance import LocalServer, ServerError
-from azureml_local.storage.folder import StateFolder
+from azureml_local.options import State, folder_of
 
 app = typer.Typer(
     help="Have something go wrong in the running workspace, to test your own code. docs/simulate.md has examples.",
     no_args_is_help=True,
 )
 
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        help="The state folder; by default $AZUREML_LOCAL_STATE, else the nearest .azureml-local",
-        show_default=False,
-    ),
-]
 Compute = Annotated[str | None, typer.Option(help="The cluster that it befalls; by default any", show_default=False)]
 Requests = Annotated[
     str | None,
@@ -88,7 +80,7 @@ def _say(kind: Kind) -> None:
 
 
 def _server(state: Path | None) -> LocalServer:
-    server = LocalServer.find(StateFolder(state) if state else StateFolder.locate())
+    server = LocalServer.find(folder_of(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
     return server
