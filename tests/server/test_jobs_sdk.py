@@ -101,7 +101,11 @@ def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
 # The SDK starts the script of a local run and forgets it (start_background_process).
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.sdk(
-    "ScriptRunConfig.script", "ScriptRunConfig.arguments", "ScriptRunConfig.compute_target", "ScriptRun.cancel"
+    "ScriptRunConfig.script",
+    "ScriptRunConfig.arguments",
+    "ScriptRunConfig.compute_target",
+    "ScriptRun.cancel",
+    "Run.clean",
 )
 @pytest.mark.slow
 def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
@@ -123,6 +127,10 @@ def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
     details = run.get_details()
     assert (details["status"], details["target"]) == ("Completed", "local")
     assert details["properties"]["ContentSnapshotId"]
+    [said] = run.clean()
+    assert str(folder) in said
+    assert not folder.exists()
+    assert text_of(run, tmp_path, "outputs/model") == str(folder)  # the workspace's own copy
 
     wait_for(lambda: forever.get_details()["status"] == "Running")
     wait_for(lambda: "up" in text_of(forever, tmp_path))
