@@ -15,8 +15,6 @@ from azureml_local.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.pytest_plugin import EphemeralWorkspace
 
-pytest_plugins = ["pytester"]
-
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

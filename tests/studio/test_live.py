@@ -115,7 +115,7 @@ def test_who_signed_in_cancels_a_run(
 
 
 @pytest.fixture(scope="module")
-def shown(workspace: Any, server: LocalServer) -> list[str]:
+def shown(workspace: Any, server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """One page of each kind, with something on it."""
     from azureml.core import Experiment
 
@@ -130,10 +130,22 @@ def shown(workspace: Any, server: LocalServer) -> list[str]:
         child.log_table("table", {"a": [1, 2], "b": ["x", "y"]})
         child.complete()
     parent.log("best", 0.82)
+    file = tmp_path_factory.mktemp("files") / "model.txt"
+    file.write_text("a model")
+    parent.upload_file("outputs/model.txt", str(file))
+    parent.register_model("accessible", model_path="outputs/model.txt", tags={"a": "b"})
     parent.complete()
     first, second, _ = (child.id for child in children)
     runs = [f"/runs/{parent.id}", *(f"/runs/{first}{part}" for part in ("", "/outputs", "/code", "/environment"))]
-    others = ["/", "/models", "/data", "/compute", "/experiments/accessible", f"/compare?run={first}&run={second}"]
+    others = [
+        "/",
+        "/models",
+        "/models/accessible",
+        "/data",
+        "/compute",
+        "/experiments/accessible",
+        f"/compare?run={first}&run={second}",
+    ]
     return [server.status()["studio"] + path for path in (*others, *runs)]
 
 
