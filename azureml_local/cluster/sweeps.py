@@ -218,6 +218,7 @@ class _Sweep:
         self._tag(**{run_id: text})
         self._children[run_id] = Child(number, hyperparameters, "NotStarted")
         run = self._workspace.runs.create(sweep_runs.child(self._parent, self._spec, run_id, hyperparameters))
+        self._workspace.runs.followed(run)  # the SDK streams the sweep's log, not those of its runs
         self._say(f"Run {number} is started with {text}.")
         self._cluster.submit(run)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from azureml_local.storage.clock import now
+from azureml_local.storage.clock import now, seconds_since
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
@@ -49,9 +49,8 @@ STATUS_EVENT = "azureml_local.Status"
 
 MAX_WARNINGS = 100
 
-# How long the end of a run is kept back from a client that has not yet begun to follow it: the SDK prints no
-# log at all of a run that is final at the first look, and looks for the first time within this many seconds
-# of submitting.
+# So many seconds after it was submitted, the end of a run is kept back from a client that has not yet begun to follow
+# it: the SDK prints no log at all of a run that is final at the first look, and has its first look by then.
 FOLLOWER_GRACE = 3.0
 
 
@@ -306,7 +305,7 @@ class Runs:
 
     def followed(self, run: Run) -> None:
         """A client has read the details of a run that goes on: from now on it will see the whole log at its
-        last look.
+        last look. Or there is none that would.
         """
         if run.status not in FINAL:
             with self._changed:
@@ -317,7 +316,8 @@ class Runs:
         """Give a client that has just submitted a run the time to begin following it, before the run's end is
         told.
         """
-        deadline = time.monotonic() + FOLLOWER_GRACE
+        since = max(0.0, seconds_since(self.get(run_id).created))
+        deadline = time.monotonic() + FOLLOWER_GRACE - since
         with self._changed:
             while run_id not in self._followed and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
