@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,37 @@ def test_the_links_of_a_run_and_its_experiment(
     assert httpx.get(f"{studio}/experiments/{experiment.name}").text == by_id.text
     assert run.id in httpx.get(f"{studio}/").text
     assert httpx.get(f"{studio}/experiments/id/none").status_code == 404
+
+
+def test_a_picture_is_found_by_the_address_that_its_metric_has(experiment: Any, tmp_path: Path) -> None:
+    """The SDK gives its file another name than the metric's (azureml.core._metrics.ImageMetric)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    run = experiment.start_logging(snapshot_directory=None)
+    plt.figure(figsize=(1, 1)).savefig(tmp_path / "small.png")
+    run.log_image("learning curve", plot=plt)
+    run.complete()
+    page = httpx.get(run.get_portal_url()).text
+    [(address, name)] = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', page)
+    assert name == "learning curve"
+    picture = httpx.get(httpx.URL(run.get_portal_url()).join(address))
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
+
+
+def test_series_of_several_runs_are_laid_over_each_other(experiment: Any, server: LocalServer) -> None:
+    runs = [experiment.start_logging(display_name=name, snapshot_directory=None) for name in ("short", "long")]
+    for run, values in zip(runs, ([1.0, 0.5], [1.0, 0.75, 0.25]), strict=True):
+        run.log_list("loss", values)
+        run.log("accuracy", 0.9)
+        run.complete()
+    page = httpx.get(f"{server.status()['studio']}/compare", params={"run": [run.id for run in runs]}).text
+    [chart] = [json.loads(html.unescape(text)) for text in re.findall(r'data-chart="([^"]+)"', page)]
+    assert chart["names"] == ["short", "long"]
+    assert chart["data"] == [[1, 2, 3], [1.0, 0.5, None], [1.0, 0.75, 0.25]]
 
 
 def matrix(**changes: Any) -> Any:

@@ -101,6 +101,35 @@ def test_a_page_shows_a_job_as_it_goes_on(
     assert "hide=m.loss" in page.url
 
 
+def test_a_sweep_is_seen_with_its_runs_and_its_best_one(
+    experiment: Any, compute: Any, here: Any, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    from azureml.core import ScriptRunConfig
+    from azureml.train.hyperdrive import GridParameterSampling, HyperDriveConfig, PrimaryMetricGoal, choice
+
+    (tmp_path / "train.py").write_text(
+        "import sys\nfrom azureml.core import Run\nRun.get_context().log('score', float(sys.argv[2]))\n"
+    )
+    sweep = experiment.submit(
+        HyperDriveConfig(
+            run_config=ScriptRunConfig(str(tmp_path), script="train.py", compute_target=compute, environment=here),
+            hyperparameter_sampling=GridParameterSampling({"--rate": choice(0.5, 4.0)}),
+            primary_metric_name="score",
+            primary_metric_goal=PrimaryMetricGoal.MAXIMIZE,
+            max_total_runs=2,
+        )
+    )
+    page = open_page(sweep.get_portal_url())
+    page.evaluate("window.never_reloaded = true")
+    expect(page.locator(".facts")).to_contain_text("Best run", timeout=PATIENCE)
+    expect(page.locator(".facts")).to_contain_text(f"{sweep.id}_1 score 4")
+    expect(page.locator("polyline.strand")).to_have_count(2)
+    expect(page.locator(".log pre")).to_contain_text("The sweep is Completed: 2 runs")
+    assert page.evaluate("window.never_reloaded")
+    page.locator("polyline.strand.s10").click(force=True)
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{sweep.id}_1")
+
+
 def test_who_signed_in_cancels_a_run(
     submit: Callable[..., Any], server: LocalServer, open_page: Callable[..., Page], wait_for: Callable[..., Any]
 ) -> None:

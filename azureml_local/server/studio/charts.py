@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from azureml_local.server.studio.render import called
+from azureml_local.workspace.activity import Moment
 from azureml_local.workspace.comparison import Cell, Compared, columns_of
 
 MOST_AXES, MOST_LINES, MOST_TICKS = 8, 300, 6
-WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 860, 300, 34, 22, 90, 60
+WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 900, 300, 34, 22, 110, 110
 SHADES = 10
 
 
@@ -65,6 +67,15 @@ def points(rows: Sequence[Compared], x: str, y: str, base: str) -> Mapping[str, 
         "links": [f"{base}/runs/{quote(point[2].run.id, safe='')}" for point in found],
         "log": _spans_decades([point[0] for point in found]),
     }
+
+
+def activity(moments: Sequence[Moment]) -> Mapping[str, object] | None:
+    """How many nodes of a cluster were busy, and how many runs waited, over time; None where nothing ever happened."""
+    if not moments:
+        return None
+    last = moments[-1]._replace(time=time.time())
+    times, *counts = (list(each) for each in zip(*moments, last, strict=True))
+    return {"kind": "steps", "x": "time", "names": ["busy nodes", "runs that wait"], "data": [times, *counts]}
 
 
 def cell(row: Compared, key: str) -> Cell:

@@ -9,10 +9,12 @@ from fastapi.responses import HTMLResponse, Response
 
 from azureml_local.cluster.nodes import IDLE, Node
 from azureml_local.server.context import Context
+from azureml_local.server.studio import charts
 from azureml_local.server.studio.access import Acting, Viewing
 from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.render import events, moved, page
 from azureml_local.storage.tables import Compute, Run
+from azureml_local.workspace import activity
 from azureml_local.workspace.runs import FINAL
 
 router = APIRouter(prefix="/studio/{key}/compute")
@@ -54,8 +56,18 @@ def compute_page(viewing: Viewing) -> Response:
     seen = mark(ctx)
     found = clusters(ctx)
     waiting = {run.id: ctx.cluster.waiting_for(run) for each in found for run in each.queue if run.status not in FINAL}
+    figures = {
+        each.row.name: charts.activity(activity.of_cluster(ctx.workspace.database, each.row.name)) for each in found
+    }
     return page(
-        viewing, "compute.html", here="compute", events=events(viewing), seen=seen, clusters=found, waiting=waiting
+        viewing,
+        "compute.html",
+        here="compute",
+        events=events(viewing),
+        seen=seen,
+        clusters=found,
+        waiting=waiting,
+        activity=figures,
     )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
 
-from azureml_local.server.studio import charts
+from azureml_local.server.studio import charts, figures
 from azureml_local.server.studio.access import Viewer, Viewing
 from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.render import events, page
@@ -122,6 +122,7 @@ def compare_page(viewing: Viewing, run: Annotated[list[str], Query(max_length=10
         here="runs",
         rows=rows,
         columns=columns_of(rows),
+        series=figures.overlaid(ctx.workspace, runs),
         experiments={each.id: shown_name(each) for each in experiments.values()},
         environments=environments,
         same_environment=len(set(environments)) == 1,

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from azureml_local.storage.tables import Blob
+from azureml_local.server.studio.render import called
+from azureml_local.storage.tables import Blob, Run
 from azureml_local.workspace import Workspace
-from azureml_local.workspace.metrics import INLINE, TABLE, MetricSeries
+from azureml_local.workspace.metrics import INLINE, LIST, SCALAR, TABLE, MetricSeries
+from azureml_local.workspace.runs import data_container
 
 MOST_CLASSES = 30
 MOST_BYTES = 64 * 1024
@@ -50,14 +52,14 @@ class Table:
 
 @dataclass
 class Figures:
-    """A run's metrics, each as what shows it best. ``files`` are those that are neither drawn nor shown."""
+    """A run's metrics, each as what shows it best. ``pictures`` and ``files`` (what is none) are (metric, file)."""
 
     scalars: list[tuple[str, object]] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     matrices: list[tuple[str, ConfusionMatrix]] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    files: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -70,19 +72,38 @@ class ConfusionMatrix:
     rows: list[list[Cell]]
 
 
-def of_run(workspace: Workspace, run_id: str, files: Mapping[str, Blob]) -> Figures:
+def of_run(workspace: Workspace, run: Run, files: Mapping[str, Blob]) -> Figures:
     """All metrics of a run. ``files`` are the run's, by path: some kinds of metric are kept as one of them."""
     found = Figures()
-    for series in workspace.metrics.heads(run_id, MOST_ROWS):
+    for series in workspace.metrics.heads(run.id, MOST_ROWS):
         if series.kind in INLINE:
-            _add(found, workspace, run_id, series)
-        elif series.name in files:
-            path = workspace.artifacts.path(files[series.name])
+            _add(found, workspace, run.id, series)
+        elif (name := _file_of(series, run)) in files:
+            path = workspace.artifacts.path(files[name])
             matrix = confusion_matrix(path)
             if matrix is not None:
                 found.matrices.append((series.name, matrix))
             else:
-                (found.pictures if picture_type(path) else found.files).append(series.name)
+                (found.pictures if picture_type(path) else found.files).append((series.name, name))
+    return found
+
+
+def overlaid(workspace: Workspace, runs: Sequence[Run]) -> list[Line]:
+    """The metrics that at least two of the runs have several values of, with a line for each run."""
+    of_metric: dict[str, list[tuple[Run, Mapping[int, float]]]] = {}
+    for run in runs:
+        for series in workspace.metrics.heads(run.id, 1):
+            if series.kind in (SCALAR, LIST) and series.beyond:
+                points, _ = workspace.comparison.series(run.id, series.name, MOST_POINTS)
+                values = {place: float(cell) for place, data in points for cell in data.values() if _is_number(cell)}
+                of_metric.setdefault(series.name, []).append((run, values))
+    found = []
+    for name, lines in of_metric.items():
+        places = sorted({place for _, values in lines for place in values})
+        if len(lines) > 1 and places:
+            data = [places, *([values.get(place) for place in places] for _, values in lines)]
+            chart = {"kind": "line", "x": "value", "names": [called(run) for run, _ in lines], "data": data}
+            found.append(Line(name, len(places), None, {**chart, "gaps": True}))
     return found
 
 
@@ -145,6 +166,14 @@ def _add(found: Figures, workspace: Workspace, run_id: str, series: MetricSeries
     if series.kind == TABLE or chart is None:
         rows = [[value.data.get(column) for column in columns] for value in series.values]
         found.tables.append(Table(series.name, columns, rows, total))
+
+
+def _file_of(series: MetricSeries, run: Run) -> str:
+    """The file that a metric is: its last value says ``aml://artifactId/{origin}/{container}/{file}``
+    (azureml.core._metrics, _build_artifact_uri).
+    """
+    address = str(next(iter(series.values[-1].data.values()), "")) if series.values else ""
+    return address.partition(f"/{data_container(run)}/")[2]
 
 
 def _grows(values: Sequence[Any]) -> bool:

@@ -30,8 +30,10 @@ from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 
-# The log that a person wants first, the last of these that there is: the job's own, its environment's, the queue's.
-MAIN_LOGS = ("azureml-logs/10_queue_log.txt", "azureml-logs/20_image_build_log.txt", "user_logs/std_log.txt")
+# The log that a person wants first, the last of these that there is: the job's own, its environment's, the queue's, a
+# sweep's.
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
+MAIN_LOGS = ("azureml-logs/hyperdrive.txt", "azureml-logs/10_queue_log.txt", BUILD_LOG, "user_logs/std_log.txt")
 MOST_TEXT = 200_000
 
 
@@ -62,7 +64,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         tab="overview",
         steps=steps(ctx, run),
         waiting=ctx.cluster.waiting_for(run) if run.status not in FINAL else None,
-        figures=figures.of_run(ctx.workspace, run_id, files),
+        figures=figures.of_run(ctx.workspace, run, files),
         parameters=parameters(as_list((run.definition or {}).get("arguments"))),
         files=files,
         logs=logs,
@@ -73,6 +75,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         inputs=_datasets(ctx, run, output=False),
         outputs=_datasets(ctx, run, output=True),
         children=children,
+        best=next((row for row in children if row.run.id == run.properties.get("best_child_run_id")), None),
         parallel=charts.parallel(children, _primary_metric(run)),
     )
 
@@ -100,7 +103,7 @@ def code_page(viewing: Viewing, run_id: str, file: str = "") -> Response:
 def environment_page(viewing: Viewing, run_id: str) -> Response:
     ctx = viewing.ctx
     run = ctx.workspace.runs.get(run_id)
-    build_log = _files(ctx, run).get(MAIN_LOGS[1])
+    build_log = _files(ctx, run).get(BUILD_LOG)
     environment = (run.definition or {}).get("environment") or {}
     return _page(
         viewing,
@@ -112,7 +115,7 @@ def environment_page(viewing: Viewing, run_id: str) -> Response:
         packages=packages(run),
         variables=environment.get("environmentVariables") or {},
         log=tail(ctx.workspace.artifacts.path(build_log), build_log.size) if build_log else None,
-        log_name=MAIN_LOGS[1],
+        log_name=BUILD_LOG,
     )
 
 

@@ -21,26 +21,35 @@ const Charts = (() => {
     const points = chart.kind === "points";
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
     const numbers = (_, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick)));
+    const steps = chart.kind === "steps";
+    const clock = (_, value) => (value == null ? "" : new Date(value * 1000).toLocaleTimeString());
+    const times = (_, ticks, __, ___, apart) =>
+      ticks.map((tick) => {
+        const moment = new Date(tick * 1000);
+        if (apart >= 86400) return moment.toLocaleDateString();
+        return moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: apart < 60 ? "2-digit" : undefined });
+      });
     return {
       width: Math.max(element.clientWidth, 200),
       height: HEIGHT,
       legend: { show: chart.names.length > 1 || !points, live: true },
       cursor: { y: points, drag: { x: true, y: false }, points: { size: 8 } },
-      scales: { x: { time: false, distr: chart.log ? 3 : 1, range: (_, least, most) => room(chart, least, most) } },
+      scales: { ...(steps ? { y: { range: (_, __, most) => [0, Math.max(most, 1) * 1.1] } } : {}), x: { time: steps, distr: chart.log ? 3 : 1, range: (_, least, most) => room(chart, least, most) } },
       series: [
-        { label: chart.x, value: (_, value) => short(value) },
+        { label: chart.x, value: steps ? clock : (_, value) => short(value) },
         ...chart.names.map((name, place) => ({
           label: name,
           stroke: colour(COLOURS[place % COLOURS.length]),
           width: 1.75,
-          spanGaps: false,
+          dash: place < COLOURS.length ? undefined : [6, 4],
+          spanGaps: Boolean(chart.gaps),
           value: (_, value) => short(value),
-          ...(points ? { paths: () => null } : {}),
-          points: { show: points || chart.data[0].length < 30, size: points ? 8 : 5, fill: colour(points ? COLOURS[0] : COLOURS[place % COLOURS.length]) },
+          ...(points ? { paths: () => null } : steps ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
+          points: { show: points || (!steps && chart.data[0].length < 30), size: points ? 8 : 5, fill: colour(points ? COLOURS[0] : COLOURS[place % COLOURS.length]) },
         })),
       ],
       axes: [
-        { ...axis, values: numbers, size: 30, label: points ? chart.x : undefined, labelSize: points ? 18 : 0, labelGap: 0, labelFont: "12px system-ui" },
+        { ...axis, values: steps ? times : numbers, size: 30, label: points ? chart.x : undefined, labelSize: points ? 18 : 0, labelGap: 0, labelFont: "12px system-ui" },
         { ...axis, values: numbers, size: 62 },
       ],
       hooks: points
@@ -78,6 +87,7 @@ const Charts = (() => {
     }
     before?.plot.destroy();
     element.replaceChildren();
+    element.classList.toggle("single", chart.names.length === 1);
     const note = document.createElement("p");
     note.className = "chart-note";
     const plot = new uPlot(options(chart, element, note), chart.data, element);

@@ -1,0 +1,56 @@
+"""How busy a cluster was, as the statuses of its runs tell it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from azureml_local.storage.clock import parse
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Run, RunEvent
+from azureml_local.workspace.runs import FINAL, STATUS_EVENT, SWEEP
+
+MOST_RUNS = 300
+QUEUED = "Queued"
+# A run that is asked to end is still where it was.
+UNMOVED = "CancelRequested"
+
+
+class Moment(NamedTuple):
+    """From ``time`` (seconds since 1970) on, so many runs had a node, and so many waited for one."""
+
+    time: float
+    busy: int
+    waiting: int
+
+
+def of_cluster(database: Database, name: str) -> list[Moment]:
+    """The last `MOST_RUNS` runs of a cluster, oldest change first. A sweep itself has no node; its runs have."""
+    last = (
+        select(Run.id)
+        .where(Run.target == name, Run.run_type.is_distinct_from(SWEEP))
+        .order_by(Run.number.desc())
+        .limit(MOST_RUNS)
+    )
+    events = (
+        select(RunEvent.run_id, RunEvent.time, RunEvent.data)
+        .where(RunEvent.run_id.in_(last), RunEvent.name == STATUS_EVENT)
+        .order_by(RunEvent.time, RunEvent.id)
+    )
+    waiting: set[str] = set()
+    busy: set[str] = set()
+    found: list[Moment] = []
+    with database.read() as session:
+        for run_id, time, data in session.execute(events):
+            status = data["status"]
+            if status == UNMOVED:
+                continue
+            waiting.discard(run_id)
+            busy.discard(run_id)
+            if status == QUEUED:
+                waiting.add(run_id)
+            elif status not in FINAL:
+                busy.add(run_id)
+            found.append(Moment(parse(time).timestamp(), len(busy), len(waiting)))
+    return found
