@@ -162,8 +162,10 @@ def permissions(folder: StateFolder) -> Iterator[Finding]:
     choose = "or choose another folder with --state FOLDER or AZUREML_LOCAL_STATE."
     if not root.is_dir():
         yield Finding("state folder", f"{root} is no folder", f"Move it out of the way, {choose}", True)
-    elif os.statvfs(root).f_flag & os.ST_RDONLY:
-        yield Finding("state folder", f"{root} is on a disk that is mounted read-only", f"Remount it, {choose}", True)
+    elif fixed := [path for path in _parts(folder) if os.statvfs(path).f_flag & os.ST_RDONLY]:
+        yield Finding(
+            "state folder", f"{fixed[0]} is on a disk that is mounted read-only", f"Remount it, {choose}", True
+        )
     elif locked := [path for path in _parts(folder) if not os.access(path, os.R_OK | os.W_OK)]:
         owner = locked[0].stat().st_uid
         mine = "it is yours" if owner == os.geteuid() else f"it belongs to user {owner}, and you are {os.geteuid()}"

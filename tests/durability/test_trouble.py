@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 from rich.console import Console
 
 from azureml_local.doctor import Finding, examine, proxies, python, sdk, show
@@ -58,6 +59,8 @@ def test_a_full_disk_is_said_with_507_and_costs_nothing_that_was_there(small_dis
         client.ask("PATCH", run, json={"runId": "full", "target": "sdk", "displayName": "before"})
         client.artifact("dcid.full", "kept", b"kept" * 1000)
 
+        # What is cleared away in the end. The filler alone may be small: what a refused upload has left goes later.
+        (small_disk / "reserve").write_bytes(bytes(1 << 20))
         big = client.blob("big")
         with pytest.raises(Exception, match="InsufficientStorage"):
             big.upload_blob(os.urandom(9 << 20), overwrite=True)
@@ -79,6 +82,7 @@ def test_a_full_disk_is_said_with_507_and_costs_nothing_that_was_there(small_dis
         assert client.ask("GET", run)["displayName"] == "before"
         assert any(finding.what == "disk of the workspace" and finding.serious for finding in examine(server.folder))
         (small_disk / "filler").unlink()
+        (small_disk / "reserve").unlink()
         client.ask("PATCH", run, json={"displayName": "after"})
         server.kill()
         server.start()
@@ -103,6 +107,33 @@ def test_a_folder_on_a_read_only_disk_is_said_in_a_sentence(small_disk: Path) ->
         assert "can't be written (Read-only file system)" in said.stderr
     finally:
         remount(small_disk, "rw")
+
+
+def test_a_disk_that_becomes_read_only_is_said_on_the_wire(small_disk: Path) -> None:
+    """As a disk does that has errors. The folder of the blobs: a whole one doesn't, with a database open on it."""
+    server = KillableServer(small_disk)
+    blobs = str(server.folder.blobs)
+    try:
+        server.start()
+        client = Client(server.wait())
+        prepare(client)
+        client.blob("before").upload_blob(b"before")
+        subprocess.run(["mount", "--bind", blobs, blobs], check=True)
+        try:
+            subprocess.run(["mount", "-o", "remount,bind,ro", blobs], check=True)
+            with pytest.raises(HttpResponseError, match="Read-only file system") as caught:
+                client.blob("during").upload_blob(b"during", retry_total=0)
+            assert (caught.value.status_code, caught.value.error_code) == (503, "StoreNotWritable")
+            assert "azureml-local doctor" in caught.value.message
+            assert any("read-only" in finding.found for finding in wrong(server.folder))
+            assert client.blob("before").download_blob().readall() == b"before"
+        finally:
+            subprocess.run(["umount", blobs], check=True)
+        client.blob("after").upload_blob(b"after")
+        assert client.names("") >= {"before", "after"}
+        assert "during" not in client.names("")
+    finally:
+        server.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs another user")
