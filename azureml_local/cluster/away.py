@@ -187,7 +187,8 @@ class Away:
     def finish(self, *, ran: bool) -> None:
         """The job's part is over, and the server has heard all of it; or can't."""
         self._flush()
-        self._tell({"ran": ran})
+        if not self._unreachable:  # a job that was ended for that has not come to an end of its own: it is lost
+            self._tell({"ran": ran})
         self._flush()
         self._done = True
         self._wake.set()
@@ -196,7 +197,7 @@ class Away:
     # Reporting ----------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        while not self._done:
+        while not self._done and not self._unreachable:
             self._wake.wait(REPORT_SECONDS)
             self._wake.clear()
             with contextlib.suppress(Refused):

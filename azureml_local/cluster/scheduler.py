@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, fire_and_forget, get_worker
 from tornado.util import TimeoutError as GaveUp
 
 from azureml_local.cluster.worker import CantRun, perform
@@ -60,7 +60,7 @@ class DaskPlaced:
         return "gone"
 
     def withdraw(self) -> None:
-        self._future.cancel()
+        self._future.cancel(force=True)  # `fire_and_forget` wants it too
 
 
 class DaskScheduler:
@@ -81,7 +81,11 @@ class DaskScheduler:
                 self._client = self._connect()
             # Dask knows a task by its key, and would take the result of one that was placed before.
             key = f"azureml-local {run_id} {uuid.uuid4().hex}"
-            return DaskPlaced(self._client.submit(on_worker, Order(dict(order)), key=key, pure=False, retries=0))
+            future = self._client.submit(on_worker, Order(dict(order)), key=key, pure=False, retries=0)
+            # A task that nobody wants any more, since its server was killed, runs on all the same. The scheduler must
+            # know: it would take the worker for free, and have the next server's jobs wait behind it.
+            fire_and_forget(future)
+            return DaskPlaced(future)
 
     def stop(self) -> None:
         with self._lock:

@@ -100,13 +100,20 @@ def test_who_is_dismissed_stops_and_who_is_cut_off_is_lost(
     home.finish(ran=False)
 
     class Dead(Line):
+        alive = False
+
         def ask(self, what: str, **body: Any) -> Mapping[str, Any]:  # type: ignore[override]
+            if self.alive:
+                return super().ask(what, **body)
             raise Unreachable("no route")
 
-    lost = away(Dead(), tmp_path, cut_off=0.1)
+    dead = Dead()
+    lost = away(dead, tmp_path, cut_off=0.1)
     assert lost.cancelled.wait(20)  # of a job that has no process yet
     assert lost.meets(Kind.NODE_LOST)
-    lost.finish(ran=True)
+    dead.alive = True  # too late: nothing that it said now could be the job's own end
+    lost.finish(ran=False)
+    assert dead.events == []
     process = JobProcess.spawn(
         ["sleep", "600"], cwd=tmp_path, environment={}, log=tmp_path / "log", status_file=tmp_path / "status", leash=60
     )

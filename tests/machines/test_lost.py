@@ -84,10 +84,10 @@ import os, time
 from azureml.core import Run
 run = Run.get_context(allow_offline=False)
 print("before", flush=True)
-while not os.path.exists(GATE):
-    time.sleep(0.1)
-print("between", flush=True)
-time.sleep(2)
+for gate in GATES:
+    while not os.path.exists(gate):
+        time.sleep(0.1)
+    print("between", flush=True)
 run.log("after", 1)
 print("after", flush=True)
 """
@@ -120,17 +120,27 @@ def test_workers_and_servers_that_are_killed(tmp_path: Path, wait_for: Callable[
         made.stop()
         made.patience = 120
         made.start()
-        gate = tmp_path / "gate"
-        kept = client.submit(KEPT.replace("GATE", repr(str(gate))))
+        gates = [tmp_path / "gate 1", tmp_path / "gate 2"]
+        kept = client.submit(KEPT.replace("GATES", repr([str(gate) for gate in gates])))
         wait_for(has(kept, "Running"), SLOW)
         made.kill()
-        gate.touch()
+        gates[0].touch()
         server = made.start()
+        # The worker that is still at it isn't taken for a free one.
+        dask.worker("third")
+        others = [client.submit("print('beside')") for _ in range(3)]
+        for other in others:
+            wait_for(has(other, "Completed"), SLOW)
+            assert "the worker third" in other.log()
+        assert kept.status == "Running"
+        gates[1].touch()
         wait_for(has(kept, "Completed"), SLOW)
-        assert kept.file("user_logs/std_log.txt").decode().splitlines()[:3] == ["before", "between", "after"]
+        printed = kept.file("user_logs/std_log.txt").decode().splitlines()
+        assert printed[:4] == ["before", "between", "between", "after"]
         assert kept.metrics() == {"after": 1}
         assert "A new server waits to hear of the worker second" in kept.log()
 
+        dask.stop("third")
         # A server that stops: what runs is cancelled, what waits for a worker goes on waiting.
         running, waiting = client.submit(nap("stop")), client.submit("print('at last')")
         wait_for(lambda: asleep("stop"), SLOW)
