@@ -1,8 +1,8 @@
 """Bringing a store of an earlier version to this one.
 
-Only ever additions: tables, columns that are nullable or have a ``server_default``, and indexes. So there is no
-script for each step; what ``tables.py`` declares is compared with what is there, and the difference is added. A
-test opens a store of each earlier version and compares the result with a fresh one.
+Only ever additions: tables, columns that are nullable or have a ``server_default``, indexes, and triggers. So there is
+no script for each step; what ``tables.py`` declares is compared with what is there, and the difference is added. A test
+opens a store of each earlier version and compares the result with a fresh one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from sqlalchemy import Connection, Index, Table, inspect
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.schema import CreateColumn
 
-from azureml_local.storage.tables import Base
+from azureml_local.storage.tables import RUN_ENTRIES, Base, run_entries
 
-# SQL that gives new columns values which follow from old ones; run once, after the columns were added.
-DERIVED: tuple[str, ...] = ("UPDATE runs SET folded_id = lower(id) WHERE folded_id IS NULL",)
+# SQL that gives what is new the values that follow from old ones; run once, after it was added.
+DERIVED: tuple[str, ...] = (
+    "UPDATE runs SET folded_id = lower(id) WHERE folded_id IS NULL",
+    f"INSERT OR IGNORE INTO run_entries {run_entries('runs', 'runs, ')}",
+)
 
 
 def set_aside(path: Path, version: object) -> Path:
@@ -50,6 +53,9 @@ def migrate(connection: Connection) -> None:
             _add_columns(connection, table)
             _renew_indexes(connection, table)
     Base.metadata.create_all(connection)
+    for name, trigger in RUN_ENTRIES.items():
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE TRIGGER {name} {trigger}")
     for statement in DERIVED:
         connection.exec_driver_sql(statement)
 

@@ -77,6 +77,38 @@ class Run(Base):
     process: Mapped[Json | None]
 
 
+class RunEntry(Base):
+    """An entry of a run's tags or properties, for lists that are filtered by them. Kept by triggers (RUN_ENTRIES).
+
+    ``start`` is what the value begins with, and empty for one that is null.
+    """
+
+    __tablename__ = "run_entries"
+    __table_args__ = (Index("run_entries_of_run", "run"), {"sqlite_with_rowid": False})
+    field: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    start: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[int] = mapped_column(ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True)
+
+
+ENTRY_START = 100  # characters
+
+
+def run_entries(run: str, source: str = "") -> str:
+    """The rows that RunEntry has of a run, as a query; ``run`` is what SQL calls it."""
+    of = "SELECT '{0}', key, substr(coalesce(value, ''), 1, {1}), {2}.number FROM {3}json_each({2}.{0})"
+    return " UNION ALL ".join(of.format(field, ENTRY_START, run, source) for field in ("tags", "properties"))
+
+
+RUN_ENTRIES = {
+    "run_entries_made": f"AFTER INSERT ON runs BEGIN INSERT INTO run_entries {run_entries('new')}; END",
+    "run_entries_changed": (
+        "AFTER UPDATE OF tags, properties ON runs BEGIN DELETE FROM run_entries WHERE run = new.number; "
+        f"INSERT INTO run_entries {run_entries('new')}; END"
+    ),
+}
+
+
 class RunEvent(Base):
     __tablename__ = "run_events"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

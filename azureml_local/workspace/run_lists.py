@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
-from azureml_local.storage.tables import Run
+from azureml_local.storage.tables import ENTRY_START, Json, Run, RunEntry
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+
+
+def _entries(column: InstrumentedAttribute[Json]) -> Entries:
+    def among(key: str, value: str | None) -> ColumnElement[bool]:
+        known = select(RunEntry.run).where(RunEntry.field == column.key, RunEntry.key == key)
+        return Run.number.in_(known if value is None else known.where(RunEntry.start == value[:ENTRY_START]))
+
+    return Entries(column, among)
+
 
 # What lists of runs can be filtered by (azureml._restclient._odata.runs), and ordered by.
 FIELDS: Mapping[str, Field] = {
@@ -25,8 +34,8 @@ FIELDS: Mapping[str, Field] = {
     "createdutc": Moment(Run.created),
     "starttimeutc": Moment(Run.started),
     "endtimeutc": Moment(Run.ended),
-    "tags": Entries(Run.tags),
-    "properties": Entries(Run.properties),
+    "tags": _entries(Run.tags),
+    "properties": _entries(Run.properties),
 }
 MAX_PAGE = 1000
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect
 
+from azureml_local.server.odata import parse_filter
 from azureml_local.storage.database import SCHEMA_VERSION, Database
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from azureml_local.workspace import Workspace
@@ -34,9 +35,11 @@ def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def schema(path: Path) -> dict[str, Any]:
-    """All that SQLAlchemy can say of each table, without regard to order."""
+    """All that SQLAlchemy can say of each table, without regard to order, and the triggers."""
     inspector = inspect(create_engine(f"sqlite:///{path}"))
-    return {
+    with closing(sqlite3.connect(path)) as connection:
+        triggers = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    return {"triggers": triggers} | {
         name: {
             "columns": {
                 column["name"]: (str(column["type"]), column["nullable"], column["default"])
@@ -93,6 +96,8 @@ def test_what_was_in_an_old_store_is_read_as_before(old: Path) -> None:
     assert failed.error is not None
     assert failed.error["error"]["message"] == "It failed."
     assert [run.id for run in workspace.runs.unfinished()] == [child.id, open_run.id]
+    for filter_, found in (("Tags/a eq 1", [child.id]), ("Properties/p eq q", [child.id]), ("Tags/b eq 1", [])):
+        assert [run.id for run in workspace.runs.page(parse_filter(filter_)).items] == found
     assert [value.data for value in workspace.metrics.get(first.id, "accuracy").values] == [
         {"accuracy": 0.5},
         {"accuracy": 0.75},
@@ -157,6 +162,7 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         "DROP INDEX metric_values_of",
         "DROP INDEX ix_runs_status; CREATE INDEX ix_runs_status ON runs (created)",
         "CREATE INDEX of_no_use ON runs (created)",
+        "DROP TRIGGER run_entries_made",
     ],
 )
 def test_whatever_is_missing_is_added(tmp_path: Path, lost: str) -> None:
