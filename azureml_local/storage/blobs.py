@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
+from sqlalchemy.orm import Session
 
 from azureml_local.storage.bloberrors import BlobError as BlobError
 from azureml_local.storage.bloberrors import missing
 from azureml_local.storage.blocks import drop_blocks, find_parts, stage, staged
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Blob, Json
+from azureml_local.storage.tables import Blob, Block, Json
 from azureml_local.storage.uploads import PIECE, Upload, UploadWriter, iterate, write_all
 
 logger = logging.getLogger("azureml_local.storage")
@@ -152,7 +153,7 @@ class BlobStore:
             values.update(md5=md5 or upload.md5.hex() or None, extra=extra)
             stale = [*drop_blocks(session, container, name), *([old.file] if old else [])]
             session.connection().execute(UPSERT, values)
-        self._unlink(stale)
+        self.unlink(stale)
         return Blob(**values)
 
     def put_bytes(
@@ -198,7 +199,7 @@ class BlobStore:
             if blob is not None and blob.kind != BLOCK_BLOB:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no block blob.")
             stale = stage(session, container, name, block_id, self._relative(upload.path), upload.size)
-        self._unlink(stale)
+        self.unlink(stale)
 
     def commit_blocks(
         self,
@@ -302,7 +303,7 @@ class BlobStore:
             values = self._row(container, name, path, 0, APPEND_BLOB, content_type, old)
             stale = [old.file] if old else []
             session.connection().execute(UPSERT, {**values, "live": True})
-        self._unlink(stale)
+        self.unlink(stale)
         return path
 
     def seal(self, container: str, name: str) -> None:
@@ -326,7 +327,17 @@ class BlobStore:
             condition(blob)
             stale = [*drop_blocks(session, container, name), blob.file]
             session.delete(blob)
-        self._unlink(stale)
+        self.unlink(stale)
+
+    def forget(self, session: Session, container: str, prefix: str) -> Sequence[str]:
+        """Delete blobs as a part of the caller's transaction. Returns their files, to `unlink` afterwards."""
+        under = (Blob.container == container, Blob.name >= prefix, Blob.name < prefix + LAST)
+        waiting = (Block.container == container, Block.blob >= prefix, Block.blob < prefix + LAST)
+        files = session.scalars(select(Blob.file).where(*under)).all()
+        blocks = session.scalars(select(Block.file).where(*waiting)).all()
+        session.execute(delete(Blob).where(*under))
+        session.execute(delete(Block).where(*waiting))
+        return [*files, *blocks]
 
     # Files --------------------------------------------------------------------------------------------------
 
@@ -365,10 +376,10 @@ class BlobStore:
         try:
             yield
         except BaseException:
-            self._unlink([self._relative(upload.path)])
+            self.unlink([self._relative(upload.path)])
             raise
 
-    def _unlink(self, files: Iterable[str]) -> None:
+    def unlink(self, files: Iterable[str]) -> None:
         """Remove files that no row names any more. One that stays is removed at the next start."""
         for file in files:
             try:

@@ -7,8 +7,10 @@ of them to disagree with the blobs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from azureml_local.storage.blobs import BlobStore, check_name
 from azureml_local.storage.tables import Blob
@@ -61,9 +63,12 @@ class Artifacts:
             found += page.items
         return found
 
-    def delete_all(self, origin: str, container: str) -> None:
-        for blob in self.under(origin, container):
-            self._blobs.delete(CONTAINER, blob.name)
+    def forget_all(self, session: Session, origin: str, container: str) -> Sequence[str]:
+        """Delete them as a part of the caller's transaction. Returns their files, to `unlink` afterwards."""
+        return self._blobs.forget(session, CONTAINER, f"{origin}/{container}/")
+
+    def unlink(self, files: Iterable[str]) -> None:
+        self._blobs.unlink(files)
 
     def get(self, origin: str, container: str, path: str) -> Blob:
         return self._blobs.get(CONTAINER, blob_name(origin, container, path))

@@ -178,8 +178,8 @@ class Experiments:
             session.execute(delete(RunEvent).where(RunEvent.run_id.in_(of_it)))
             session.execute(delete(Run).where(Run.experiment_id == experiment_id))
             session.delete(experiment)
-        for container in containers:
-            artifacts.delete_all(RUN_ORIGIN, container)
+            files = [file for container in containers for file in artifacts.forget_all(session, RUN_ORIGIN, container)]
+        artifacts.unlink(files)
 
     def _reactivate(self, session: Session, experiment: Experiment) -> None:
         name = shown_name(experiment)

@@ -7,10 +7,14 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
+from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.clock import text_of
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Block
 from azureml_local.workspace import Workspace
+from azureml_local.workspace.errors import Conflict
 from azureml_local.workspace.housekeeping import clean
 from azureml_local.workspace.runs import NewRun
 
@@ -51,4 +55,28 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
         assert sorted(files) == [b"", b"kept", b"new"]
         assert sorted(path.name for path in folder.runs.iterdir()) == ["running", "unknown"]
         assert [path.name for path in folder.root.glob(".backup-*")] == [".backup-now"]
+    workspace.close()
+
+
+def test_a_server_that_is_killed_while_it_deletes_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    workspace = Workspace(folder)
+    experiment, other = (workspace.experiments.get_or_create(name).id for name in ("e", "other"))
+    for run, of in (("a", experiment), ("ab", other)):
+        workspace.runs.create(NewRun(run, of))
+        workspace.blobs.put_bytes("azureml", f"ExperimentRun/dcid.{run}/outputs/x", run.encode())
+    with workspace.blobs.writer() as writer:
+        writer.write(b"half")
+        workspace.blobs.stage_block("azureml", "ExperimentRun/dcid.a/outputs/y", "block", writer.finish())
+    with pytest.raises(Conflict):
+        workspace.experiments.delete(experiment, workspace.artifacts)
+    assert workspace.blobs.read_bytes("azureml", "ExperimentRun/dcid.a/outputs/x") == b"a"
+    workspace.runs.advance("a", "Completed")
+    monkeypatch.setattr(BlobStore, "unlink", lambda *_: None)  # this is where it is killed
+    workspace.experiments.delete(experiment, workspace.artifacts)
+    clean(workspace)
+    assert [path.read_bytes() for path in folder.blobs.rglob("*") if path.is_file()] == [b"ab"]
     workspace.close()
