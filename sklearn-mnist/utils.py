@@ -137,7 +137,7 @@ def _as_html(rows, log):
         f"<td {left}>{html.escape(phases)}</td><td {left}>{html.escape(numbers)}</td></tr>"
         for name, url, phases, numbers in rows
     )
-    return f"<table><tr>{head}</tr>{body}</table>" + (f"<pre>{html.escape(log)}</pre>" if log else "")
+    return f"<table><tr>{head}</tr>{body}</table>" + (f"<pre><code>{html.escape(log)}</code></pre>" if log else "")
 
 
 def _as_text(rows, log):
