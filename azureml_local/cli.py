@@ -26,6 +26,7 @@ from azureml_local.options import State, folder_of
 from azureml_local.server.launch import LOCALHOST, SettingsError
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
+from azureml_local.storage.trees import make_removable, remove_tree
 from azureml_local.variables import Format, UnwritableVariable, written
 
 app = typer.Typer(
@@ -249,6 +250,7 @@ def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="
     server = LocalServer.find(folder)
     if server is not None:
         server.stop()
+    make_removable(folder.root)
     shutil.rmtree(folder.root)
     out.print("Deleted. `azureml-local up` starts with an empty workspace.")
 
@@ -338,7 +340,7 @@ def workspace_for_command(
         if mine:
             server.stop()
         if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_tree(temporary)
 
 
 def run_child(command: list[str], server: LocalServer) -> int:

@@ -5,6 +5,7 @@ It changes nothing, and works whether a server runs or not.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib
 import importlib.metadata
@@ -57,6 +58,7 @@ def examine(folder: StateFolder, variables: Mapping[str, str] = os.environ) -> l
         lambda: certificates(folder),
         lambda: secrets(folder),
         lambda: database(folder),
+        lambda: shared(folder),
         lambda: leftovers(folder),
     ]
     if platform.system() == "Windows":
@@ -178,8 +180,9 @@ def permissions(folder: StateFolder) -> Iterator[Finding]:
 
 
 def _parts(folder: StateFolder) -> list[Path]:
-    inside = [folder.database, folder.blobs, folder.runs, folder.tls, folder.root / "secrets.json", folder.log]
-    return [path for path in (folder.root, *inside) if path.exists()]
+    inside = [folder.database, folder.blobs, folder.runs, folder.datasets, folder.tls]
+    files = [folder.root / "secrets.json", folder.log]
+    return [path for path in (folder.root, *inside, *files) if path.exists()]
 
 
 def instance(folder: StateFolder) -> Iterator[Finding]:
@@ -296,6 +299,16 @@ def blobs(connection: sqlite3.Connection, folder: StateFolder) -> Iterator[Findi
             f"{len(found.orphaned)} files of no blob, which a killed server left",
             "The next start removes them.",
         )
+
+
+def shared(folder: StateFolder) -> Iterator[Finding]:
+    found = [path for path in folder.datasets.glob("*") if path.is_dir()]
+    if found:
+        size = 0
+        for path in (Path(root, name) for each in found for root, _, names in os.walk(each) for name in names):
+            with contextlib.suppress(FileNotFoundError):  # a server that runs has just removed it
+                size += path.stat().st_size
+        yield Finding("shared datasets", f"{len(found)} with {size:,} bytes, which jobs fetch again when they are gone")
 
 
 def leftovers(folder: StateFolder) -> Iterator[Finding]:

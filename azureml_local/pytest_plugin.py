@@ -8,7 +8,6 @@ job environments and MNIST, comes from the user's cache.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from azureml_local import config
 from azureml_local.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.trees import remove_tree
 
 
 class EphemeralWorkspace:
@@ -37,7 +37,7 @@ class EphemeralWorkspace:
         os.environ.clear()
         os.environ.update(self._before)
         self.server.stop()
-        shutil.rmtree(self._state, ignore_errors=True)
+        remove_tree(self._state)
         if self._written is not None and config.is_default(self._written):
             self._written.unlink(missing_ok=True)
 

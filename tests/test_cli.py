@@ -16,6 +16,7 @@ import pytest
 
 from azureml_local.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.trees import seal
 
 
 class Shell:
@@ -102,6 +103,10 @@ def test_an_ephemeral_workspace_is_gone_afterwards(shell: Shell) -> None:
 def test_reset_deletes_after_a_question(shell: Shell) -> None:
     shell("up", "--port", "0")
     first = shell.server.status()
+    shared = StateFolder(shell.state).datasets / "flow-content"
+    shared.mkdir(parents=True)
+    (shared / "file").touch()
+    seal(shared)
     shell("reset", "--yes")
     assert not shell.state.exists()
     assert "nothing to delete" in shell("reset", "--yes")

@@ -20,11 +20,11 @@ from azureml_local.cluster.environments import (
     EnvironmentBuildError,
     JobEnvironment,
 )
-from azureml_local.cluster.inputs import InputError, Inputs
+from azureml_local.cluster.inputs import Brought, InputError, Inputs, Wanted
 from azureml_local.cluster.jobspec import JobSpec, resolve, resolve_command
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.logs import JOB_LOG
-from azureml_local.cluster.outputs import OutputFolders
+from azureml_local.cluster.outputs import COLLECTED, OutputFolders
 from azureml_local.cluster.process import JobProcess, describe_end, marker, status_file
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
@@ -38,12 +38,14 @@ SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 @dataclass(frozen=True)
 class Task:
     """What is to be done. ``variables`` are the SDK's, for the run's process; ``flows`` the data flows (YAML) of the
-    inputs by the ids of their datasets; ``folder`` is the run's own, ``working`` the one that the script starts in.
+    inputs by the ids of their datasets, and ``fingerprints`` what tells the state of their files (`inputs.Wanted`);
+    ``folder`` is the run's own, ``working`` the one that the script starts in.
     """
 
     spec: JobSpec
     variables: Mapping[str, str]
     flows: Mapping[str, str]
+    fingerprints: Callable[[], Mapping[str, str]]
     folder: Path
     working: Path
 
@@ -87,13 +89,13 @@ class Assignment:
         home.stage("Starting")
         self._write_files()
         variables = self._variables(environment)
-        places = self._inputs.fetch(spec.inputs, task.flows, task.folder, task.working, variables, home)
-        if home.cancelled.is_set():
-            return False
         outputs = OutputFolders(spec.outputs, task.folder, task.working)
-        places.update(outputs.prepare())
-        variables.update(outputs.variables())
-        process = self._launch(environment, variables, places)
+        with self._inputs.brought(self._wanted(outputs), variables, home) as inputs:
+            if home.cancelled.is_set():
+                return False
+            places = {**inputs.places, **outputs.prepare()}
+            variables.update(outputs.variables())
+            process = self._launch(environment, variables, places, inputs)
         home.say(f"Process {process.pid}: {_described(spec)}")
         with contextlib.closing(process):  # it begins once it is written down, or never
             home.note(process)
@@ -101,6 +103,11 @@ class Assignment:
             process.begin()
             follow(home, process, spec.max_seconds)
         return True
+
+    def _wanted(self, outputs: OutputFolders) -> Wanted:
+        task = self._task
+        written = [*(outputs.place(each) for each in task.spec.outputs), *(task.working / name for name in COLLECTED)]
+        return Wanted(task.spec.inputs, task.flows, task.fingerprints, task.folder, task.working, written)
 
     def _build(self) -> JobEnvironment:
         path = self._home.build_log()
@@ -114,7 +121,7 @@ class Assignment:
             self._home.build_log_done()
 
     def _launch(
-        self, environment: JobEnvironment, variables: Mapping[str, str], places: Mapping[str, str]
+        self, environment: JobEnvironment, variables: Mapping[str, str], places: Mapping[str, str], inputs: Brought
     ) -> JobProcess:
         spec, task = self._spec, self._task
         values = dict(variables)
@@ -140,6 +147,7 @@ class Assignment:
                 log=self._home.job_log(),
                 status_file=status_file(task.folder),
                 leash=self._leash,
+                held=inputs.descriptors,
             )
         except OSError as error:
             raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error

@@ -129,6 +129,12 @@ class Away:
     def fail(self, message: str, code: str = "UserError") -> None:
         self._tell({"fail": message.encode("utf-8", "backslashreplace").decode(), "code": code})
 
+    def fingerprints(self) -> dict[str, str]:
+        """See `record.Record.fingerprints`; none where the server can't be asked any more."""
+        answer = self._patiently(functools.partial(self._server.ask, "fingerprints"))
+        found: dict[str, str] = answer["fingerprints"] if answer else {}
+        return found
+
     def meets(self, kind: Kind) -> bool:
         return self._lost if kind is Kind.NODE_LOST else bool(self._task["build_fails"])
 

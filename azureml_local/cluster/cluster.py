@@ -58,6 +58,7 @@ class Cluster:
         self._pools[LOCAL_TARGET] = NodePool(ScaleSettings(0, sys.maxsize, 0.0))
         self._queues[LOCAL_TARGET] = deque()
         self._take_up()
+        self._machinery.inputs.shared.sweep()
         self.simulations.listen(self._wake)
         self._scheduler.start()
 

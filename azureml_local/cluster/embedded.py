@@ -13,7 +13,7 @@ from azureml_local.cluster.outputs import OutputFolders
 from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.record import Record
 from azureml_local.cluster.threads import machine_cores, thread_variables
-from azureml_local.workspace.datasets import rust_dataflow
+from azureml_local.storage.trees import remove_tree
 
 
 class EmbeddedPart:
@@ -61,11 +61,11 @@ class EmbeddedPart:
 
     def _assignment(self, spec: JobSpec, client: Client | None) -> Assignment:
         record, machinery = self._record, self._record.machinery
-        datasets = self._workspace.datasets
         task = Task(
             spec=spec,
             variables={**machinery.job_variables(record.run), **self._threads()},
-            flows={each.dataset_id: rust_dataflow(datasets.saved(each.dataset_id).dataflow) for each in spec.inputs},
+            flows=record.flows(),
+            fingerprints=record.fingerprints,
             folder=record.folder,
             working=self.working,
         )
@@ -89,7 +89,7 @@ class EmbeddedPart:
         record, working = self._record, self.working
         if working.is_relative_to(record.folder):
             # What an earlier server prepared, and was killed over, may be half of it.
-            shutil.rmtree(working, ignore_errors=True)
+            remove_tree(working)
         if client is None:
             working.mkdir(parents=True)
             count = self._workspace.snapshots.write_to(str(record.run.snapshot_id), working)

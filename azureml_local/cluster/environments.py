@@ -8,8 +8,6 @@ stays.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -36,6 +34,7 @@ from .installer import (
     own_interpreter,
     run_uv,
 )
+from .locks import try_lock
 
 __all__ = ["EnvironmentBuildCanceled", "EnvironmentBuildError", "EnvironmentBuilder", "JobEnvironment"]
 
@@ -302,13 +301,7 @@ def _locked(path: Path, say: _Log, cancelled: threading.Event) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         waiting = False
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
+        while not try_lock(descriptor):
             if not waiting:
                 say("Another run is building this environment; waiting for it.")
                 waiting = True

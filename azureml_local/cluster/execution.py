@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable
 
@@ -12,14 +11,13 @@ from azureml_local.cluster.embedded import EmbeddedPart
 from azureml_local.cluster.engine import JobPart, Postponed
 from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.cluster.logs import JOB_LOG, NODE_LOG, make_readable
-from azureml_local.cluster.outputs import OutputError, Outputs, regular_files
+from azureml_local.cluster.outputs import COLLECTED, OutputError, Outputs, regular_files
 from azureml_local.cluster.record import Machinery, Record
 from azureml_local.cluster.remote import RemotePart
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
+from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-
-COLLECTED = ("outputs", "logs")
 
 
 class Execution:
@@ -117,7 +115,7 @@ class Execution:
         self._workspace.runs.await_follower(record.run.id)
         record.stage(final)
         self._workspace.artifacts.close_log(record.container, NODE_LOG)
-        shutil.rmtree(record.folder, ignore_errors=True)
+        remove_tree(record.folder)
 
     def _close_job_log(self) -> None:
         record, artifacts = self._record, self._workspace.artifacts

@@ -1,27 +1,31 @@
-"""A job's inputs: datasets brought into its folder before the script starts.
+"""A job's inputs: datasets brought to where its script finds them, before it starts.
 
 Azure mounts or downloads them with the SDK's Rust engine. So does this: the same engine, in a process of its
 own, with the job's token. The one short cut is for files of our own open data mirror, which lie on this
 machine already.
+
+Files that can be known not to have changed are fetched once: they lie in a folder that the jobs of this machine share
+(`shared`), a mount is that folder itself, and a download is a copy of it. All others are fetched for each job.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
-import yaml
-
+from azureml_local.cluster.dataflows import Mirror, mirrored, single_file
 from azureml_local.cluster.engine import Home
 from azureml_local.cluster.jobspec import InputSpec
+from azureml_local.cluster.shared import NotShared, SharedFolders, Use
+from azureml_local.storage.trees import remove_tree
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
@@ -35,96 +39,131 @@ for name, dataset_id, target in json.loads(sys.argv[1]):
     _Dataset._get_by_id(workspace, dataset_id).download(target, overwrite=True)
 """
 
-MOST_YAML = 256 * 1024
-
 
 class InputError(Exception):
     """An input can't be had; one sentence for the run's error."""
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """The files that the server itself serves: their URL's beginning, and where they lie.
-
-    The folder is found on first use.
+class Wanted:
+    """What a job reads, and where. ``flows`` are the data flows (YAML) by the ids of the datasets; ``fingerprints``
+    tells those that can be shared from one another, by the same ids. ``folder`` is the run's, ``working`` the one
+    that its script starts in; in ``written`` are the folders that it writes to.
     """
 
-    url: str
-    folder: Callable[[], Path]
+    inputs: tuple[InputSpec, ...]
+    flows: Mapping[str, str]
+    fingerprints: Callable[[], Mapping[str, str]]
+    folder: Path
+    working: Path
+    written: Sequence[Path]
+
+    def place(self, spec: InputSpec) -> Path:
+        """Where an input asks to be; an absolute path stays what it is."""
+        return self.working / spec.path_on_compute if spec.path_on_compute else self.folder / "inputs" / spec.name
+
+    def can_be_a_link(self, spec: InputSpec) -> bool:
+        """Whether nothing but this input is to be at its place, and the place goes when the run does."""
+        place = self.place(spec)
+        others = [self.working, *self.written, *(self.place(each) for each in self.inputs if each is not spec)]
+        if any(other.is_relative_to(place) for other in others) or not _inside(place, self.folder):
+            return False
+        if any(place.is_relative_to(other) for other in others if other != self.working):
+            return False
+        return not place.exists() or (place.is_dir() and not any(place.iterdir()))
+
+
+@dataclass(frozen=True)
+class Brought:
+    """``places``: what each input stands for in the arguments; a folder, the file of a mounted dataset that is one
+    file, or a dataset id for ``direct``. The shared folders stay as long as one process has ``descriptors`` open.
+    """
+
+    places: Mapping[str, str]
+    descriptors: Sequence[int]
 
 
 class Inputs:
     """``mirror`` is None on a machine that isn't the server's: everything is fetched there."""
 
-    def __init__(self, mirror: Mirror | None) -> None:
-        self._mirror = mirror
+    def __init__(self, shared: SharedFolders, mirror: Mirror | None) -> None:
+        self.shared = shared
+        self.mirror = mirror
 
-    def fetch(
-        self,
-        inputs: tuple[InputSpec, ...],
-        flows: Mapping[str, str],
-        folder: Path,
-        working: Path,
-        environment: Mapping[str, str],
-        home: Home,
-    ) -> dict[str, str]:
-        """Bring every input into the run's folder, or where it asks to be (relative to the working directory).
-
-        ``flows`` are the data flows (YAML) by the ids of the datasets.
-
-        Returns what each stands for in the arguments: a folder, the file of a mounted dataset that is one file, or
-        a dataset id for ``direct``.
+    @contextlib.contextmanager
+    def brought(self, wanted: Wanted, environment: Mapping[str, str], home: Home) -> Iterator[Brought]:
+        """The inputs of a job, for its start. Of no use once the run is cancelled.
 
         Raises:
             InputError: a dataset that can't be read.
         """
-        targets: dict[str, Path] = {}
-        to_fetch: list[tuple[str, str, str]] = []
-        for spec in inputs:
-            if spec.mechanism == "direct":
-                continue
-            target = working / spec.path_on_compute if spec.path_on_compute else folder / "inputs" / spec.name
-            target.mkdir(parents=True, exist_ok=True)
-            targets[spec.name] = target
-            files = self._mirrored(flows[spec.dataset_id])
-            if files is None:
-                to_fetch.append((spec.name, spec.dataset_id, str(target)))
-            else:
-                for relative, source in files.items():
-                    destination = target / relative
-                    destination.parent.mkdir(parents=True, exist_ok=True)
-                    _link_or_copy(source, destination)
-        if to_fetch:
-            self._download(to_fetch, folder, environment, home)
-        places: dict[str, str] = {}
-        for spec in inputs:
-            if spec.mechanism == "direct":
-                places[spec.name] = spec.dataset_id
-                continue
-            target = targets[spec.name]
-            found = [path for path in target.rglob("*") if path.is_file()]
-            home.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {target}")
-            single = spec.mechanism == "mount" and _single_file(flows[spec.dataset_id])
-            places[spec.name] = str(found[0] if single and len(found) == 1 and found[0].name == single else target)
-        return places
+        # What an earlier server fetched, and was killed over, may be half of it.
+        remove_tree(wanted.folder / "inputs")
+        specs = [spec for spec in wanted.inputs if spec.mechanism != "direct"]
+        with contextlib.ExitStack() as stack:
+            uses = self._uses(specs, wanted, home, stack)
+            if specs and not home.cancelled.is_set():
+                self._fetch(specs, uses, wanted, environment, home)
+            places = {spec.name: spec.dataset_id for spec in wanted.inputs if spec.mechanism == "direct"}
+            if not home.cancelled.is_set():
+                places |= {spec.name: _put(spec, uses.get(spec.dataset_id), wanted, home) for spec in specs}
+            yield Brought(places, [use.descriptor for use in uses.values()])
 
-    def _mirrored(self, dataflow: str) -> dict[str, Path] | None:
-        """The files of a data flow that only names files of the mirror; None for any other."""
-        if self._mirror is None:
-            return None
-        try:
-            flow = _flow(dataflow)
-            paths = [entry["file"] for entry in flow["paths"]]
-        except (ValueError, KeyError, TypeError):
-            return None
-        prefix = self._mirror.url + "/"
-        if flow.get("transformations") or not paths or not all(str(path).startswith(prefix) for path in paths):
-            return None
-        if any(".." in urlsplit(str(path)).path.split("/") for path in paths):
-            return None  # its place in the job's folder would be outside of it
-        root = self._mirror.folder()
-        found = {_engine_path(str(path)): root / Path(urlsplit(str(path)).path).name for path in paths}
-        return found if all(path.is_file() for path in found.values()) else None
+    def _uses(
+        self, specs: Sequence[InputSpec], wanted: Wanted, home: Home, stack: contextlib.ExitStack
+    ) -> dict[str, Use]:
+        """The shared folders, by the ids of their datasets. Two jobs ask in the same order, and never wait for one
+        another.
+        """
+        names = {spec.dataset_id: spec.name for spec in specs}
+        keys = wanted.fingerprints() if specs else {}
+        uses: dict[str, Use] = {}
+        for key in sorted({key for dataset_id, key in keys.items() if dataset_id in names}):
+            ids = [dataset_id for dataset_id in names if keys.get(dataset_id) == key]
+
+            def waits(name: str = names[ids[0]]) -> None:
+                home.say(f"Input {name}: another run fetches it; waiting for that.")
+
+            try:
+                use = stack.enter_context(self.shared.use(key, home.cancelled, waits))
+            except NotShared:
+                home.say(f"Input {names[ids[0]]}: somebody has changed the shared files, which other runs use still.")
+                continue
+            if use is not None:
+                uses |= dict.fromkeys(ids, use)
+        return uses
+
+    def _fetch(
+        self,
+        specs: Sequence[InputSpec],
+        uses: Mapping[str, Use],
+        wanted: Wanted,
+        environment: Mapping[str, str],
+        home: Home,
+    ) -> None:
+        """Fetch what isn't there yet: into the shared folders, and what has none to its place."""
+        made = {id(use): (dataset_id, use) for dataset_id, use in uses.items() if not use.complete}
+        targets = [(spec.name, spec.dataset_id, wanted.place(spec)) for spec in specs if spec.dataset_id not in uses]
+        for dataset_id, use in made.values():
+            name = next(spec.name for spec in specs if spec.dataset_id == dataset_id)
+            targets.append((name, dataset_id, use.unfinished))
+        to_fetch = []
+        for name, dataset_id, target in targets:
+            target.mkdir(parents=True, exist_ok=True)
+            files = mirrored(wanted.flows[dataset_id], self.mirror)
+            if files is None:
+                to_fetch.append((name, dataset_id, str(target)))
+            else:
+                _copy(files, target)
+        if to_fetch:
+            self._download(to_fetch, wanted.folder, environment, home, [use.descriptor for _, use in made.values()])
+        if made and not home.cancelled.is_set():
+            now = wanted.fingerprints()
+            for dataset_id, use in made.values():
+                # Files that were changed meanwhile are a mixture, for this run only.
+                if use.folder.name == now.get(dataset_id):
+                    use.publish()
+            self.shared.sweep()
 
     @staticmethod
     def _download(
@@ -132,6 +171,7 @@ class Inputs:
         folder: Path,
         environment: Mapping[str, str],
         home: Home,
+        descriptors: Sequence[int],
     ) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", FETCH, json.dumps(inputs)],
@@ -143,6 +183,7 @@ class Inputs:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=descriptors,  # should it outlive the server, nobody else writes where it does
         )
         output: list[str] = []
         reader = threading.Thread(target=lambda: output.append(process.stdout.read() if process.stdout else ""))
@@ -159,41 +200,45 @@ class Inputs:
             raise InputError(f"The input {name!r} could not be downloaded for the job: {said[-1]}")
 
 
-def _flow(dataflow: str) -> Any:
-    """A data flow's YAML. Raises ValueError when it is none, or so large that reading it would take minutes."""
-    if len(dataflow) > MOST_YAML:
-        raise ValueError("too large")
-    try:
-        return yaml.safe_load(dataflow)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError("not YAML") from error
+def _put(spec: InputSpec, use: Use | None, wanted: Wanted, home: Home) -> str:
+    """Bring an input to its place, and say so. Returns what it stands for in the arguments."""
+    place, how = wanted.place(spec), ""
+    if use is not None and use.complete and spec.mechanism == "mount" and wanted.can_be_a_link(spec):
+        how = f", shared ({_when(use)})"
+        if spec.path_on_compute is None:
+            place = use.folder
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                place.rmdir()
+            place.symlink_to(use.folder)
+    elif use is not None:
+        source = use.folder if use.complete else use.unfinished
+        how = f", a copy of what is shared ({_when(use)})" if use.complete else ""
+        _copy({str(file.relative_to(source)): file for file in _files(source)}, place)
+    found = _files(place)
+    home.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {place}{how}")
+    single = spec.mechanism == "mount" and single_file(wanted.flows[spec.dataset_id])
+    return str(found[0] if single and len(found) == 1 and found[0].name == single else place)
 
 
-def _single_file(dataflow: str) -> str | None:
-    """The name of the file in a data flow that is the path of one file (or folder), without a pattern; else None.
-
-    A mount of such a dataset stands for the file and not for the folder around it (azureml.data.context_managers).
-    """
-    try:
-        flow = _flow(dataflow)
-        (entry,) = flow["paths"]
-        (path,) = entry.values()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if flow.get("transformations") or "*" in str(path):
-        return None
-    return unquote(urlsplit(str(path)).path).rsplit("/", 1)[-1] or None
+def _when(use: Use) -> str:
+    return "fetched before" if use.found else "fetched now"
 
 
-def _engine_path(url: str) -> str:
-    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex
-    2.26).
-    """
-    parts = urlsplit(url)
-    return f"{quote(parts.scheme + ':', safe='')}/{quote('/' + parts.netloc, safe='')}{parts.path}"
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _link_or_copy(source: Path, destination: Path) -> None:
-    # A copy, where a link would let a job that writes to its input change the mirror.
-    shutil.copyfile(source, destination)
-    destination.chmod(0o444)
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    """Copies, which the job may write to: no links, and none of the rights of what is shared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for relative, source in files.items():
+        destination = folder / relative
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, destination)
+
+
+def _inside(place: Path, folder: Path) -> bool:
+    """Whether a place is really in a folder, which links on the way can change."""
+    return Path(os.path.realpath(place.parent)).is_relative_to(os.path.realpath(folder))

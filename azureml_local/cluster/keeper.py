@@ -113,7 +113,10 @@ def hold(leash: int, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def main(status_file: str, leash_seconds: float, argv: list[str]) -> None:
+def main(status_file: str, leash_seconds: float, held: list[int], argv: list[str]) -> None:
+    # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
+    for descriptor in held:
+        os.set_inheritable(descriptor, False)
     if (leash := told_to_begin()) is None:
         return
     adopt_orphans()
@@ -132,4 +135,4 @@ def main(status_file: str, leash_seconds: float, argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])
+    main(sys.argv[1], float(sys.argv[2]), [int(number) for number in sys.argv[3].split()], sys.argv[4:])

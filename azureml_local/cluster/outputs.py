@@ -35,6 +35,10 @@ json.dump({"dataflow": flow.to_json(), "tabular": dataprep_stub().is_tabular(stu
 """
 
 
+# The folders of the working directory whose files a run keeps.
+COLLECTED = ("outputs", "logs")
+
+
 class OutputError(Exception):
     """An output can't be kept; one sentence for the run's error."""
 

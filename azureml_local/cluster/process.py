@@ -59,22 +59,25 @@ class JobProcess:
         log: Path,
         status_file: Path,
         leash: float = 0,
+        held: Sequence[int] = (),
     ) -> JobProcess:
         """Start it; it waits for `begin`. Raises OSError when it can't be started.
 
-        With a ``leash`` it ends when this process does, and when nobody has called `pull` for so many seconds.
+        With a ``leash`` it ends when this process does, and when nobody has called `pull` for so many seconds. The
+        descriptors ``held`` are open until it ends.
         """
+        words = [str(Path(keeper.__file__)), str(status_file), str(leash), " ".join(map(str, held))]
         with log.open("ab") as output:
             child = subprocess.Popen(
                 # Neither PYTHON* variables nor packages that are meant for the job.
-                [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(status_file), str(leash), *argv],
+                [sys.executable, "-I", "-S", *words, *argv],
                 cwd=cwd,
                 env={**environment, **marker(status_file)},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                close_fds=True,
+                pass_fds=held,
             )
         return cls(child.pid, psutil.Process(child.pid).create_time(), status_file, child, leashed=bool(leash))
 

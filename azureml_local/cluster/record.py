@@ -9,15 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azureml_local.cluster.dataflows import Fingerprints
 from azureml_local.cluster.desk import Desk
 from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs
+from azureml_local.cluster.jobspec import parse
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.logs import BUILD_LOG, JOB_LOG, NODE_LOG
 from azureml_local.cluster.process import JobProcess, status_file
 from azureml_local.cluster.simulation import Simulations
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
+from azureml_local.workspace.datasets import rust_dataflow
 from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 
@@ -65,6 +68,17 @@ class Record:
     def fail(self, message: str, code: str = "UserError") -> None:
         if self.workspace.runs.get(self.run.id).status not in FINAL:
             self.workspace.runs.note_error(self.run.id, user_error(message, code))
+
+    def flows(self) -> dict[str, str]:
+        """The data flows (YAML) of the run's inputs, by the ids of their datasets."""
+        datasets = self.workspace.datasets
+        ids = {each.dataset_id for each in parse(self.run.definition).inputs}
+        return {dataset_id: rust_dataflow(datasets.saved(dataset_id).dataflow) for dataset_id in ids}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of those whose files can be known not to have changed (`dataflows.Fingerprints`)."""
+        known = Fingerprints(self.workspace, self.machinery.inputs.mirror)
+        return {dataset_id: key for dataset_id, flow in self.flows().items() if (key := known.of(flow)) is not None}
 
     def meets(self, kind: Kind) -> bool:
         met = self.machinery.simulations.take(kind, self.target) is not None

@@ -28,7 +28,6 @@ from azureml_local.cluster.outputs import OutputFolders
 from azureml_local.cluster.record import Record
 from azureml_local.storage.tables import Json
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.datasets import rust_dataflow
 from azureml_local.workspace.errors import Conflict, Invalid
 from azureml_local.workspace.snapshots import safe_path
 
@@ -177,12 +176,10 @@ class RemotePart:
             self._changed.notify_all()
         if first:
             record.say(f"Node {record.node} is {worker}; it prepares the run {record.run.id}.")
-        spec = parse(record.run.definition)
-        datasets = record.workspace.datasets
         return {
             "definition": record.run.definition,
             "variables": record.machinery.job_variables(record.run),
-            "flows": {each.dataset_id: rust_dataflow(datasets.saved(each.dataset_id).dataflow) for each in spec.inputs},
+            "flows": record.flows(),
             "snapshot": record.run.snapshot_id,
             "host": record.machinery.builder.host,
             "build_fails": record.meets(Kind.BUILD_FAILED),
@@ -219,6 +216,13 @@ class RemotePart:
                 self._ran = ran
             case _:
                 raise Invalid("A node says nothing of this kind.")
+
+    def fingerprints(self, node: Node) -> dict[str, str]:
+        """Of the run's inputs as they are now."""
+        with self._changed:
+            self._check(node)
+            self._heard = time.monotonic()
+        return self._record.fingerprints()
 
     def wanted(self, node: Node, files: Mapping[str, int]) -> list[str]:
         """Those that the job has not uploaded itself, or changed since."""

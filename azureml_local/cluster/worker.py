@@ -21,8 +21,10 @@ from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.jobspec import JobSpec, parse
 from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.outputs import OutputFolders, regular_files, written
+from azureml_local.cluster.outputs import COLLECTED, OutputFolders, regular_files, written
+from azureml_local.cluster.shared import SharedFolders
 from azureml_local.storage.folder import cache_folder
+from azureml_local.storage.trees import remove_tree
 from azureml_local.trust import trusting
 from azureml_local.workspace.snapshots import safe_path
 
@@ -44,8 +46,8 @@ def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
         raise CantRun(
             f"the worker {name} has azureml-local {__version__}, the server {order['version']}. Install the same one."
         )
-    with tempfile.TemporaryDirectory(prefix="azureml-local-", dir=scratch, ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
+    folder = Path(tempfile.mkdtemp(prefix="azureml-local-", dir=scratch))
+    try:
         trust = trusting(folder, order["certificate"].encode(), os.environ.get("SSL_CERT_FILE"))
         server = Server(order, uuid.uuid4().hex, trust.bundle)
         try:
@@ -55,6 +57,8 @@ def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
                 _work(server, task, folder)
         finally:
             server.close()
+    finally:
+        remove_tree(folder)
 
 
 def _claim(server: Server, order: Mapping[str, str], name: str) -> dict[str, Any] | None:
@@ -84,9 +88,9 @@ def _work(server: Server, task: Mapping[str, Any], folder: Path) -> None:
         spec = parse(task["definition"])
         assignment = Assignment(
             home,
-            Task(spec, task["variables"], task["flows"], folder, working),
+            Task(spec, task["variables"], task["flows"], home.fingerprints, folder, working),
             builder=EnvironmentBuilder(cache_folder() / "environments", host=task["host"]),
-            inputs=Inputs(None),
+            inputs=Inputs(SharedFolders(cache_folder() / "datasets"), None),
             write_files=lambda: home.say(f"Snapshot: {_unpack(server, task['zip'], folder, working)} files."),
             leash=task["cut_off"],
         )
@@ -125,7 +129,7 @@ def _left(spec: JobSpec, folder: Path, working: Path) -> dict[str, Path]:
     """
     found = {
         f"wd/{path.relative_to(working).as_posix()}": path
-        for name in ("outputs", "logs")
+        for name in COLLECTED
         for path in regular_files(working / name)
     }
     outputs = OutputFolders(spec.outputs, folder, working)

@@ -66,7 +66,7 @@ RULES = (
     Rule(("POST",), "artifact", r"/artifacts/batch/metadata/LocalUpload/[^/]+"),
     Rule(("POST",), "execution", r"/experiments/[^/]+/(?:snapshotrun|localrun)"),
     # For the node that has the run's job (routes.node says which run: only its own).
-    Rule(("POST", "PUT"), "node", r"/runs/(?P<run>[^/]+)/(?:claim|report|wanted|bytes)"),
+    Rule(("POST", "PUT"), "node", r"/runs/(?P<run>[^/]+)/(?:claim|report|fingerprints|wanted|bytes)"),
     # What runs are made of, and what comes of them: adding, and changing descriptions.
     Rule(("POST",), "content", r"/snapshots/.*"),
     Rule(("PUT",), "environment", r"/environments/.*"),

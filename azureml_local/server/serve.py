@@ -23,10 +23,12 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.dataflows import Mirror
 from azureml_local.cluster.desk import Desk, Placement
 from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.shared import SharedFolders
 from azureml_local.cluster.sweeps import Sweeps
 from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
@@ -308,7 +310,7 @@ def _context(
     machinery = Machinery(
         workspace=workspace,
         builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
-        inputs=Inputs(mirror),
+        inputs=Inputs(SharedFolders(folder.datasets), mirror),
         job_variables=variables,
         desk=Desk(placement, order),
     )

@@ -31,7 +31,6 @@ BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
 MAX_BLOB_NAME = 1024
 
-
 # One blob's columns, and a whole row in place of whatever was there, without the work of the object mapper: these
 # two are most of what a small blob costs.
 TABLE = cast(Table, Blob.__table__)

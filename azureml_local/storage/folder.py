@@ -94,6 +94,11 @@ class StateFolder:
         return self.root / "runs"
 
     @property
+    def datasets(self) -> Path:
+        """The files of datasets that jobs share, read-only; each can be fetched again."""
+        return self.root / "datasets"
+
+    @property
     def tls(self) -> Path:
         return self.root / "tls"
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
 from azureml_local.names import WorkspaceName
+from azureml_local.storage.blobs import LAST
+from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Blob
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 DEFAULT = "workspaceblobstore"
@@ -19,6 +26,14 @@ def check_deletable(name: str) -> None:
     """Raises Conflict for the default datastore, which Azure doesn't let go of either. NotFound for others."""
     check_exists(name)
     raise Conflict(f"The datastore {name!r} is the workspace's default; it can't be unregistered.")
+
+
+def etags(database: Database, prefix: str) -> Sequence[tuple[str, str]]:
+    """The names and etags of the blobs whose names begin so; an etag is another one after each change of its blob."""
+    query = select(Blob.name, Blob.etag).where(Blob.container == CONTAINER)
+    query = query.where(Blob.name >= prefix, Blob.name < prefix + LAST)
+    with database.read() as session:
+        return [(name, etag) for name, etag in session.execute(query)]
 
 
 def dataflow_path(workspace: WorkspaceName, path: str) -> str:

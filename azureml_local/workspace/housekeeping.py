@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -12,6 +11,7 @@ from sqlalchemy import delete, select
 from azureml_local.storage.clock import text_of
 from azureml_local.storage.inspection import blob_files_in
 from azureml_local.storage.tables import Blob, Block, Run
+from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.runs import FINAL
 
@@ -36,7 +36,7 @@ def clean(workspace: Workspace) -> None:
                 (workspace.folder.blobs / file).unlink()
     for folder in workspace.folder.runs.iterdir():
         if folder.name in ended:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
     for scratch in workspace.folder.root.glob(".backup-*"):  # of a backup that was killed
         if scratch.stat().st_mtime < time.time() - BACKUP_TAKES.total_seconds():
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_tree(scratch)

@@ -12,8 +12,9 @@ import pytest
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.shared import SharedFolders
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
@@ -41,7 +42,7 @@ class Local:
         return Machinery(
             workspace=self.workspace,
             builder=EnvironmentBuilder(self.folder / "cache", host=True),
-            inputs=Inputs(Mirror("https://localhost/none", lambda: self.folder)),
+            inputs=Inputs(SharedFolders(self.folder / "datasets"), None),
             job_variables=lambda run: {},
         )
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -31,18 +31,19 @@ while "daemon" not in open("log.txt").read():
 """
 
 
-def waiting(folder: Path, script: str) -> JobProcess:
+def waiting(folder: Path, script: str, held: Sequence[int] = ()) -> JobProcess:
     return JobProcess.spawn(
         [sys.executable, "-c", script],
         cwd=folder,
         environment={"PATH": "/usr/bin:/bin"},
         log=folder / "log.txt",
         status_file=folder / "exit_status",
+        held=held,
     )
 
 
-def spawn(folder: Path, script: str) -> JobProcess:
-    process = waiting(folder, script)
+def spawn(folder: Path, script: str, held: Sequence[int] = ()) -> JobProcess:
+    process = waiting(folder, script, held)
     process.begin()
     return process
 
@@ -208,11 +209,14 @@ def test_another_process_with_the_same_number_is_left_alone(folder: Path) -> Non
 def test_a_job_gets_no_open_file_of_ours(folder: Path) -> None:
     ours = os.open(folder, os.O_RDONLY)
     os.set_inheritable(ours, True)
+    held = os.open(folder, os.O_RDONLY)  # for the keeper, and nobody else
     try:
-        process = spawn(folder, "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0))")
+        script = "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0))"
+        process = spawn(folder, script, held=[held])
         assert end(process) == 0
     finally:
         os.close(ours)
+        os.close(held)
     # Its three, and the one that lists.
     assert (folder / "log.txt").read_text() == f"[0, 1, 2, 3] {process.pid}\n"
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from azureml.core import Environment, Experiment, Run, ScriptRunConfig, Workspace
+from azureml.core import Dataset, Environment, Experiment, Run, ScriptRunConfig, Workspace
 from azureml.core.compute import AmlCompute, ComputeTarget
 
 from azureml_local.names import DEFAULT_NAME
@@ -26,10 +26,17 @@ class Client:
         self._here = Environment("here")
         self._here.python.user_managed_dependencies = True
 
-    def submit(self, text: str) -> str:
+    def submit(self, text: str, data: str | None = None) -> str:
+        """With ``data``, the script's argument is a mounted dataset, whose one file holds that."""
         (self._folder / "script.py").write_text(text)
+        arguments = []
+        if data is not None:
+            store = self._workspace.get_default_datastore()
+            (self._folder / "data.txt").write_text(data)
+            store.upload_files([str(self._folder / "data.txt")], target_path="data", overwrite=True)
+            arguments = [Dataset.File.from_files((store, "data/*")).as_named_input("data").as_mount()]
         configuration = ScriptRunConfig(
-            str(self._folder), "script.py", compute_target=self._compute, environment=self._here
+            str(self._folder), "script.py", arguments, compute_target=self._compute, environment=self._here
         )
         return str(Experiment(self._workspace, "machines").submit(configuration).id)
 

@@ -137,8 +137,8 @@ class Client:
             text=True,
         )
 
-    def submit(self, text: str) -> Submitted:
-        return Submitted(self, self.ask("submit", text), self._folder)
+    def submit(self, text: str, *data: str) -> Submitted:
+        return Submitted(self, self.ask("submit", text, *data), self._folder)
 
     def ask(self, what: str, *arguments: str) -> Any:
         assert self._process.stdin is not None

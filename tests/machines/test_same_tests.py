@@ -23,16 +23,21 @@ SAME = (
 )
 
 
+# On one worker: what its jobs share, those of another machine don't.
+ON_ONE = ("server/test_shared_data_sdk.py",)
+
+
 @pytest.mark.slow
-def test_jobs_on_workers_pass_the_same_tests(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "tests"), [(3, SAME), (1, ON_ONE)], ids=["several", "one"])
+def test_jobs_on_workers_pass_the_same_tests(workers: int, tests: tuple[str, ...], tmp_path: Path) -> None:
     dask = DaskCluster(tmp_path / "dask")
     try:
-        for name in ("first", "second", "third"):
-            dask.worker(name)
+        for number in range(workers):
+            dask.worker(f"worker-{number}")
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--durations=0"]
         done = subprocess.run(
-            [*words, "--basetemp", str(tmp_path / "inner"), *(str(TESTS / name) for name in SAME)],
+            [*words, "--basetemp", str(tmp_path / "inner"), *(str(TESTS / name) for name in tests)],
             env={**variables, "AZUREML_LOCAL_TEST_SCHEDULER": dask.address},
             cwd=TESTS.parent,
             capture_output=True,

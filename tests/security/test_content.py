@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from security.conftest import Inside
 
-from azureml_local.cluster.inputs import Inputs, Mirror
+from azureml_local.cluster.dataflows import Fingerprints, Mirror, mirrored
 from azureml_local.cluster.jobspec import parse
 from azureml_local.cluster.outputs import regular_files
 from azureml_local.names import DEFAULT_NAME
@@ -176,15 +176,16 @@ def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path)
 def test_the_short_cut_for_mnist_copies_into_the_jobs_folder_only(inside: Inside, tmp_path: Path) -> None:
     for name in FILE_NAMES:
         (tmp_path / name).write_bytes(b"x")
-    inputs = Inputs(Mirror("https://here/opendata/mnist", lambda: tmp_path))
+    mirror = Mirror("https://here/opendata/mnist", lambda: tmp_path)
     right, wrong = "https://here/opendata/mnist/original/", "https://here/opendata/mnist/../../../../../../tmp/"
-    assert inputs._mirrored(f"paths:\n- file: {right}{FILE_NAMES[0]}\n") is not None
-    assert inputs._mirrored(f"paths:\n- file: {wrong}{FILE_NAMES[0]}\n") is None
+    assert mirrored(f"paths:\n- file: {right}{FILE_NAMES[0]}\n", mirror) is not None
+    assert mirrored(f"paths:\n- file: {wrong}{FILE_NAMES[0]}\n", mirror) is None
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
     )
     for text in (bomb, "[" * 5000, "x" * 1_000_000, "!!python/object/apply:os.mkdir [opened]", "\0", "paths: 1"):
-        assert inputs._mirrored(text) is None
+        assert mirrored(text, mirror) is None
+        assert Fingerprints(inside.context.workspace, mirror).of(text) is None
     assert not Path("opened").exists()
 
 

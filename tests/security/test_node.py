@@ -103,6 +103,8 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
     assert node.send(b"x", log="node").status_code == 400
     brought = {str(p.relative_to(part._record.folder)) for p in part._record.folder.rglob("*") if p.is_file()}
     assert brought == {"wd/outputs/a/b", "wd/logs/x", "output-data/result/t.csv"}
+    assert node.ask("fingerprints").json() == {"fingerprints": {}}  # of a run without inputs
+    assert stranger.ask("fingerprints").status_code == 409
     files = {"wd/outputs/a/b": 1, "wd/outputs/new": 3}
     assert node.ask("wanted", files=files).json() == {"files": list(files)}
 

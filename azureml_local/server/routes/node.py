@@ -47,6 +47,12 @@ def report(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any
     return {**answer, "token": ctx.tokens.for_run(run_id).text} if body.get("renew") is True else answer
 
 
+@router.post("/fingerprints")
+def fingerprints(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What tells the files of the run's inputs, as they are now, from what they were before."""
+    return {"fingerprints": _part(ctx, asker, run_id).fingerprints(_teller(body))}
+
+
 @router.post("/wanted")
 def wanted(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Which of the files that the job has left aren't here yet."""

@@ -1,0 +1,156 @@
+"""Data flows as a job's inputs have them: what a dataset's YAML says of where its files are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import yaml
+
+from azureml_local.names import WorkspaceName
+from azureml_local.workspace import Workspace, datastores
+
+MOST_YAML = 256 * 1024
+FLOW_KEYS = {"type", "paths", "transformations", "metadata"}
+# What FileDataset makes: each chooses among the files, by their names, sizes, times or a seed, and brings no others.
+CHOICES = {"skip", "take", "take_random_sample", "sample", "filter", "extract_columns_from_partition_format"}
+PLACE = re.compile(
+    r"azureml://subscriptions/([^/]+)/resourcegroups/([^/]+)/workspaces/([^/]+)/datastores/([^/]+)/paths/(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Neither part of a pattern nor escaped.
+LITERAL = re.compile(r"[A-Za-z0-9_=./ -]*")
+EMPTY_PART = re.compile(r"(?:^|/)\.{0,2}(?=/|$)")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The files that the server itself serves: their URL's beginning, and where they lie.
+
+    The folder is found on first use.
+    """
+
+    url: str
+    folder: Callable[[], Path]
+
+    def file(self, url: object) -> Path | None:
+        """The file that a URL stands for; None for one of somebody else's."""
+        place = urlsplit(str(url)).path
+        if not str(url).startswith(self.url + "/") or ".." in place.split("/"):
+            return None  # what leads out of the mirror would lead out of the job's folder too
+        file = self.folder() / Path(place).name
+        return file if file.is_file() else None
+
+
+class Fingerprints:
+    """What tells one state of a dataset's files from another, where the server can know it."""
+
+    def __init__(self, workspace: Workspace, mirror: Mirror | None) -> None:
+        self._workspace = workspace
+        self._mirror = mirror
+
+    def of(self, dataflow: str) -> str | None:
+        """One text, ``FLOW-CONTENT``, for the same data flow over the same files; another one when a file has changed.
+
+        None where files may come from elsewhere than the workspace's own datastore or the mirror, or where there are
+        none: nobody can say whether they are what they were.
+        """
+        try:
+            flow = read_flow(dataflow)
+            if flow.keys() - FLOW_KEYS or not all(_chooses(step) for step in flow.get("transformations") or ()):
+                return None
+            found: list[Any] = []
+            for entry in flow["paths"]:
+                ((_, url),) = entry.items()
+                found += self._reached(str(url))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        if not found:
+            return None
+        which = [self._workspace.identity.workspace_id, dataflow]
+        return f"{_digest(which)[:16]}-{_digest(sorted(map(list, found)))[:32]}"
+
+    def _reached(self, url: str) -> Iterator[tuple[Any, ...]]:
+        """What a path of a data flow may reach, or more. Raises ValueError where that can't be known."""
+        if self._mirror is not None and (file := self._mirror.file(url)) is not None:
+            info = file.stat()
+            yield url, str(file), info.st_size, info.st_mtime_ns
+            return
+        place = PLACE.fullmatch(url)
+        if place is None or place[4] != datastores.DEFAULT or ".." in re.split(r"[/\\]", unquote(place[5])):
+            raise ValueError("files of somebody else's")
+        if WorkspaceName(*place.group(1, 2, 3)).key() not in (n.key() for n in self._workspace.identity.names):
+            raise ValueError("another workspace's")
+        prefix = LITERAL.match(place[5])
+        assert prefix is not None  # it may be empty
+        # An engine may read over empty parts ("a//b"); the beginning without them reaches at least as much.
+        odd = EMPTY_PART.search(prefix[0])
+        yield from datastores.etags(self._workspace.database, prefix[0][: odd.start()] if odd else prefix[0])
+
+
+def read_flow(dataflow: str) -> Any:
+    """A data flow's YAML. Raises ValueError when it is none, or so large that reading it would take minutes."""
+    if len(dataflow) > MOST_YAML:
+        raise ValueError("too large")
+    try:
+        return yaml.safe_load(dataflow)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError("not YAML") from error
+
+
+def single_file(dataflow: str) -> str | None:
+    """The name of the file in a data flow that is the path of one file (or folder), without a pattern; else None.
+
+    A mount of such a dataset stands for the file and not for the folder around it (azureml.data.context_managers).
+    """
+    try:
+        flow = read_flow(dataflow)
+        (entry,) = flow["paths"]
+        (path,) = entry.values()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if flow.get("transformations") or "*" in str(path):
+        return None
+    return unquote(urlsplit(str(path)).path).rsplit("/", 1)[-1] or None
+
+
+def mirrored(dataflow: str, mirror: Mirror | None) -> dict[str, Path] | None:
+    """The files of a data flow that only names files of the mirror, by their places in the job's folder; None for any
+    other.
+    """
+    if mirror is None:
+        return None
+    try:
+        flow = read_flow(dataflow)
+        urls = [str(entry["file"]) for entry in flow["paths"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not urls or flow.get("transformations"):
+        return None
+    found = {_engine_path(url): mirror.file(url) for url in urls}
+    files = {place: file for place, file in found.items() if file is not None}
+    return files if len(files) == len(found) else None
+
+
+def _chooses(step: Any) -> bool:
+    """Whether a transformation only chooses among the files, and always the same ones."""
+    ((name, options),) = step.items()
+    return name in CHOICES and not (name == "take_random_sample" and options.get("seed") is None)
+
+
+def _engine_path(url: str) -> str:
+    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex
+    2.26).
+    """
+    parts = urlsplit(url)
+    return f"{quote(parts.scheme + ':', safe='')}/{quote('/' + parts.netloc, safe='')}{parts.path}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

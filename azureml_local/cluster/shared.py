@@ -1,0 +1,173 @@
+"""Folders that jobs of one machine share: the files of a dataset as they are at one time, fetched once, read-only.
+
+A folder is named by its key, ``FLOW-CONTENT`` (`dataflows.Fingerprints`), and beside it lies its lock: a file that
+holds what the folder looked like when it was made, and whose time is that of its last use. Whoever makes the folder has
+the lock for itself; whoever uses it shares the lock, and so does the keeper of a job, which outlives the server. So the
+kernel counts the users, and nobody has to clear up after one that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from azureml_local.cluster.locks import try_lock
+from azureml_local.storage.trees import remove_tree, seal
+
+POLL_SECONDS = 0.05
+# How long a folder is kept that nobody uses; and one that is a dataset's former state, when its files have changed.
+KEPT_SECONDS = 24 * 3600.0
+FORMER_KEPT_SECONDS = 600.0
+UNFINISHED = ".part"
+LOCK = ".lock"
+
+
+class NotShared(Exception):
+    """A folder that others use isn't any more what it was when it was made: somebody has written to it."""
+
+
+@dataclass
+class Use:
+    """A folder in use, until `close`; or one that is to be made: fill ``unfinished``, then `publish` it.
+
+    ``found`` says that another had made it. It stays while any process has ``descriptor`` open.
+    """
+
+    folder: Path
+    unfinished: Path
+    descriptor: int
+    found: bool
+    complete: bool
+
+    def publish(self) -> None:
+        """What was filled is complete, and everybody's."""
+        seal(self.unfinished)
+        state = _state(self.unfinished).encode()
+        self.unfinished.rename(self.folder)
+        os.pwrite(self.descriptor, state, 0)
+        self.complete = True
+        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        if not self.complete:
+            remove_tree(self.unfinished)
+        os.close(self.descriptor)
+
+
+class SharedFolders:
+    """Those below one root, which is made when it is first needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextlib.contextmanager
+    def use(self, key: str, cancelled: threading.Event, waits: Callable[[], None]) -> Iterator[Use | None]:
+        """A folder to use, or to make: then all others wait. None when ``cancelled`` is set before it can be had.
+
+        ``waits`` is called once when somebody else is making it. Raises NotShared, OSError.
+        """
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        waiting = False
+        while (use := self._try(key)) is None and not cancelled.wait(POLL_SECONDS):
+            if not waiting:
+                waits()
+                waiting = True
+        try:
+            yield use
+        finally:
+            if use is not None:
+                use.close()
+
+    def sweep(self) -> None:
+        """Remove what nobody has used for long, and what somebody was making who was killed."""
+        if not self._root.is_dir():
+            return
+        keys = {path.name.split(".")[0] for path in self._root.iterdir()}
+        newest = {_flow(key): key for key in sorted(keys, key=self._used)}
+        for key in keys:
+            kept = KEPT_SECONDS if newest[_flow(key)] == key else FORMER_KEPT_SECONDS
+            if self._path(key, UNFINISHED).exists() or self._used(key) < time.time() - kept:
+                self._remove(key, kept)
+
+    def _try(self, key: str) -> Use | None:
+        """None while somebody else is making or removing the folder."""
+        lock = self._open(key)
+        mine = False
+        try:
+            if not try_lock(lock, shared=True) or os.fstat(lock).st_nlink == 0:
+                return None
+            found = self._is_complete(key, lock)
+            use = Use(self._path(key), self._path(key, UNFINISHED), lock, found, found)
+            if not found:
+                if not try_lock(lock):
+                    if use.folder.exists():
+                        raise NotShared
+                    return None
+                if self._is_complete(key, lock) or os.fstat(lock).st_nlink == 0:
+                    return None  # somebody else was faster
+                os.ftruncate(lock, 0)
+                remove_tree(use.folder)
+                remove_tree(use.unfinished)
+                use.unfinished.mkdir()
+            os.utime(lock)
+            mine = True
+            return use
+        finally:
+            if not mine:
+                os.close(lock)
+
+    def _remove(self, key: str, kept: float) -> None:
+        lock = self._open(key)
+        try:
+            # It may have been used, or removed, since it was looked at.
+            if not try_lock(lock) or os.fstat(lock).st_nlink == 0:
+                return
+            if self._path(key, UNFINISHED).exists() or self._used(key) < time.time() - kept:
+                for ending in (UNFINISHED, ""):
+                    remove_tree(self._path(key, ending))
+                self._path(key, LOCK).unlink()
+        finally:
+            os.close(lock)
+
+    def _is_complete(self, key: str, lock: int) -> bool:
+        """Whether the folder is there as it was made: all of it, and nothing else."""
+        folder = self._path(key)
+        return folder.is_dir() and os.pread(lock, 100, 0) == _state(folder).encode()
+
+    def _used(self, key: str) -> float:
+        try:
+            return self._path(key, LOCK).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def _open(self, key: str) -> int:
+        return os.open(self._path(key, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _path(self, key: str, ending: str = "") -> Path:
+        return self._root / f"{key}{ending}"
+
+
+def _flow(key: str) -> str:
+    return key.split("-")[0]
+
+
+def _state(folder: Path) -> str:
+    """What a folder looks like: the names of all that is in it, and the sizes and times of the files."""
+    digest = hashlib.sha256()
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in [*folders, *sorted(names)]:
+            path = f"{root}/{name}"  # no Path: there may be a hundred thousand
+            info = os.lstat(path)
+            is_folder = stat.S_ISDIR(info.st_mode)
+            facts = "" if is_folder else f"{stat.S_IFMT(info.st_mode)} {info.st_size} {info.st_mtime_ns}"
+            digest.update(f"{path[len(str(folder)) :]}\0{facts}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
