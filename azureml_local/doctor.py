@@ -17,6 +17,7 @@ import shutil
 import socket
 import sqlite3
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,9 @@ def sdk(system: str, machine: str) -> Finding:
     if absent:
         return Finding("SDK", f"not here: {', '.join(absent)}", advice)
     try:
-        importlib.import_module("azureml.dataprep.rslex")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # older releases make Python warn of their own code
+            importlib.import_module("azureml.dataprep.rslex")
     except Exception as error:
         # A binary of another system, or a library of the system that is missing: the reason is shown.
         again = "Install it again: `make setup`, or `pip install --force-reinstall azureml-dataprep-rslex`."

@@ -31,8 +31,10 @@ def mnist() -> str:
 
 
 def train(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    # Whatever scikit-learn warns of, a fit that has not converged for one, ends the script.
-    command = [sys.executable, "-W", "error:::sklearn", str(SCRIPT), *map(str, arguments)]
+    # Whatever scikit-learn warns of, a fit that has not converged for one, ends the script. Older releases of the SDK
+    # have Python warn of what they import.
+    warn = ["-W", "error:::sklearn", "-W", "ignore:pkg_resources is deprecated"]
+    command = [sys.executable, *warn, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 

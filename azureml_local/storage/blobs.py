@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from azureml_local.storage.bloberrors import BlobError as BlobError
 from azureml_local.storage.bloberrors import missing
+from azureml_local.storage.blobnames import LAST, check_name
 from azureml_local.storage.blocks import drop_blocks, find_parts, stage, staged
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
@@ -29,15 +30,12 @@ logger = logging.getLogger("azureml_local.storage")
 
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
-MAX_BLOB_NAME = 1024
 
 # One blob's columns, and a whole row in place of whatever was there, without the work of the object mapper: these
 # two are most of what a small blob costs.
 TABLE = cast(Table, Blob.__table__)
 ONE = select(TABLE).where(TABLE.c.container == bindparam("c"), TABLE.c.name == bindparam("n"))
 UPSERT = insert(TABLE).prefix_with("OR REPLACE")
-# Sorts after every character that a name holds.
-LAST = "\U0010ffff"
 
 # What must be true of the blob that is there (None: there is none) for a write to be done; raises BlobError.
 Condition = Callable[[Blob | None], None]
@@ -385,15 +383,6 @@ class BlobStore:
                 (self._root / file).unlink(missing_ok=True)
             except OSError as error:
                 logger.warning("The file %s of no blob can't be removed: %s", file, error)
-
-
-def check_name(name: str) -> None:
-    """Raises BlobError for a name that the blob service would not take, or that could mislead whoever
-    downloads it.
-    """
-    parts = name.split("/")
-    if not name or len(name) > MAX_BLOB_NAME or "\0" in name or "\\" in name or ".." in parts or name.startswith("/"):
-        raise BlobError(400, "InvalidResourceName", f"{name[:80]!r} is no valid blob name.")
 
 
 def new_etag() -> str:

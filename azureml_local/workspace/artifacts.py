@@ -12,7 +12,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from azureml_local.storage.blobs import BlobStore, check_name
+from azureml_local.storage.blobnames import check_name
+from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace.filters import Page
 

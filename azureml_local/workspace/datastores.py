@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from azureml_local.names import WorkspaceName
-from azureml_local.storage.blobs import LAST
+from azureml_local.storage.blobnames import LAST
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound

@@ -25,7 +25,8 @@ from azureml_local.server import odata, sharedkey
 from azureml_local.server.bodies import MAX_DEPTH, Refusal, check_json
 from azureml_local.server.ranges import parse_range
 from azureml_local.server.routes import compute as compute_route
-from azureml_local.storage.blobs import BlobError, check_name
+from azureml_local.storage.bloberrors import BlobError
+from azureml_local.storage.blobnames import check_name
 from azureml_local.workspace.artifacts import blob_name
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.datasets import rust_dataflow
