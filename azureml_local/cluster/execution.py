@@ -73,7 +73,10 @@ class Execution:
 
     def _whole(self, job: Callable[[], bool]) -> None:
         def steps() -> None:
-            if job() and not self._record.lost:
+            ended, record = job(), self._record
+            if not ended and not record.cancelled.is_set():
+                record.fail("The job never began, and its node doesn't say why.", "SystemError")
+            if ended and not record.lost:
                 self._keep_outputs()
 
         try:

@@ -36,7 +36,12 @@ from azureml.data._dataset import _Dataset
 workspace = Run.get_context(allow_offline=False).experiment.workspace
 for name, dataset_id, target in json.loads(sys.argv[1]):
     print("Input", name, flush=True)
-    _Dataset._get_by_id(workspace, dataset_id).download(target, overwrite=True)
+    try:
+        _Dataset._get_by_id(workspace, dataset_id).download(target, overwrite=True)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(json.dumps({"input": name, "reason": reason[:1000]}), flush=True)
+        sys.exit(1)
 """
 
 
@@ -195,9 +200,18 @@ class Inputs:
         for line in output[0].splitlines():
             home.say(line)
         if process.returncode != 0 and not home.cancelled.is_set():
-            said = output[0].strip().splitlines() or ["no output"]
-            name = next((line[len("Input ") :] for line in reversed(said) if line.startswith("Input ")), inputs[0][0])
-            raise InputError(f"The input {name!r} could not be downloaded for the job: {said[-1]}")
+            raise InputError(_refusal(inputs, output[0]))
+
+
+def _refusal(inputs: Sequence[tuple[str, str, str]], output: str) -> str:
+    """Why an input can't be had, in what the process that fetches them has printed."""
+    for line in output.splitlines():  # not the last one: the SDK says things of its own at its end
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            said = json.loads(line)
+            return f"The input {said['input']!r} could not be downloaded for the job: {said['reason']}"
+    last = (output.strip().splitlines() or ["no output"])[-1]
+    names = ", ".join(repr(name) for name, _, _ in inputs)
+    return f"The inputs {names} could not be downloaded for the job: {last}"
 
 
 def _put(spec: InputSpec, use: Use | None, wanted: Wanted, home: Home) -> str:

@@ -142,14 +142,14 @@ class BlobStore:
         condition: Condition = always,
     ) -> Blob:
         """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is what the client says it is."""
-        with self._owning(upload), self._database.write() as session:
+        with self._owning(upload), self._database.writing() as connection:
             check_name(name)
-            old = self._find(session.connection(), container, name)
+            old = self._find(connection, container, name)
             condition(old)
             values = self._row(container, name, upload.path, upload.size, kind, content_type, old)
             values.update(md5=md5 or upload.md5.hex() or None, extra=extra)
-            stale = [*drop_blocks(session, container, name), *([old.file] if old else [])]
-            session.connection().execute(UPSERT, values)
+            stale = [*drop_blocks(connection, container, name), *([old.file] if old else [])]
+            connection.execute(UPSERT, values)
         self.unlink(stale)
         return Blob(**values)
 
@@ -322,7 +322,7 @@ class BlobStore:
             if blob is None:
                 raise missing(container, name)
             condition(blob)
-            stale = [*drop_blocks(session, container, name), blob.file]
+            stale = [*drop_blocks(session.connection(), container, name), blob.file]
             session.delete(blob)
         self.unlink(stale)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.bloberrors import BlobError
@@ -14,6 +15,12 @@ from azureml_local.storage.tables import Blob, Block
 
 # Where a block list says that a block is to be looked for.
 UNCOMMITTED, COMMITTED, LATEST = "Uncommitted", "Committed", "Latest"
+
+# Without the work of the object mapper, since every small blob that is written asks.
+BLOCKS = cast(Table, Block.__table__)
+OF_BLOB = (BLOCKS.c.container == bindparam("c"), BLOCKS.c.blob == bindparam("b"))
+FILES_OF = select(BLOCKS.c.file).where(*OF_BLOB)
+DROP = delete(BLOCKS).where(*OF_BLOB)
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,12 @@ def stage(session: Session, container: str, name: str, block_id: str, file: str,
     return stale
 
 
-def drop_blocks(session: Session, container: str, name: str) -> list[str]:
+def drop_blocks(connection: Connection, container: str, name: str) -> list[str]:
     """Forget the blocks that wait: the blob was written anew. Returns their files."""
-    of_blob = (Block.container == container, Block.blob == name)
-    files = list(session.scalars(select(Block.file).where(*of_blob)))
+    which = {"c": container, "b": name}
+    files = [str(file) for (file,) in connection.execute(FILES_OF, which)]
     if files:
-        session.execute(delete(Block).where(*of_blob))
+        connection.execute(DROP, which)
     return files
 
 

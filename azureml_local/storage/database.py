@@ -109,6 +109,14 @@ class Database:
             yield session
             session.commit()
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """As `write`, with statements alone."""
+        with self._writing, self._engine.connect() as connection:
+            connection.execution_options(write=True)
+            with connection.begin():
+                yield connection
+
     def setting(self, key: str) -> Any:
         with self.read() as session:
             return session.scalar(select(StoreInfo.value).where(StoreInfo.key == key))

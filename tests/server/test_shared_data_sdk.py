@@ -169,3 +169,18 @@ def test_what_comes_from_elsewhere_is_fetched_for_each_run(
         assert node[0] == "Input x"
         assert node[-1].endswith("/inputs/x")
         assert re.search(r"^x x\.txt\S* one$", said, re.MULTILINE)
+
+
+def test_an_input_that_cant_be_had_fails_the_run_with_its_name_and_the_reason(
+    workspace: Any, submit: Callable[..., Any]
+) -> None:
+    from azureml.core import Dataset
+
+    gone = Dataset.File.from_files((workspace.get_default_datastore(), "there/never/was.csv"), validate=False)
+    run = submit("print('never printed')", [gone.as_named_input("table").as_mount()])
+    run.wait_for_completion(show_output=False, raise_on_error=False)
+    assert run.get_status() == "Failed"
+    message = run.get_details()["error"]["error"]["message"]
+    assert message.startswith("The input 'table' could not be downloaded for the job: ")
+    assert "was.csv" in message or "NotFound" in message or "not found" in message.lower()
+    assert "Cleanup" not in message
