@@ -10,6 +10,7 @@ import httpx
 import pytest
 from security.conftest import Inside
 
+from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.record import Record
 from azureml_local.cluster.remote import RemotePart
 from azureml_local.names import DEFAULT_NAME
@@ -123,6 +124,17 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
     assert again.resume()
     assert known.error is not None
     assert known.error["error"]["message"] == "why"
+
+
+def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> None:
+    workspace = inside.context.workspace
+    experiment = workspace.experiments.get_or_create("nodes").id
+    workspace.runs.create(NewRun("never-began", experiment, target="nodes", definition=DEFINITION))
+    workspace.runs.note_process("never-began", {"attempt": "1", "who": "a", "worker": "w", "ran": False})
+    Execution(inside.context.cluster._machinery, workspace.runs.get("never-began"), "1").resume()
+    run = workspace.runs.get("never-began")
+    assert run.status == "Failed"
+    assert "never began" in str(run.error)
 
 
 def test_a_file_of_a_zip_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
