@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Float, Select, String, case, cast, func, or_, select
@@ -74,23 +74,28 @@ class Comparison:
             return session.scalar(_chosen(select(func.count(Run.number)), wanted)) or 0
 
     def rows(self, wanted: Wanted, sorting: Sorting | None = None, *, start: int = 0, top: int = 50) -> list[Compared]:
-        query: Select[Any] = _chosen(select(Run).options(defer(Run.definition)), wanted)
-        query = _sorted(query, wanted, sorting or Sorting()).offset(start).limit(top)
+        query = _sorted(wanted, sorting or Sorting()).offset(start).limit(top)
         with self._database.read() as session:
-            return self.compared(list(session.scalars(query)))
+            numbers = list(session.scalars(query))
+            whole = select(Run).options(defer(Run.definition)).where(Run.number.in_(numbers))
+            runs = {run.number: run for run in session.scalars(whole)}
+        return self.compared([runs[number] for number in numbers])
 
-    def points(self, wanted: Wanted, top: int) -> list[Compared]:
-        """The newest runs, of which the number, the names and the tags are read, and no more, to be drawn."""
+    def points(self, wanted: Wanted, top: int, metrics: Collection[str]) -> list[Compared]:
+        """The newest runs, to be drawn: their numbers, names, tags and parameters, and no more of their metrics than
+        these.
+        """
         shown = load_only(Run.number, Run.id, Run.name, Run.display_name, Run.tags)
         query = _chosen(select(Run).options(shown), wanted).order_by(Run.number.desc()).limit(top)
         with self._database.read() as session:
-            return self.compared(list(session.scalars(query)))
+            return self.compared(list(session.scalars(query)), metrics)
 
-    def compared(self, runs: Sequence[Run]) -> list[Compared]:
+    def compared(self, runs: Sequence[Run], metrics: Collection[str] | None = None) -> list[Compared]:
+        """The runs with their cells; of their metrics those of these names, or all."""
         ids = [run.id for run in runs]
-        metrics, parameters = self._metrics(ids), self._parameters(ids)
+        cells, parameters = self._metrics(ids, metrics), self._parameters(ids)
         return [
-            Compared(run, metrics.get(run.id, {}), {**parameters.get(run.id, {}), **_sampled(run)}, own_tags(run))
+            Compared(run, cells.get(run.id, {}), {**parameters.get(run.id, {}), **_sampled(run)}, own_tags(run))
             for run in runs
         ]
 
@@ -101,7 +106,15 @@ class Comparison:
             return self.compared(list(session.scalars(query.order_by(Run.number.desc()).limit(top))))
 
     def columns(self, experiment_id: str) -> Columns:
-        return columns_of(self.rows(Wanted(experiment_id), top=SAMPLE))
+        newest = _sorted(Wanted(experiment_id), Sorting()).limit(SAMPLE)
+        shown = load_only(Run.number, Run.id, Run.tags)
+        runs = select(Run).options(shown).where(Run.number.in_(newest)).order_by(Run.number.desc())
+        with self._database.read() as session:
+            others = columns_of(self.compared(list(session.scalars(runs)), metrics=()))
+            of_runs = Metric.run_id.in_(select(Run.id).where(Run.number.in_(newest)))
+            numbers = select(Metric.name).where(of_runs, Metric.kind.in_((SCALAR, LIST)))
+            names = session.scalars(numbers.group_by(Metric.name).order_by(func.min(Metric.id)))
+            return replace(others, metrics=list(names))
 
     def statuses(self, experiment_id: str | None = None) -> dict[str, int]:
         """How many runs have each status, in the order of a run's life."""
@@ -133,7 +146,7 @@ class Comparison:
                 kept = kept.where(or_((numbered.c.place - 1) % step == 0, numbered.c.place == total))
             return [(row.place, row.data) for row in session.execute(kept)], total
 
-    def _metrics(self, run_ids: Sequence[str]) -> dict[str, dict[str, Cell]]:
+    def _metrics(self, run_ids: Sequence[str], names: Collection[str] | None) -> dict[str, dict[str, Cell]]:
         other = aliased(MetricValue)
         last = (
             select(other.id)
@@ -149,6 +162,8 @@ class Comparison:
             .where(Metric.run_id.in_(run_ids), Metric.kind.in_((SCALAR, LIST)))
             .order_by(Metric.id)
         )
+        if names is not None:
+            query = query.where(Metric.name.in_(names))
         found: dict[str, dict[str, Cell]] = {}
         with self._database.read() as session:
             for run_id, name, data in session.execute(query):
@@ -235,13 +250,30 @@ def _chosen(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query
 
 
-def _sorted(query: Select[Any], wanted: Wanted, sorting: Sorting) -> Select[Any]:
-    """Empty cells last, whichever way; numbers as numbers; equal ones newest first."""
+def _sorted(wanted: Wanted, sorting: Sorting) -> Select[Any]:
+    """The numbers of the runs. Empty cells last, whichever way; numbers as numbers; equal ones newest first."""
+    cells = _cells(wanted, sorting)
+    if cells is None:
+        return _chosen(select(Run.number), wanted).order_by(Run.number.desc() if sorting.descending else Run.number)
+    # As a table of its own, or SQLite would look the cell up once for each time that it stands in the order.
+    keyed = cells.cte("keyed").prefix_with("MATERIALIZED")
+    cell = keyed.c.cell
+    number = case((func.typeof(cell).in_(("integer", "real")), cell), else_=_number_in(cell))
+    keys = (number, cell)
+    ordered = [key.desc() if sorting.descending else key for key in keys]
+    return select(keyed.c.number).order_by(cell.is_(None), *ordered, keyed.c.number.desc())
+
+
+def _cells(wanted: Wanted, sorting: Sorting) -> Select[Any] | None:
+    """(number, cell) of each run; None where the runs' own order is what is asked for."""
     cell: Any
+    if sorting.kind == PARAMETER:
+        # Out of each definition once: it is thirty times as long as its arguments.
+        arguments = func.json_extract(_readable(Run.definition), "$.arguments").label("arguments")
+        given = _chosen(select(Run.number, arguments), wanted).cte("given").prefix_with("MATERIALIZED")
+        return select(given.c.number, _argument_cell(given.c.arguments, sorting.column).label("cell"))
     if sorting.kind == METRIC:
         cell = _metric_cell(sorting.column)
-    elif sorting.kind == PARAMETER:
-        cell = _argument_cell(sorting.column)
     elif sorting.kind == TAG:
         entries = func.json_each(Run.tags).table_valued("key", "value")
         cell = select(entries.c.value).where(entries.c.key == sorting.column).limit(1).scalar_subquery()
@@ -252,14 +284,8 @@ def _sorted(query: Select[Any], wanted: Wanted, sorting: Sorting) -> Select[Any]
     elif sorting.column == "status":
         cell = case({status: place for place, status in enumerate(ORDER)}, value=Run.status)
     else:
-        return query.order_by(Run.number.desc() if sorting.descending else Run.number)
-    # As a table of its own, or SQLite would look the cell up once for each time that it stands in the order.
-    keyed = _chosen(select(Run.number.label("number"), cell.label("cell")), wanted).cte().prefix_with("MATERIALIZED")
-    query, cell = query.join(keyed, keyed.c.number == Run.number), keyed.c.cell
-    number = case((func.typeof(cell).in_(("integer", "real")), cell), else_=_number_in(cell))
-    keys = (number, cell)
-    ordered = [key.desc() if sorting.descending else key for key in keys]
-    return query.order_by(cell.is_(None), *ordered, Run.number.desc())
+        return None
+    return _chosen(select(Run.number, cell.label("cell")), wanted)
 
 
 def _readable(column: Any) -> Any:
@@ -285,15 +311,14 @@ def _metric_cell(name: str) -> Any:
     return select(entries.c.value).limit(1).correlate(Run).scalar_subquery()
 
 
-def _argument_cell(name: str) -> Any:
-    # Within the text of a list of arguments: the one that follows --name.
-    flags = func.json_each(_readable(Run.definition), "$.arguments").table_valued("key", "value").alias("flags")
-    values = func.json_each(_readable(Run.definition), "$.arguments").table_valued("key", "value").alias("given")
+def _argument_cell(arguments: Any, name: str) -> Any:
+    # Within a list of arguments, the one that follows --name.
+    flags = func.json_each(_readable(arguments)).table_valued("key", "value").alias("flags")
+    values = func.json_each(_readable(arguments)).table_valued("key", "value").alias("values")
     return (
         select(values.c.value)
         .select_from(flags.join(values, values.c.key == flags.c.key + 1))
         .where(flags.c.value.in_((f"--{name}", f"-{name}")))
         .limit(1)
-        .correlate(Run)
         .scalar_subquery()
     )

@@ -40,7 +40,12 @@ SCRIPT = """
 
 
 def test_a_page_shows_a_job_as_it_goes_on(
-    submit: Callable[..., Any], experiment: Any, server: LocalServer, open_page: Callable[..., Page], tmp_path: Path
+    submit: Callable[..., Any],
+    experiment: Any,
+    server: LocalServer,
+    open_page: Callable[..., Page],
+    wait_for: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     studio = server.status()["studio"]
     overview = open_page(f"{studio}/")
@@ -85,7 +90,7 @@ def test_a_page_shows_a_job_as_it_goes_on(
     found = page.locator(".log-found button")
     expect(found).to_have_text(["a line that comes later"])
     found.click()
-    assert "a line that comes later" in page.evaluate("getSelection().toString()")
+    wait_for(lambda: "a line that comes later" in page.evaluate("getSelection().toString()"))
     page.get_by_role("link", name="Files").click()
     page.get_by_role("link", name="outputs/page.html", exact=True).click()
     expect(page.locator("pre.code")).to_have_text("<script>alert(1)</script>")

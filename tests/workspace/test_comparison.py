@@ -53,7 +53,10 @@ def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> 
     assert rows["b"].tags == {"kind": "y%"}
     columns = workspace.comparison.columns(experiment.id)
     assert (columns.metrics, columns.parameters, columns.tags) == (["accuracy"], ["rate", "fast"], ["kind"])
-    assert [row.run.id for row in workspace.comparison.points(Wanted(experiment.id), 2)] == ["d", "c"]
+    drawn = {row.run.id: row for row in workspace.comparison.points(Wanted(experiment.id), 3, ["accuracy", "loss"])}
+    assert list(drawn) == ["d", "c", "b"]
+    assert (drawn["b"].metrics, drawn["b"].parameters["rate"]) == ({"accuracy": 0.85}, 10)
+    assert workspace.comparison.points(Wanted(experiment.id), 3, [])[2].metrics == {}
 
 
 def test_rows_are_sorted_by_any_column_and_empty_cells_come_last(workspace: Workspace) -> None:

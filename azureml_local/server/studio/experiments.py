@@ -142,7 +142,8 @@ def _page(viewing: Viewer, experiment: Experiment, view: View) -> Response:
     keys = all_keys(columns)
     x, y = axes(view, columns)
     rows = comparison.rows(wanted, view.sorting, start=(view.page - 1) * PAGE, top=PAGE)
-    drawn = comparison.points(wanted, MOST_POINTS) if y else []
+    metrics = [key.removeprefix("m.") for key in (x, y) if key.startswith("m.")]
+    drawn = comparison.points(wanted, MOST_POINTS, metrics) if y else []
     return page(
         viewing,
         "experiment.html",
