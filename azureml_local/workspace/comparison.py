@@ -48,11 +48,16 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Columns:
-    """The names that the newest runs have; each in the order in which it first turns up."""
+    """The names that the newest runs have; each in the order in which it first turns up.
+
+    ``main`` is the metric to look at first: of those that most runs with any have, the last one, since losses come
+    before what they are for.
+    """
 
     metrics: list[str]
     parameters: list[str]
     tags: list[str]
+    main: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,12 @@ class Comparison:
         with self._database.read() as session:
             others = columns_of(self.compared(list(session.scalars(runs)), metrics=()))
             of_runs = Metric.run_id.in_(select(Run.id).where(Run.number.in_(newest)))
-            numbers = select(Metric.name).where(of_runs, Metric.kind.in_((SCALAR, LIST)))
-            names = session.scalars(numbers.group_by(Metric.name).order_by(func.min(Metric.id)))
-            return replace(others, metrics=list(names))
+            numbers = select(Metric.name, func.count()).where(of_runs, Metric.kind.in_((SCALAR, LIST)))
+            rows = session.execute(numbers.group_by(Metric.name).order_by(func.min(Metric.id)))
+            counts = {name: count for name, count in rows}
+        most = max(counts.values(), default=0)
+        main = next((name for name in reversed(counts) if counts[name] * 2 > most), "")
+        return replace(others, metrics=list(counts), main=main)
 
     def statuses(self, experiment_id: str | None = None) -> dict[str, int]:
         """How many runs have each status, in the order of a run's life."""

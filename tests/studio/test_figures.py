@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from azureml_local.instance import LocalServer
-from azureml_local.server.studio import figures
+from azureml_local.server.studio import figures, render
 from azureml_local.server.studio.figures import SHADES
 
 SCRIPT = """
@@ -59,6 +59,36 @@ def test_the_links_of_a_run_and_its_experiment(
     assert httpx.get(f"{studio}/experiments/{experiment.name}").text == by_id.text
     assert run.id in httpx.get(f"{studio}/").text
     assert httpx.get(f"{studio}/experiments/id/none").status_code == 404
+
+
+def test_what_is_not_there_is_said_within_the_workspaces_pages(server: LocalServer) -> None:
+    studio = server.status()["studio"]
+    for path in ("/runs/nobody", "/nothing", "/models/"):
+        answer = httpx.get(f"{studio}{path}")
+        assert answer.status_code == 404, path
+        assert f'href="{httpx.URL(studio).path}/compute"' in answer.text, path
+    # Whoever doesn't know the address learns nothing from it.
+    stranger = httpx.get(studio.rpartition("/")[0] + "/another/models")
+    assert stranger.status_code == 404
+    assert "href" not in stranger.text
+    assert "azureml-local open" in stranger.text
+
+
+def test_names_that_the_sdk_made_up_are_not_shown(experiment: Any, server: LocalServer) -> None:
+    run = experiment.start_logging(snapshot_directory=None)
+    run.child_run("the child").complete()
+    run.complete()
+    page = httpx.get(run.get_portal_url()).text
+    assert f"<h1>{run.id}</h1>" in page
+    assert ">the child</a>" in page
+
+
+def test_numbers_are_written_for_people() -> None:
+    written = {1234567.891: "1 234 568", 0.1 + 0.2: "0.3", 1e-7: "1e-07", 1e15: "1e+15", 37: "37", 250_000: "250 000"}
+    assert {value: render.number(value) for value in written} == written
+    assert [render.span(seconds) for seconds in (7.84, 59, 120, 121, 7200)] == [
+        *("7.8 s", "59 s", "2 min", "2 min 1 s", "2 h"),
+    ]
 
 
 def test_a_picture_is_found_by_the_address_that_its_metric_has(experiment: Any, tmp_path: Path) -> None:

@@ -151,6 +151,10 @@ def test_who_signed_in_cancels_a_run(
 @pytest.fixture(scope="module")
 def shown(workspace: Any, server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """One page of each kind, with something on it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
     from azureml.core import Experiment
 
     experiment = Experiment(workspace, "accessible")
@@ -164,6 +168,9 @@ def shown(workspace: Any, server: LocalServer, tmp_path_factory: pytest.TempPath
         child.log_table("table", {"a": [1, 2], "b": ["x", "y"]})
         child.complete()
     parent.log("best", 0.82)
+    parent.log_row("losses", step=0, train=0.5)
+    plt.figure(figsize=(10, 2))
+    parent.log_image("wide", plot=plt)
     file = tmp_path_factory.mktemp("files") / "model.txt"
     file.write_text("a model")
     parent.upload_file("outputs/model.txt", str(file))
@@ -190,6 +197,7 @@ def test_axe_has_nothing_to_say_and_nothing_is_cut_off(
     page = open_page("about:blank", width=width, scheme=scheme)
     for url in shown:
         page.goto(url)
+        page.evaluate("document.querySelectorAll('img').forEach(each => { each.loading = 'eager' })")
         page.wait_for_function("[...document.querySelectorAll('.chart')].every(each => each.querySelector('canvas'))")
         found = Axe().run(page)
         violations = [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found.response["violations"]]

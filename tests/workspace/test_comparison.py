@@ -53,6 +53,9 @@ def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> 
     assert rows["b"].tags == {"kind": "y%"}
     columns = workspace.comparison.columns(experiment.id)
     assert (columns.metrics, columns.parameters, columns.tags) == (["accuracy"], ["rate", "fast"], ["kind"])
+    workspace.metrics.append("d", [{"name": "rare", "columns": {"rare": "int"}, "value": [{"data": {"rare": 1}}]}])
+    columns = workspace.comparison.columns(experiment.id)
+    assert (columns.metrics, columns.main) == (["accuracy", "rare"], "accuracy")
     drawn = {row.run.id: row for row in workspace.comparison.points(Wanted(experiment.id), 3, ["accuracy", "loss"])}
     assert list(drawn) == ["d", "c", "b"]
     assert (drawn["b"].metrics, drawn["b"].parameters["rate"]) == ({"accuracy": 0.85}, 10)

@@ -27,6 +27,7 @@ DIGITS = 40  # in the picture, ten in a row
 SIDE = 28
 # What a data flow reads, as its YAML names it (azureml-dataprep 5): `- file: ADDRESS`, `- pattern: ADDRESS`, ...
 SOURCE = re.compile(r"^\s*-?\s*(?:file|folder|pattern|path):\s*['\"]?(\S.*?)['\"]?\s*$", re.MULTILINE)
+DATASTORE = re.compile(r"^azureml://subscriptions/.+/datastores/([^/]+)/paths/")
 MOST_SOURCES = 50
 
 
@@ -103,9 +104,10 @@ def _labels(folder: Path) -> list[int]:
 
 
 def _sources(ctx: Context, dataflow: str) -> list[str]:
-    """The addresses that a data flow names, this server's own without the server."""
+    """The addresses that a data flow names: without this server, or without the workspace that a datastore is of."""
     try:
         text: Any = rust_dataflow(dataflow)
     except Invalid:
         return []
-    return [found.replace(THIS_SERVER, "") for found in SOURCE.findall(text)][:MOST_SOURCES]
+    found = [address.replace(THIS_SERVER, "") for address in SOURCE.findall(text)][:MOST_SOURCES]
+    return [DATASTORE.sub(r"\1: ", address) for address in found]

@@ -27,6 +27,7 @@ PAGE = 50
 MOST_POINTS = 1000
 MOST_COMPARED = 8
 KINDS = {"m": METRIC, "p": PARAMETER, "t": TAG}
+TITLES = {"m": "Metrics", "p": "Parameters", "t": "Tags"}
 OWN = ("created", "duration", "status")
 
 Text = Annotated[str, Query(max_length=300)]
@@ -162,6 +163,7 @@ def _page(viewing: Viewer, experiment: Experiment, view: View) -> Response:
         statuses=comparison.statuses(experiment.id),
         cell=charts.cell,
         label=charts.label,
+        groups=groups,
         x=x,
         y=y,
         chart=charts.points(drawn, x, y, viewing.base) if y else None,
@@ -174,12 +176,15 @@ def all_keys(columns: Columns) -> list[str]:
     return [f"{kind}.{name}" for kind, names in sides for name in names]
 
 
-def axes(view: View, columns: Columns) -> tuple[str, str]:
-    """What the figure shows: what the address asks for, else a metric against a parameter.
+def groups(keys: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The keys under the heading of what they are; a parameter and a tag may have the same name."""
+    found = [(title, [key for key in keys if key.startswith(f"{kind}.")]) for kind, title in TITLES.items()]
+    return [(title, of_it) for title, of_it in found if of_it]
 
-    The last metric that turned up: losses come before what they are for.
-    """
+
+def axes(view: View, columns: Columns) -> tuple[str, str]:
+    """What the figure shows: what the address asks for, else the main metric against a parameter."""
     keys: Sequence[str] = all_keys(columns)
     usual = f"p.{columns.parameters[0]}" if columns.parameters else "run"
-    y = view.y if view.y in keys else (f"m.{columns.metrics[-1]}" if columns.metrics else "")
+    y = view.y if view.y in keys else (f"m.{columns.main}" if columns.main else "")
     return view.x if view.x in (*keys, "run") else usual, y

@@ -161,7 +161,7 @@ def _add(found: Figures, workspace: Workspace, run_id: str, series: MetricSeries
     # A table of a few rows is read better than drawn.
     chart = line(points) if total > (1 if series.kind != TABLE else MOST_ROWS // 5) else None
     if chart is not None:
-        last = next(iter(points[-1][1].values()), None)
+        last = next(iter(points[-1][1].values()), None) if len(columns) == 1 else None
         found.lines.append(Line(series.name, total, last, chart))
     if series.kind == TABLE or chart is None:
         rows = [[value.data.get(column) for column in columns] for value in series.values]

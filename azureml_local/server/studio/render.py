@@ -14,14 +14,15 @@ from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
 
 from azureml_local.server import errors
 from azureml_local.server.errors import Forbidden
-from azureml_local.server.studio.access import Viewer
+from azureml_local.server.studio.access import Viewer, viewer
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.clock import parse
 from azureml_local.storage.tables import Run
-from azureml_local.workspace.errors import WorkspaceError
+from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.runs import FINAL
 
 if TYPE_CHECKING:
@@ -41,25 +42,31 @@ PAGE_HEADERS = {
 }
 
 
-def page(viewer: Viewer, template: str, *, status: int = 200, **values: Any) -> Response:
+def page(viewing: Viewer, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page. ``here`` says which part of the navigation it belongs to, ``events`` what it follows, if anything."""
-    names = viewer.ctx.workspace.identity.names
+    names = viewing.ctx.workspace.identity.names
     html = (
         templates()
         .get_template(template)
-        .render(workspace=names[0].name if names else "azureml-local", viewer=viewer, base=viewer.base, **values)
+        .render(
+            workspace=names[0].name if names else "azureml-local",
+            viewer=viewing,
+            base=viewing.base,
+            status=status,
+            **values,
+        )
     )
     return HTMLResponse(html, status, headers=PAGE_HEADERS)
 
 
-def moved(viewer: Viewer, where: str) -> Response:
+def moved(viewing: Viewer, where: str) -> Response:
     """After a form: the page that shows what came of it. ``where`` is a page of ours, never what a request says."""
-    return RedirectResponse(viewer.base + where, 303)
+    return RedirectResponse(viewing.base + where, 303)
 
 
-def events(viewer: Viewer, **scope: str) -> str:
+def events(viewing: Viewer, **scope: str) -> str:
     """The address of the stream that says when this page is no longer true."""
-    return f"{viewer.base}/events?{urlencode(scope)}"
+    return f"{viewing.base}/events?{urlencode(scope)}"
 
 
 @functools.cache
@@ -103,9 +110,24 @@ def assets() -> str:
 def install_errors(app: FastAPI) -> None:
     """Errors of Studio are pages, for people; anything else has Azure's shape."""
 
+    before = dict(app.exception_handlers)
+
     def error_page(request: Request, status: int, sentence: str) -> Response:
-        html = templates().get_template("error.html").render(status=status, sentence=sentence)
-        return HTMLResponse(html, status, headers=PAGE_HEADERS)
+        """Within the workspace's frame for whoever knows the address; without styles and names for others."""
+        ctx = request.app.state.context
+        try:
+            viewing = viewer(request, ctx, request.url.path.split("/")[2])
+        except NotFound:
+            html = templates().get_template("error.html").render(frame="bare.html", status=status, sentence=sentence)
+            return HTMLResponse(html, status, headers=PAGE_HEADERS)
+        return page(viewing, "error.html", status=status, frame="base.html", here="", sentence=sentence)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if request.url.path.startswith("/studio/") and error.status_code == 404:
+            return error_page(request, 404, "There is no such page.")
+        answer: Response = before[HTTPException](request, error)
+        return answer
 
     @app.exception_handler(WorkspaceError)
     def workspace_error(request: Request, error: WorkspaceError) -> Response:
@@ -143,8 +165,13 @@ def ago(text: str) -> str:
 
 
 def called(run: Run) -> str:
-    """The name that a person gave it, or its id."""
-    return run.display_name or run.name or run.id
+    """The name that a person gave it, or its id.
+
+    The SDK calls a run "run_ID" where nobody did, and a child by its parents' names too: "parent>child"
+    (azureml._run_impl.run_history_facade).
+    """
+    name = (run.name or "").rpartition(">")[2]
+    return run.display_name or (name if name != f"run_{run.id}" else "") or run.id
 
 
 def between(moments: tuple[str, str]) -> str:
@@ -164,9 +191,11 @@ def span(seconds: float) -> str:
         return f"{max(seconds, 0):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 def size(count: int) -> str:
@@ -184,7 +213,7 @@ def number(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else str(value).lower()
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:,.0f}".replace(",", " ") if 1e6 <= abs(value) < 1e12 else f"{value:.6g}"
     return f"{value:,}".replace(",", " ") if isinstance(value, int) and abs(value) >= 100_000 else str(value)
 
 

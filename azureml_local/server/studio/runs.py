@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 MAIN_LOGS = ("azureml-logs/hyperdrive.txt", "azureml-logs/10_queue_log.txt", BUILD_LOG, "user_logs/std_log.txt")
 MOST_TEXT = 200_000
+UNNAMED = re.compile(r"(in|out)put__[0-9a-f]{8}")  # what the SDK calls data that was given no name
 
 
 @dataclass(frozen=True)
@@ -207,9 +209,9 @@ def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, s
     for one in wire.run_details(ctx, run)[side]:
         details = one.get("outputDetails" if output else "inputDetails") or {}
         registered = ctx.workspace.datasets.by_saved_id(one["identifier"]["savedId"])
-        name = details.get("outputName" if output else "inputName") or ""
+        name = UNNAMED.sub("", str(details.get("outputName" if output else "inputName") or ""))
         known = (registered.dataset.name, registered.version.version) if registered else ("", None)
-        found.append((str(name), str(details.get("mechanism") or "Direct"), *known))
+        found.append((name, str(details.get("mechanism") or "Direct"), *known))
     return found
 
 

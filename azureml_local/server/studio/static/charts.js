@@ -4,9 +4,11 @@
 const Charts = (() => {
   const drawn = new WeakMap();
   const HEIGHT = 220;
+  const WHOLE = [...Array(16).keys()].flatMap((power) => [1, 2, 5].map((times) => times * 10 ** power));
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const COLOURS = ["--accent", "--busy", "--good", "--bad", "--quiet"];
+  const whole = (column) => column.every((value) => value == null || Number.isInteger(value));
   const short = (value) => (value == null ? "" : Number(value.toPrecision(6)).toString());
 
   // Points at the edge are seen whole; a line goes from edge to edge.
@@ -22,12 +24,14 @@ const Charts = (() => {
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
     const numbers = (_, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick)));
     const steps = chart.kind === "steps";
-    const clock = (_, value) => (value == null ? "" : new Date(value * 1000).toLocaleTimeString());
+    const clock = (_, value) => (value == null ? "" : new Date(value * 1000).toLocaleTimeString([], { hourCycle: "h23" }));
+    // Of whole numbers, such as steps and nodes, there are no halves.
+    const incrs = (column) => (whole(column) ? WHOLE : undefined);
     const times = (_, ticks, __, ___, apart) =>
       ticks.map((tick) => {
         const moment = new Date(tick * 1000);
         if (apart >= 86400) return moment.toLocaleDateString();
-        return moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: apart < 60 ? "2-digit" : undefined });
+        return moment.toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: apart < 60 ? "2-digit" : undefined });
       });
     return {
       width: Math.max(element.clientWidth, 200),
@@ -49,8 +53,8 @@ const Charts = (() => {
         })),
       ],
       axes: [
-        { ...axis, values: steps ? times : numbers, size: 30, label: points ? chart.x : undefined, labelSize: points ? 18 : 0, labelGap: 0, labelFont: "12px system-ui" },
-        { ...axis, values: numbers, size: 62 },
+        { ...axis, values: steps ? times : numbers, incrs: steps || chart.log ? undefined : incrs(chart.data[0]), space: steps ? 80 : 50, size: 30, label: points ? chart.x : undefined, labelSize: points ? 18 : 0, labelGap: 0, labelFont: "12px system-ui" },
+        { ...axis, values: numbers, incrs: incrs(chart.data.slice(1).flat()), size: 62 },
       ],
       hooks: points
         ? {
@@ -78,7 +82,7 @@ const Charts = (() => {
       return;
     }
     const chart = JSON.parse(text);
-    const shape = JSON.stringify([chart.kind, chart.x, chart.names, chart.log]);
+    const shape = JSON.stringify([chart.kind, chart.x, chart.names, chart.log, chart.data.map(whole)]);
     if (before && before.shape === shape && before.dark === dark.matches) {
       before.plot.studio = chart;
       before.plot.setData(chart.data);

@@ -117,7 +117,7 @@ const Logs = (() => {
       clearTimeout(timer);
       timer = setTimeout(() => search(log), 250);
     });
-    follow.parentElement.hidden = false;
+    follow.parentElement.hidden = log.dataset.live === "no"; // nothing more comes
     follow.checked = true;
     follow.addEventListener("change", () => follow.checked && pull(log));
     // Whoever scrolls up wants to read there; at the end it goes on.
