@@ -16,6 +16,7 @@ from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import shown_name
+from azureml_local.workspace.run_lists import RunRow
 from azureml_local.workspace.runs import data_container
 
 Json = dict[str, Any]
@@ -33,7 +34,7 @@ def experiment(row: Experiment) -> Json:
     }
 
 
-def run(ctx: Context, name: WorkspaceName, row: Run) -> Json:
+def run(ctx: Context, name: WorkspaceName, row: Run | RunRow) -> Json:
     history = f"{ctx.endpoints.api}/history/v1.0{name.arm_id}"
     return {
         "runNumber": row.number,

@@ -19,7 +19,7 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
-from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, page_of
+from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
 from azureml_local.workspace.texts import check_text, texts
 
 # The parent of a sweep, which is no job itself.
@@ -71,7 +71,7 @@ class NewRun:
     tags: Json = field(default_factory=dict)
 
 
-def data_container(run: Run) -> str:
+def data_container(run: Run | RunRow) -> str:
     """The name of the container of a run's artifacts."""
     return container_name(run.id)
 
@@ -119,13 +119,13 @@ class Runs:
         with self._database.read() as session:
             return list(session.scalars(query.limit(limit)))
 
-    def page(self, wanted: Filter | None = None, listing: Listing = NEWEST_FIRST) -> Page[Run]:
+    def page(self, wanted: Filter | None = None, listing: Listing = NEWEST_FIRST) -> Page[RunRow]:
         """Some of the runs that the filter wants, without their definitions, which are long.
 
         Raises Invalid for a filter that runs can't be filtered by, and for a token that is none.
         """
-        with self._database.read() as session:
-            return page_of(session, wanted, listing)
+        with self._database.connect() as connection:
+            return page_of(connection, wanted, listing)
 
     def unfinished(self) -> Sequence[Run]:
         """Runs that are not final, oldest first."""
