@@ -172,9 +172,9 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
         run_page.colours(colours)
         run_page.screenshot(pictures / f"run-{colours}.png")
     run_page.open(final_link)
-    assert "sklearn_mnist, version 1" in run_page.ask("document.body.innerText")
+    assert "sklearn_mnist, version 1" in run_page.ask("document.body.innerText").replace("\u00a0", " ")
     run_page.open(experiment_link)
-    assert "accuracy" in run_page.ask("document.querySelector('tr').innerText")
+    assert "accuracy" in run_page.ask("document.querySelector('thead').innerText")
     assert run_page.errors == []
 
 

@@ -31,7 +31,7 @@ class KillableServer:
         words = [str(Path(__file__).with_name("fork_server.py")), str(self.folder.root), str(root / "cache")]
         with self.log.open("wb") as log:
             self._forker = subprocess.Popen(
-                [sys.executable, *words, str(_free_ports())],
+                [sys.executable, *words, str(free_ports())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -94,7 +94,7 @@ class KillableServer:
             time.sleep(0.002)
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """The first of two ports that nobody has, below those that the system gives to outgoing connections."""
     for port in random.SystemRandom().sample(range(20000, 32000, 2), 100):
         with socket.socket() as first, socket.socket() as second:

@@ -19,6 +19,7 @@ import pytest
 from azureml_local.instance import LocalServer
 from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder
+from tests.durability.servers import free_ports
 
 BIN = Path(sys.executable).parent
 # How long anything may take on a machine that does much else.
@@ -89,7 +90,8 @@ class ImpatientServer:
     def __init__(self, root: Path, scheduler: str, host: str = "localhost") -> None:
         self.folder = StateFolder(root / "state")
         self.folder.create()
-        self._words = [str(self.folder.root), str(root / "cache"), scheduler, host]
+        # Its own ports: those of a server that is down for a moment go to the next one that starts, a test's beside.
+        self._words = [str(self.folder.root), str(root / "cache"), scheduler, host, str(free_ports())]
         # In seconds: short for what is to be lost, long for what is not, since a loaded machine is slow.
         self.patience = 15
         self.log = root / "server.log"

@@ -9,10 +9,11 @@ from azureml_local.cluster import remote
 from azureml_local.server.serve import Settings, serve
 
 
-def main(state: str, cache: str, scheduler: str, host: str, patience: str) -> None:
+def main(state: str, cache: str, scheduler: str, host: str, port: str, patience: str) -> None:
     remote.CUT_OFF_SECONDS, remote.SILENCE_SECONDS = float(patience), float(patience) + 10
     remote.RETRY_SECONDS = 0.5
-    serve(Settings(Path(state), Path(cache), host_environment=True, scheduler=scheduler, host=host, exposed=True))
+    where = {"host": host, "port": int(port), "exposed": True}
+    serve(Settings(Path(state), Path(cache), host_environment=True, scheduler=scheduler, **where))
 
 
 if __name__ == "__main__":
