@@ -24,7 +24,7 @@ from azureml_local.cluster.engine import Postponed
 from azureml_local.cluster.inputs import InputError
 from azureml_local.cluster.jobspec import parse
 from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.outputs import OutputFolders
+from azureml_local.cluster.outputs import COLLECTED, OutputFolders
 from azureml_local.cluster.record import Record
 from azureml_local.storage.tables import Json
 from azureml_local.workspace.artifacts import RUN_ORIGIN
@@ -44,7 +44,7 @@ STAGES = ("Preparing", "Starting", "Running")
 LOGS = ("build", "job")
 # Below the run's folder; what is brought goes nowhere else.
 WORKING, OUTPUT_DATA = "wd", "output-data"
-BROUGHT = ((WORKING, "outputs"), (WORKING, "logs"), (OUTPUT_DATA,))
+BROUGHT = (*((WORKING, name) for name in COLLECTED), (OUTPUT_DATA,))
 # A name that this file system can't have.
 BAD_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_
+
 from azureml_local.storage.bloberrors import BlobError
 
 MAX_BLOB_NAME = 1024
 # Sorts after every character that a name holds.
 LAST = "\U0010ffff"
+
+
+def begins(column: SQLColumnExpression[Any], prefix: str) -> ColumnElement[bool]:
+    """Whether a name begins so, as a range of the index: LIKE would fold case and read % and _ as wildcards."""
+    return and_(column >= prefix, column < prefix + LAST)
 
 
 def check_name(name: str) -> None:

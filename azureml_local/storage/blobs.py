@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from azureml_local.storage.bloberrors import BlobError as BlobError
 from azureml_local.storage.bloberrors import missing
-from azureml_local.storage.blobnames import LAST, check_name
+from azureml_local.storage.blobnames import LAST, begins, check_name
 from azureml_local.storage.blocks import drop_blocks, find_parts, stage, staged
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
@@ -76,8 +76,7 @@ class BlobStore:
         """Blobs in order of their names, from the first one after ``after``."""
         query = select(Blob).where(Blob.container == container, Blob.name > after).order_by(Blob.name)
         if prefix:
-            # A range on the primary key: LIKE would fold case and read % and _ as wildcards.
-            query = query.where(Blob.name >= prefix, Blob.name < prefix + LAST)
+            query = query.where(begins(Blob.name, prefix))
         with self._database.read() as session:
             return [self._measured(blob) for blob in session.scalars(query.limit(limit))]
 
@@ -328,8 +327,8 @@ class BlobStore:
 
     def forget(self, session: Session, container: str, prefix: str) -> Sequence[str]:
         """Delete blobs as a part of the caller's transaction. Returns their files, to `unlink` afterwards."""
-        under = (Blob.container == container, Blob.name >= prefix, Blob.name < prefix + LAST)
-        waiting = (Block.container == container, Block.blob >= prefix, Block.blob < prefix + LAST)
+        under = (Blob.container == container, begins(Blob.name, prefix))
+        waiting = (Block.container == container, begins(Block.blob, prefix))
         files = session.scalars(select(Blob.file).where(*under)).all()
         blocks = session.scalars(select(Block.file).where(*waiting)).all()
         session.execute(delete(Blob).where(*under))

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from azureml_local.storage.blobnames import begins
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob, Metric, MetricValue, Model, Run, RunEvent
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, blob_name
@@ -18,7 +19,6 @@ from azureml_local.workspace.runs import container_name
 
 # Of a run, what its page shows and its row holds.
 SHOWN = (Run.status, Run.tags, Run.properties, Run.display_name, Run.description, Run.error, Run.started, Run.warnings)
-LAST = "\U0010ffff"  # sorts after every character of a blob's name
 
 
 class Changes:
@@ -54,9 +54,7 @@ class Changes:
             select(*SHOWN).where(Run.id == run_id),
             select(func.max(RunEvent.id)).where(RunEvent.run_id == run_id),
             values.where(Metric.run_id == run_id),
-            select(func.count(), func.max(Blob.modified)).where(
-                Blob.container == CONTAINER, Blob.name >= first, Blob.name < first + LAST
-            ),
+            select(func.count(), func.max(Blob.modified)).where(Blob.container == CONTAINER, begins(Blob.name, first)),
             select(func.count(), func.max(Model.modified)).where(Model.run_id == run_id),
             select(Run.status, func.count()).where(Run.parent_id == run_id).group_by(Run.status).order_by(Run.status),
         ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from azureml_local.names import WorkspaceName
-from azureml_local.storage.blobnames import LAST
+from azureml_local.storage.blobnames import begins
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
@@ -30,8 +30,7 @@ def check_deletable(name: str) -> None:
 
 def etags(database: Database, prefix: str) -> Sequence[tuple[str, str]]:
     """The names and etags of the blobs whose names begin so; an etag is another one after each change of its blob."""
-    query = select(Blob.name, Blob.etag).where(Blob.container == CONTAINER)
-    query = query.where(Blob.name >= prefix, Blob.name < prefix + LAST)
+    query = select(Blob.name, Blob.etag).where(Blob.container == CONTAINER, begins(Blob.name, prefix))
     with database.read() as session:
         return [(name, etag) for name, etag in session.execute(query)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from machines.hosts import Client
@@ -27,12 +27,14 @@ Run.get_context().log("text", (Path(sys.argv[1]) / "data.txt").read_text())
 
 
 @pytest.mark.slow
-def test_a_killed_servers_job_keeps_what_it_reads(killable: KillableServer, tmp_path: Path) -> None:
+def test_a_killed_servers_job_keeps_what_it_reads(
+    killable: KillableServer, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
     begun, gate = tmp_path / "begun", tmp_path / "gate"
     killable.start()
     client = Client(tmp_path, killable.wait())
     run = client.submit(SCRIPT.format(begun=str(begun), gate=str(gate)), "as it was")
-    until(begun.exists)
+    wait_for(begun.exists, 60)
     (lock,) = killable.folder.datasets.glob("*.lock")
 
     def restart_much_later() -> None:
@@ -51,15 +53,8 @@ def test_a_killed_servers_job_keeps_what_it_reads(killable: KillableServer, tmp_
     assert [f.found.split(",")[0] for f in findings if f.what == "shared datasets"] == ["1 with 9 bytes"]
     assert not [finding for finding in findings if finding.advice and finding.what in ("blobs", "state folder")]
     gate.touch()
-    until(lambda: run.status in ("Completed", "Failed"))
+    wait_for(lambda: run.status in ("Completed", "Failed"), 60)
     assert (run.status, run.metrics()) == ("Completed", {"text": "as it was"})
     restart_much_later()
     assert not list(killable.folder.datasets.iterdir())
     client.close()
-
-
-def until(question: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +20,7 @@ SNAPSHOT = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_after_a_crash(killable: KillableServer, tmp_path: Path) -> None:
+def test_a_sweep_goes_on_after_a_crash(killable: KillableServer, tmp_path: Path, wait_for: Callable[..., Any]) -> None:
     evidence = tmp_path / "evidence"
     evidence.touch()
     killable.start()
@@ -45,12 +45,12 @@ def test_a_sweep_goes_on_after_a_crash(killable: KillableServer, tmp_path: Path)
     files = {"config": ("config.json", json.dumps(config))}
     parent = client.ask("POST", f"{HYPERDRIVE}/runs", files=files)["result"]["platform_config"]["ParentRunId"]
     for begun in (2, 5):
-        wait(lambda begun=begun: len(evidence.read_text().split()) >= begun)
+        wait_for(lambda begun=begun: len(evidence.read_text().split()) >= begun, 60)
         killable.kill()
         killable.start()
         client = Client(killable.wait())
     run = f"{HISTORY}/runs/{parent}"
-    wait(lambda: client.ask("GET", run)["status"] == "Completed")
+    wait_for(lambda: client.ask("GET", run)["status"] == "Completed", 60)
     children = {child["runId"]: child for child in client.ask("GET", f"{run}/children")["value"]}
     assert set(children) == {f"{parent}_{number}" for number in range(10)}
     assert {child["status"] for child in children.values()} == {"Completed"}
@@ -61,10 +61,3 @@ def test_a_sweep_goes_on_after_a_crash(killable: KillableServer, tmp_path: Path)
         sample = json.loads(children[f"{parent}_{number}"]["tags"]["hyperparameters"])
         assert sample == sampler.take(number, lambda: [])
     killable.stop()
-
-
-def wait(question: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
