@@ -55,15 +55,11 @@ class Guard:
                 message["headers"] = headers + [pair for pair in ours if pair[0] not in present]
             await send(message)
 
-        refusal = self._malformed(scope) or self._foreign(scope)
+        refusal = self._too_large(scope) or self._foreign(scope)
         await (refusal or self._app)(scope, receive, with_headers)
 
     @staticmethod
-    def _malformed(scope: Scope) -> ASGIApp | None:
-        if not scope["path"].startswith("/"):
-            # http://host/path (a request for a proxy) or *: no client of ours sends them, and the Host header says
-            # something else than the address then.
-            return error_response(400, "BadRequest", "The request's target must be a path.")
+    def _too_large(scope: Scope) -> ASGIApp | None:
         head = sum(len(name) + len(value) for name, value in scope["headers"])
         if head + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEAD:
             return error_response(431, "HeadersTooLarge", f"The request's head is larger than {MAX_HEAD} bytes.")

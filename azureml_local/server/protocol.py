@@ -1,7 +1,8 @@
-"""HTTP/1.1 for clients that are slow, or many: uvicorn's own, with deadlines and a limit of connections.
+"""HTTP/1.1 for clients that are slow, or many: uvicorn's own, with deadlines, a limit of heads, and one of connections.
 
 uvicorn closes connections that are idle between requests. It waits for ever for the rest of a request's head
-or body, and takes every connection; any page or program on this machine could hold the server that way.
+or body, keeps however much of a head comes, and takes every connection; any page or program on this machine could
+hold the server that way.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_CONNECTIONS = 512
 MAX_HEAD = 64 * 1024  # of the request line with all headers; SDK requests have some 3 KB, two of them the token
@@ -19,10 +19,14 @@ BODY_SECONDS = 60.0  # without any byte of a body that isn't complete
 LINGER_SECONDS = 10.0  # for the rest of a body that was refused
 
 
-class Http(H11Protocol):
+class Http(HttpToolsProtocol):
     """One connection."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _in_body = False
+    _kept = 0  # bytes that the parser has taken, of which nothing has come yet
+
+    # What comes ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,20 +40,69 @@ class Http(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._kept += len(data)
         super().data_received(data)
-        state = self.conn.their_state
-        if state is h11.SEND_BODY and not self.cycle.response_complete:
+        if self.transport.is_closing():
+            return
+        if self._kept > MAX_HEAD:
+            self.send_400_response(f"The request's head is larger than {MAX_HEAD} bytes.")
+        elif self._in_body and self._answering:
             self._set_deadline(BODY_SECONDS, self._body_stalled)
-        elif state is not h11.IDLE and state is not h11.SEND_BODY:
-            self._clear_deadline()
-        elif state is h11.IDLE and self._deadline is None and self.conn.trailing_data[0]:
-            self._set_deadline(HEAD_SECONDS, self._abort)
+        elif self._kept and self._deadline is None:
+            self._set_deadline(HEAD_SECONDS, self._head_stalled)
+        elif not self._in_body and not self._kept and not self._answering:
+            self._await_next()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._answering:  # it would stand in the middle of the answer
+            self._abort()
+        else:
+            super().send_400_response(msg)
+
+    # What the parser makes of it ----------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Those after a body in chunks were not there when the request was checked.
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        # An error here is answered with 400.
+        if not self.url.startswith(b"/"):
+            # http://host/path (a request for a proxy), host:port or *: no client of ours sends them, and the Host
+            # header says something else than the address then.
+            raise ValueError("The request's target must be a path.")
+        if self.parser.should_upgrade() and self.parser.get_method() not in (b"GET", b"HEAD"):
+            # httptools takes the body for the other protocol's; without it, the request would be another one.
+            raise ValueError("No other protocol is spoken here.")
+        self._take(in_body=True)
+        super().on_headers_complete()
+        if self.parser.should_upgrade():  # nothing that follows is parsed any more
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._kept = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._take(in_body=False)
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        unread = self.conn.their_state is h11.SEND_BODY
         super().on_response_complete()
-        if unread and not self.transport.is_closing():
+        if self._in_body and not self.transport.is_closing():
             self._set_deadline(LINGER_SECONDS, self._abort)
+
+    def _take(self, *, in_body: bool) -> None:
+        self._in_body, self._kept = in_body, 0
+        self._clear_deadline()
+
+    @property
+    def _answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which its type doesn't say
+        return cycle is not None and not cycle.response_complete
+
+    # Its ends -----------------------------------------------------------------------------------------------
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest, if one is."""
@@ -62,6 +115,19 @@ class Http(H11Protocol):
             return False
         idle[min(idle)].timeout_keep_alive_handler()
         return True
+
+    def _await_next(self) -> None:
+        """The rest of a body that was refused has come; uvicorn's timer, set when it was answered, is gone."""
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _head_stalled(self) -> None:
+        if self._answering:  # the head is that of the next request already
+            self._set_deadline(HEAD_SECONDS, self._head_stalled)
+        else:
+            self._abort()
 
     def _body_stalled(self) -> None:
         if self.flow.read_paused:  # it is us who take no more at the moment

@@ -38,7 +38,7 @@ from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
 from azureml_local.server.guard import Guard
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
-from azureml_local.server.protocol import MAX_HEAD, Http
+from azureml_local.server.protocol import Http
 from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
@@ -220,7 +220,6 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
             timeout_keep_alive=120,
             http=Http,
             ws="none",
-            h11_max_incomplete_event_size=MAX_HEAD,
             timeout_graceful_shutdown=2,
         )
     )

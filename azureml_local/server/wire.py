@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Body
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
+from pydantic_core import to_json
 
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Context
@@ -143,9 +144,9 @@ def top(value: Any) -> int:
     return number
 
 
-def answer(content: Json) -> JSONResponse:
+def answer(content: Json) -> Response:
     """An answer that may be long: FastAPI would look at each value of it once more before it writes the same."""
-    return JSONResponse(content)
+    return Response(to_json(content), media_type="application/json")
 
 
 def _input_datasets(ctx: Context, row: Run) -> list[Json]:

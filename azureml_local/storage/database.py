@@ -41,7 +41,10 @@ class Database:
         self._writing = threading.RLock()
         # Errors name no values: they land in the log, and a value can be a secret of the key vault.
         self._engine = create_engine(
-            f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30}, hide_parameters=True
+            f"sqlite:///{path}",
+            connect_args={"check_same_thread": False, "timeout": 30},
+            hide_parameters=True,
+            json_deserializer=_from_json,
         )
         event.listen(self._engine, "connect", _configure_connection)
         event.listen(self._engine, "begin", _begin)
@@ -147,4 +150,6 @@ def _begin(connection: Any) -> None:
 
 def _from_json(text: str) -> Any:
     # Most of a run's columns are empty: a list of runs takes a third less time without parsing them.
+    if text == "null":
+        return None
     return {} if text == "{}" else [] if text == "[]" else json.loads(text)

@@ -12,8 +12,6 @@ import sys
 import traceback
 from pathlib import Path
 
-import uvicorn.protocols.http.auto  # noqa: F401  (loaded by uvicorn when it first serves)
-
 from azureml_local.server.serve import Settings, serve
 
 

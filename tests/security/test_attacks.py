@@ -84,7 +84,7 @@ def test_the_answer_is_the_right_one(target: Target, case: str) -> None:
             "a traceback" if "Traceback" in rest or 'File "' in rest else "",
             "the token" if target.words["token"] in rest else "",
             "a file of the machine" if "root:" in rest else "",
-            # h11 refuses some before the guard sees them; those answers are a sentence of plain text.
+            # The parser of HTTP refuses some before the guard sees them; those answers are a sentence of plain text.
             "sniffing" if status != 400 and headers.get("x-content-type-options") != "nosniff" else "",
         ]
         wrong += [f"{name(attack)}: {fault}" for fault in faults if fault]

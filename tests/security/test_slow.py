@@ -30,8 +30,15 @@ class Quiet(uvicorn.Server):
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    message = await receive()
-    await PlainTextResponse(f"{len(message.get('body', b''))} bytes")(scope, receive, send)
+    """How long the body is; and which headers named x there are, if any, once it has come."""
+    length, message = 0, await receive()
+    while message["type"] == "http.request":
+        length += len(message["body"])
+        if not message["more_body"]:
+            break
+        message = await receive()
+    marks = [value.decode() for name, value in scope["headers"] if name == b"x"]
+    await PlainTextResponse(" ".join([*marks, f"{length} bytes"]))(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,7 @@ def port() -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "HEAD_SECONDS", 1.0)
         patch.setattr(protocol, "BODY_SECONDS", 1.0)
-        patch.setattr(protocol, "LINGER_SECONDS", 1.0)
+        patch.setattr(protocol, "LINGER_SECONDS", 3.0)
         patch.setattr(protocol, "MAX_CONNECTIONS", 20)
         patch.setattr(bodies, "BODY_SECONDS", 1.5)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -50,7 +57,6 @@ def port() -> Iterator[int]:
             ws="none",
             log_level="critical",
             lifespan="off",
-            h11_max_incomplete_event_size=protocol.MAX_HEAD,
         )
         server = Quiet(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
@@ -77,11 +83,16 @@ def served(port: int) -> bool:
 def ask(connection: socket.socket) -> None:
     """A request with its answer, on a connection that stays."""
     connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+    answered(connection)
+
+
+def answered(connection: socket.socket) -> bytes:
     answer = b""
-    while not answer.endswith(b"2 bytes"):
+    while not answer.endswith(b" bytes"):
         piece = connection.recv(65536)
         assert piece, "ended by the server"
         answer += piece
+    return answer.rpartition(b"\r\n")[2]
 
 
 def until_closed(connection: socket.socket, drip: bytes = b"") -> bytes:
@@ -152,6 +163,67 @@ def test_a_connection_is_kept_for_the_next_request(port: int) -> None:
         for _ in range(2):
             ask(connection)
             time.sleep(1.5)
+
+
+@pytest.mark.case("slow-and-huge")
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"POST /x HTTP/1.1\r\nX: ",  # a header's value without end
+        b"POST /x HTTP/1.1\r\nX",  # its name
+        b"POST /",  # the path
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: ",  # a header after the body
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2;x=",  # what may be said of a chunk
+    ],
+)
+def test_a_head_without_end_is_ended_soon_however_quickly_it_comes(port: int, begin: bytes) -> None:
+    sent = 0
+    with connect(port) as connection, contextlib.suppress(OSError):
+        connection.sendall(begin)
+        while sent < 100 * protocol.MAX_HEAD:
+            sent += connection.send(b"x" * 4096)
+    assert sent < 100 * protocol.MAX_HEAD
+    assert served(port)
+
+
+@pytest.mark.case("malformed-requests")
+def test_headers_after_a_body_are_none(port: int) -> None:
+    """They weren't there when the request was checked."""
+    with connect(port) as connection:
+        connection.sendall(HEAD + b"X: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: 2\r\n\r\n")
+        assert answered(connection) == b"1 2 bytes"
+        ask(connection)
+
+
+@pytest.mark.case("malformed-requests")
+def test_what_is_no_request_behind_one_that_is_never_stands_in_its_answer(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}" + b"nonsense\r\n\r\n")
+        assert until_closed(connection).count(b"HTTP/1.1 ") <= 1
+    assert served(port)
+
+
+@pytest.mark.case("malformed-requests")
+@pytest.mark.parametrize(("method", "status"), [(b"GET", b"200 OK"), (b"POST", b"400 Bad Request")])
+def test_a_request_that_offers_another_protocol_loses_no_body_by_it(port: int, method: bytes, status: bytes) -> None:
+    """httptools parses no body of such a one: an upload would be an empty file."""
+    with connect(port) as connection:
+        offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+        body = b"Content-Length: 2\r\n\r\n{}" if method == b"POST" else b"\r\n"
+        connection.sendall(HEAD.replace(b"POST", method) + offer + body)
+        assert until_closed(connection).startswith(b"HTTP/1.1 " + status)
+    assert served(port)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_connection_whose_request_was_refused_early_is_good_for_the_next(port: int) -> None:
+    size = JSON_ONLY.limit + 1
+    with connect(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+        assert b" 413 " in connection.recv(65536)
+        connection.sendall(b"x" * size)
+        time.sleep(protocol.LINGER_SECONDS)  # by when it would be ended, had the rest not come
+        ask(connection)
 
 
 @pytest.mark.case("slow-and-huge")

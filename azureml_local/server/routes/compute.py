@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
@@ -120,7 +120,7 @@ def active_runs(
     text: Annotated[str | None, Query(alias="$filter")] = None,
     top: Annotated[str | None, Query(alias="$top")] = None,
     token: Annotated[str | None, Query(alias="$continuationToken")] = None,
-) -> JSONResponse:
+) -> Response:
     """The runs that wait for a compute or run on it, oldest first (AmlCompute.get_active_runs)."""
     ctx.workspace.computes.get(compute)
     wanted = odata.parse_filter(text)

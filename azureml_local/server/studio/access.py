@@ -36,7 +36,11 @@ def viewer(request: Request, ctx: Ctx, key: str) -> Viewer:
     return Viewer(ctx, ctx.sessions.form_token(cookie) if cookie and signed_in else None)
 
 
-Viewing = Annotated[Viewer, Depends(viewer)]
+async def _viewing(request: Request, ctx: Ctx, key: str) -> Viewer:
+    return viewer(request, ctx, key)
+
+
+Viewing = Annotated[Viewer, Depends(_viewing)]
 
 
 async def acting(request: Request, viewing: Viewing) -> Viewer:
