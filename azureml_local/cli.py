@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import webbrowser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +16,14 @@ from rich.console import Console
 
 from azureml_local import __version__, config, kernel, machines, simulate
 from azureml_local.instance import LocalServer, ServerError
+from azureml_local.lifetime import run_child, workspace_for_command
 from azureml_local.machines import Expose, Host, Scheduler
 from azureml_local.names import WorkspaceName
 from azureml_local.options import State, folder_of
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError
 from azureml_local.storage import trouble
-from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
-from azureml_local.storage.trees import make_removable, remove_tree
+from azureml_local.storage.folder import StateFolderError, cache_folder
+from azureml_local.storage.trees import make_removable
 from azureml_local.variables import Format, UnwritableVariable, written
 
 app = typer.Typer(
@@ -188,7 +184,8 @@ def run(
     environments: Environments = "build",
 ) -> None:
     """Run any command with a local workspace: azureml-local run -- jupyter lab."""
-    with workspace_for_command(state, ephemeral=ephemeral, environments=environments) as server:
+    folder = None if ephemeral else folder_of(state)
+    with workspace_for_command(folder, _configured_name(), *_options(None, environments)) as server:
         raise typer.Exit(run_child(command, server))
 
 
@@ -209,7 +206,7 @@ def tutorial(
         )
     began = time.monotonic()
     try:
-        with workspace_for_command(state, environments=environments) as server:
+        with workspace_for_command(folder_of(state), _configured_name(), *_options(None, environments)) as server:
             source = server.status()["mnist"]["description"]
             out.print(f"{notebook} on the local workspace at {server.instance.endpoints.api}")
             out.print(f"MNIST here is {source}", markup=False)
@@ -330,48 +327,6 @@ def version(show: Annotated[bool, typer.Option("--version", help="Show the versi
         raise typer.Exit
 
 
-@contextlib.contextmanager
-def workspace_for_command(
-    state: Path | None, *, ephemeral: bool = False, environments: str = "build"
-) -> Iterator[LocalServer]:
-    """The running server; else one for as long as this lasts."""
-    name = _configured_name()
-    temporary = Path(tempfile.mkdtemp(prefix="azureml-local-")) if ephemeral else None
-    folder = StateFolder(temporary) if temporary else folder_of(state)
-    server = LocalServer.find(folder)
-    mine = server is None
-    if server is None:
-        server = LocalServer.start(folder, *_options(0 if temporary else None, environments))
-    try:
-        server.answer_to(name)
-        yield server
-    finally:
-        if mine:
-            server.stop()
-        if temporary:
-            remove_tree(temporary)
-
-
-def run_child(command: list[str], server: LocalServer) -> int:
-    """Run a command with the workspace's variables.
-
-    Ctrl-C is the command's to handle; afterwards we go on with our own end.
-    """
-    try:
-        child = subprocess.Popen(command, env={**os.environ, **server.variables()})
-    except OSError as error:
-        raise ServerError(f"{command[0]}: {error.strerror}") from error
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return child.wait()
-    except SystemExit:
-        child.terminate()
-        child.wait()
-        raise
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _options(port: int | None, environments: str) -> list[str]:
     if environments not in ("build", "host"):
         raise typer.BadParameter(f"it is 'build' or 'host', not {environments!r}", param_hint="--environments")
@@ -387,4 +342,4 @@ def _configured_name() -> WorkspaceName:
     return config.read(path)
 
 
-__all__ = ["app", "main", "run_child", "workspace_for_command"]
+__all__ = ["app", "main"]

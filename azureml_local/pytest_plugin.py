@@ -16,6 +16,7 @@ import pytest
 
 from azureml_local import config
 from azureml_local.instance import LocalServer
+from azureml_local.lifetime import uninterrupted
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.trees import remove_tree
 
@@ -36,8 +37,9 @@ class EphemeralWorkspace:
     def close(self) -> None:
         os.environ.clear()
         os.environ.update(self._before)
-        self.server.stop()
-        remove_tree(self._state)
+        with uninterrupted():
+            self.server.stop()
+            remove_tree(self._state)
         if self._written is not None and config.is_default(self._written):
             self._written.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -147,6 +148,32 @@ def test_sigterm_ends_the_command_and_the_server_that_run_started(shell: Shell) 
     family = psutil.Process(running.pid).children(recursive=True)
     running.terminate()
     assert running.wait(60) == 143
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_ctrl_c_however_often_leaves_nothing_of_an_ephemeral_workspace(shell: Shell, tmp_path: Path) -> None:
+    rest = tmp_path / "temporary"
+    rest.mkdir()
+    command = [sys.executable, "-m", "azureml_local", "run", "--ephemeral", "--", "sleep", "600"]
+    with (tmp_path / "said").open("wb") as said:
+        running = subprocess.Popen(
+            command,
+            cwd=shell.folder,
+            env={**os.environ, "TMPDIR": str(rest)},
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 60
+    while len(family := psutil.Process(running.pid).children(recursive=True)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    while running.poll() is None:
+        assert time.monotonic() < deadline
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does, to all that run in it
+        time.sleep(0.02)
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert list(rest.iterdir()) == []
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
 
 

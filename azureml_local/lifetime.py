@@ -1,0 +1,75 @@
+"""A server for as long as a command lasts, and an end that leaves nothing behind, however often it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from azureml_local.instance import LocalServer, ServerError
+from azureml_local.names import WorkspaceName
+from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.trees import remove_tree
+
+
+@contextlib.contextmanager
+def workspace_for_command(folder: StateFolder | None, name: WorkspaceName, *options: str) -> Iterator[LocalServer]:
+    """The running server of this folder; else one for as long as this lasts. Without a folder, one whose workspace is
+    gone afterwards.
+
+    Raises ServerError when none can be started.
+    """
+    ends = contextlib.ExitStack()
+    try:
+        if folder is None:
+            temporary = Path(tempfile.mkdtemp(prefix="azureml-local-"))
+            ends.callback(remove_tree, temporary)
+            folder, options = StateFolder(temporary), (*options, "--port", "0")
+        server = LocalServer.find(folder)
+        if server is None:
+            server = LocalServer.start(folder, *options)
+            ends.callback(server.stop)
+        server.answer_to(name)
+        yield server
+    finally:
+        with uninterrupted():
+            ends.close()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """What ends a server and takes its files away goes on when Ctrl-C is pressed once more, or a terminal closes."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_child(command: list[str], server: LocalServer) -> int:
+    """Run a command with the workspace's variables.
+
+    Ctrl-C is the command's to handle; afterwards we go on with our own end.
+    """
+    try:
+        child = subprocess.Popen(command, env={**os.environ, **server.variables()})
+    except OSError as error:
+        raise ServerError(f"{command[0]}: {error.strerror}") from error
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return child.wait()
+    except SystemExit:
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, previous)
