@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import subprocess
@@ -120,7 +121,26 @@ def test_a_search_shows_under_and_overfitting_on_mnist(mnist: str, tmp_path: Pat
     assert ends[10] > ends[1000] + 0.03
 
 
+@pytest.fixture
+def tenth(mnist: str, tmp_path: Path) -> Path:
+    """The first tenth of the training images, and all test images."""
+    for path in Path(mnist).glob("**/*-ubyte.gz"):
+        content = gzip.decompress(path.read_bytes())
+        if path.name.startswith("train-"):
+            dimensions, count = content[3], int.from_bytes(content[4:8], "big")
+            start = 4 + 4 * dimensions
+            length = (len(content) - start) // 10
+            content = content[:4] + (count // 10).to_bytes(4, "big") + content[8 : start + length]
+        (tmp_path / path.name).write_bytes(gzip.compress(content, 1))
+    return tmp_path
+
+
 @pytest.mark.slow
-def test_the_classic_solver_reproduces_the_published_figure(mnist: str, tmp_path: Path) -> None:
-    done = train(tmp_path, "--data-folder", mnist, "--regularization", 0.5, "--solver", "liblinear")
-    assert accuracy(done) == pytest.approx(0.9193, abs=0.0005)
+def test_the_classic_solver_is_as_good_on_mnist(tenth: Path) -> None:
+    """On a tenth: on the whole it takes a minute and a half, to the published 0.9193, which `make bench` looks at."""
+    both = [
+        accuracy(train(tenth, "--data-folder", tenth, "--regularization", 10, "--solver", solver))
+        for solver in ("saga", "liblinear")
+    ]
+    assert min(both) > 0.9
+    assert both[0] == pytest.approx(both[1], abs=0.005)

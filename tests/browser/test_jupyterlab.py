@@ -48,12 +48,14 @@ def lab(tmp_path: Path, browser: object) -> Iterator[Lab]:
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
     folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     folders |= {f"JUPYTERLAB_{name}_DIR": str(tmp_path / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
+    # On the embedded digits: what is looked at here is the same, and comes sooner.
+    inherited = {name: value for name, value in os.environ.items() if name != "AZUREML_LOCAL_MNIST"}
     command = [sys.executable, "-m", "azureml_local", "run", "--ephemeral", "--", sys.executable, "-m", "jupyterlab"]
     with (tmp_path / "lab.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--no-browser", "--allow-root", "--ServerApp.port=0"],
             cwd=project,
-            env={**os.environ, **folders},
+            env={**inherited, **folders, "AZUREML_LOCAL_OFFLINE": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -21,10 +21,11 @@ SAME = (
     "server/test_simulate_sdk.py::test_an_environment_that_fails_to_build",
     "server/test_simulate_sdk.py::test_a_node_that_is_lost_while_the_job_runs",
 )
-
-
 # On one worker: what its jobs share, those of another machine don't.
-ON_ONE = ("server/test_shared_data_sdk.py",)
+ON_ONE = (
+    "server/test_shared_data_sdk.py::test_two_runs_of_one_dataset_fetch_it_once",
+    "server/test_shared_data_sdk.py::test_a_mount_is_read_only_and_a_download_is_the_jobs_own",
+)
 
 
 @pytest.mark.slow
