@@ -30,7 +30,8 @@ from azureml_local.storage.trees import remove_tree
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
 FETCH = """
-import json, sys
+import gc, json, sys
+gc.disable()  # it is soon over, and the SDK's modules are much to look through
 from azureml.core import Run
 from azureml.data._dataset import _Dataset
 workspace = Run.get_context(allow_offline=False).experiment.workspace
