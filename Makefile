@@ -23,6 +23,9 @@ lab: setup ## open the notebook in JupyterLab on a local workspace
 kernel: setup ## install the kernel "Azure ML (local)" for Jupyter
 	@$(BIN)/azureml-local kernel install
 
+# Many a container sets it. The tests start some hundred processes, and each would compile the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Four at once on two cores: they wait for jobs more than they compute.
 test: lint types ## lint, types and every test
 	$(BIN)/pytest -n 4 --dist worksteal

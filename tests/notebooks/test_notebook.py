@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 def nbval(project: Path, sanitize: Path, *, mnist: str | None) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "AZUREML_LOCAL_MNIST"}
     environment |= {"AZUREML_LOCAL_OFFLINE": "1"} if mnist is None else {"AZUREML_LOCAL_MNIST": mnist}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--azureml-local", "--nbval"]
+    command = [sys.executable, "-m", "pytest", "-pno:cacheprovider", "-pno:schemathesis", "--azureml-local", "--nbval"]
     options = ["--nbval-current-env", "--nbval-sanitize-with", str(sanitize), "--rootdir", str(project), "-q"]
     return subprocess.run(
         [*command, *options, f"notebooks/{NAME}"],
