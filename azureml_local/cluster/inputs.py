@@ -31,9 +31,11 @@ from azureml_local.storage.trees import remove_tree
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
 FETCH = """
 import gc, json, sys
-gc.disable()  # it is soon over, and the SDK's modules are much to look through
+gc.disable()  # as in job.py
 from azureml.core import Run
 from azureml.data._dataset import _Dataset
+gc.freeze()
+gc.enable()
 workspace = Run.get_context(allow_offline=False).experiment.workspace
 for name, dataset_id, target in json.loads(sys.argv[1]):
     print("Input", name, flush=True)

@@ -12,11 +12,14 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from azureml_local.server.memory import give_back
+
 MAX_CONNECTIONS = 512
 MAX_HEAD = 64 * 1024  # of the request line with all headers; SDK requests have some 3 KB, two of them the token
 HEAD_SECONDS = 30.0  # from the first byte to the end of the headers
 BODY_SECONDS = 60.0  # without any byte of a body that isn't complete
 LINGER_SECONDS = 10.0  # for the rest of a body that was refused
+REQUESTS_BETWEEN_GIVING_BACK = 4096  # of memory
 
 
 class Http(HttpToolsProtocol):
@@ -90,6 +93,8 @@ class Http(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.server_state.total_requests % REQUESTS_BETWEEN_GIVING_BACK == 0:
+            give_back()
         if self._in_body and not self.transport.is_closing():
             self._set_deadline(LINGER_SECONDS, self._abort)
 

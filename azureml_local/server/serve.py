@@ -38,6 +38,7 @@ from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
 from azureml_local.server.guard import Guard
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
+from azureml_local.server.memory import one_heap
 from azureml_local.server.protocol import Http
 from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
@@ -101,6 +102,7 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
         StateFolderError: the folder can't be used, or another server is using it.
         SettingsError: it can't listen there, or there is no such scheduler.
     """
+    one_heap()
     folder = StateFolder(settings.state)
     folder.create()
     lock = FileLock(folder.lock)

@@ -67,6 +67,10 @@ def test_what_is_not_there_is_said_within_the_workspaces_pages(server: LocalServ
         answer = httpx.get(f"{studio}{path}")
         assert answer.status_code == 404, path
         assert f'href="{httpx.URL(studio).path}/compute"' in answer.text, path
+    answer = httpx.get(f"{studio}/experiments/any?page=first")
+    assert answer.status_code == 400
+    assert f'href="{httpx.URL(studio).path}/compute"' in answer.text
+    assert "page: Input should be a valid integer" in answer.text
     # Whoever doesn't know the address learns nothing from it.
     stranger = httpx.get(studio.rpartition("/")[0] + "/another/models")
     assert stranger.status_code == 404

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -127,6 +128,14 @@ def install_errors(app: FastAPI) -> None:
         if request.url.path.startswith("/studio/") and error.status_code == 404:
             return error_page(request, 404, "There is no such page.")
         answer: Response = before[HTTPException](request, error)
+        return answer
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        if request.url.path.startswith("/studio/"):
+            first = error.errors()[0]
+            return error_page(request, 400, f"{first['loc'][-1]}: {first['msg']}.")
+        answer: Response = before[RequestValidationError](request, error)
         return answer
 
     @app.exception_handler(WorkspaceError)
