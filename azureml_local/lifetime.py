@@ -18,7 +18,7 @@ from azureml_local.storage.trees import remove_tree
 
 
 @contextlib.contextmanager
-def workspace_for_command(folder: StateFolder | None, name: WorkspaceName, *options: str) -> Iterator[LocalServer]:
+def server_for_a_while(folder: StateFolder | None, *options: str) -> Iterator[LocalServer]:
     """The running server of this folder; else one for as long as this lasts. Without a folder, one whose workspace is
     gone afterwards.
 
@@ -34,11 +34,18 @@ def workspace_for_command(folder: StateFolder | None, name: WorkspaceName, *opti
         if server is None:
             server = LocalServer.start(folder, *options)
             ends.callback(server.stop)
-        server.answer_to(name)
         yield server
     finally:
         with uninterrupted():
             ends.close()
+
+
+@contextlib.contextmanager
+def workspace_for_command(folder: StateFolder | None, name: WorkspaceName, *options: str) -> Iterator[LocalServer]:
+    """The same, and it is the workspace of this name."""
+    with server_for_a_while(folder, *options) as server:
+        server.answer_to(name)
+        yield server
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ job environments and MNIST, comes from the user's cache.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +16,15 @@ import pytest
 
 from azureml_local import config
 from azureml_local.instance import LocalServer
-from azureml_local.lifetime import uninterrupted
-from azureml_local.storage.folder import StateFolder
-from azureml_local.storage.trees import remove_tree
+from azureml_local.lifetime import server_for_a_while
 
 
 class EphemeralWorkspace:
     """A server on a temporary state folder, and this process's environment pointed at it."""
 
     def __init__(self, root: Path, *options: str) -> None:
-        self._state = Path(tempfile.mkdtemp(prefix="azureml-local-"))
-        self.server = LocalServer.start(StateFolder(self._state), "--port", "0", *options)
+        self._ends = contextlib.ExitStack()
+        self.server = self._ends.enter_context(server_for_a_while(None, *options))
         self._written = None if config.find(root) else config.write_default(root)
         self.server.answer_to(config.read(config.find(root) or config.write_default(root)))
         # The SDK finds everything through the environment, and so do processes that are started from here,
@@ -37,9 +35,7 @@ class EphemeralWorkspace:
     def close(self) -> None:
         os.environ.clear()
         os.environ.update(self._before)
-        with uninterrupted():
-            self.server.stop()
-            remove_tree(self._state)
+        self._ends.close()
         if self._written is not None and config.is_default(self._written):
             self._written.unlink(missing_ok=True)
 

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -46,6 +47,10 @@ class Shell:
         found = LocalServer.find(StateFolder(self.state))
         assert found is not None
         return found
+
+
+def still_there(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture
@@ -136,22 +141,23 @@ def test_a_config_that_cannot_be_read_is_said_in_a_sentence(shell: Shell) -> Non
     assert LocalServer.find(StateFolder(shell.state)) is None
 
 
-def test_sigterm_ends_the_command_and_the_server_that_run_started(shell: Shell) -> None:
+def test_sigterm_ends_the_command_and_the_server_that_run_started(shell: Shell, wait_for: Callable[..., Any]) -> None:
     shell("up", "--port", "0")
     shell("down")
     command = [sys.executable, "-m", "azureml_local", "run", "--", sys.executable, "-c", "import time; time.sleep(600)"]
     running = subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(psutil.Process(running.pid).children()) < 2 or LocalServer.find(StateFolder(shell.state)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(
+        lambda: len(psutil.Process(running.pid).children()) >= 2 and LocalServer.find(StateFolder(shell.state)), 60
+    )
     family = psutil.Process(running.pid).children(recursive=True)
     running.terminate()
     assert running.wait(60) == 143
-    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    assert still_there(family) == []
 
 
-def test_ctrl_c_however_often_leaves_nothing_of_an_ephemeral_workspace(shell: Shell, tmp_path: Path) -> None:
+def test_ctrl_c_however_often_leaves_nothing_of_an_ephemeral_workspace(
+    shell: Shell, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
     rest = tmp_path / "temporary"
     rest.mkdir()
     command = [sys.executable, "-m", "azureml_local", "run", "--ephemeral", "--", "sleep", "600"]
@@ -164,17 +170,16 @@ def test_ctrl_c_however_often_leaves_nothing_of_an_ephemeral_workspace(shell: Sh
             stderr=said,
             start_new_session=True,
         )
+    wait_for(lambda: len(psutil.Process(running.pid).children()) >= 2, 60)
+    family = psutil.Process(running.pid).children(recursive=True)
     deadline = time.monotonic() + 60
-    while len(family := psutil.Process(running.pid).children(recursive=True)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
     while running.poll() is None:
         assert time.monotonic() < deadline
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does, to all that run in it
         time.sleep(0.02)
     assert "Traceback" not in (tmp_path / "said").read_text()
     assert list(rest.iterdir()) == []
-    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    assert still_there(family) == []
 
 
 SUBMIT = """

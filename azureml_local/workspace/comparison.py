@@ -155,6 +155,8 @@ class Comparison:
             return [(row.place, row.data) for row in session.execute(kept)], total
 
     def _metrics(self, run_ids: Sequence[str], names: Collection[str] | None) -> dict[str, dict[str, Cell]]:
+        if names is not None and not names:
+            return {}
         other = aliased(MetricValue)
         last = (
             select(other.id)

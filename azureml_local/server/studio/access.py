@@ -27,7 +27,7 @@ class Viewer:
         return f"/studio/{self.ctx.secrets.view_key}"
 
 
-def viewer(request: Request, ctx: Ctx, key: str) -> Viewer:
+def viewer(request: Request, ctx: Context, key: str) -> Viewer:
     """Raises NotFound for another workspace's address, or none."""
     if not hmac.compare_digest(key.encode(), ctx.secrets.view_key.encode()):
         raise NotFound("There is no such page. Links of another local workspace don't work here.")

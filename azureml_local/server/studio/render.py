@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from azureml_local.server import errors
+from azureml_local.server.context import context
 from azureml_local.server.errors import Forbidden
 from azureml_local.server.studio.access import Viewer, viewer
 from azureml_local.storage.blobs import BlobError
@@ -115,9 +116,8 @@ def install_errors(app: FastAPI) -> None:
 
     def error_page(request: Request, status: int, sentence: str) -> Response:
         """Within the workspace's frame for whoever knows the address; without styles and names for others."""
-        ctx = request.app.state.context
         try:
-            viewing = viewer(request, ctx, request.url.path.split("/")[2])
+            viewing = viewer(request, context(request), request.url.path.split("/")[2])
         except NotFound:
             html = templates().get_template("error.html").render(frame="bare.html", status=status, sentence=sentence)
             return HTMLResponse(html, status, headers=PAGE_HEADERS)
