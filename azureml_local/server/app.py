@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.server import errors, studio
@@ -60,14 +61,17 @@ API = (
 PLAIN = (identity, *studio.PAGES)
 
 
-def api_app(ctx: Context) -> FastAPI:
+def api_app(ctx: Context) -> ASGIApp:
+    # The blob service knows signatures and keys of its own, and lets nobody past to the routes whom the gate would not.
+    return SimulatedTrouble(blobs.BlobService(api_routes(ctx), ctx), ctx.cluster.simulations)
+
+
+def api_routes(ctx: Context) -> FastAPI:
+    """All of the API but the blob service."""
     app = _app(ctx, "Azure Machine Learning, local", API)
-    # The last one added comes first: nobody's body is read who isn't let in. The blob service knows signatures and
-    # keys of its own, and lets nobody past to the routes whom the gate would not.
+    # The last one added comes first: nobody's body is read who isn't let in.
     app.add_middleware(Bodies, kinds=(LOCAL_RUN, SWEEP, NODE_BYTES, JSON_ONLY))
     app.add_middleware(Gate, ctx=ctx)
-    app.add_middleware(blobs.BlobService)
-    app.add_middleware(SimulatedTrouble, simulations=ctx.cluster.simulations)
     return app
 
 

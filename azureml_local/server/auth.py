@@ -163,4 +163,4 @@ class BlobUrls:
 
     def _signature(self, permissions: str, expiry: str, container: str, name: str) -> str:
         text = "\n".join((permissions, expiry, container, name)).encode()
-        return base64.urlsafe_b64encode(hmac.new(self._key, text, hashlib.sha256).digest()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(hmac.digest(self._key, text, "sha256")).decode().rstrip("=")

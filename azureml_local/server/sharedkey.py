@@ -7,7 +7,6 @@ and the SDK's Rust engine.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -43,7 +42,7 @@ def signature(method: str, raw_path: str, query: str, headers: Mapping[str, str]
         values.setdefault(name.lower(), []).append(value)
     resource += "".join(f"\n{name}:{','.join(sorted(values[name]))}" for name in sorted(values))
     text = "\n".join([*lines, resource])
-    return base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), "sha256")).decode()
 
 
 def matches(

@@ -54,7 +54,7 @@ def normal(text: str) -> str:
 
 def parse(text: str) -> datetime:
     """The moment that a text of `now` stands for."""
-    return datetime.strptime(text[:26] + "+0000", "%Y-%m-%dT%H:%M:%S.%f%z")
+    return datetime.fromisoformat(text[:26] + "+00:00")  # a tenth of what strptime takes
 
 
 def seconds_since(text: str) -> float:

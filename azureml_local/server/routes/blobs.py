@@ -1,6 +1,6 @@
 """Blob storage: the containers of artifacts and snapshots, and the one of the default datastore.
 
-An ASGI middleware and no routes: a client that sends a thousand small files waits for what happens around each, and
+An ASGI middleware before the routes: a client that sends a thousand small files waits for what happens around each, and
 matching every other service's path first is a large part of that.
 
 Measured with azure-storage-blob (x-ms-version 2021-08-06 and later) and the SDK's Rust engine (2021-04-10).
@@ -17,14 +17,13 @@ from urllib.parse import unquote
 
 from fastapi import Request
 from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.server import blobwrites, blobxml, errors, sharedkey
 from azureml_local.server.blobwrites import METADATA, base64_of, in_thread
 from azureml_local.server.conditions import condition_of
-from azureml_local.server.context import Context, context
+from azureml_local.server.context import Context
 from azureml_local.server.ranges import parse_range, send_file
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
@@ -41,8 +40,9 @@ LISTED = frozenset({"metadata", "tags", "versions", "deletedwithversions"})
 class BlobService:
     """ASGI middleware: answers what is asked of a container, and whatever an account key has signed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, ctx: Context) -> None:
         self._app = app
+        self._ctx = ctx
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_ours(scope):
@@ -50,12 +50,12 @@ class BlobService:
             return
         request = Request(scope, receive)
         try:
-            response = await _answer(request)
+            response = await _answer(self._ctx, request)
         except ClientDisconnect:
             return  # half a body: nobody is left who would read an answer
         except BlobError as error:
             response = _refusal(request, error)
-        except (OSError, DBAPIError) as error:
+        except Exception as error:
             response = errors.trouble_response(request, error)
         response.headers["x-ms-version"] = VERSION
         if identity := request.headers.get("x-ms-client-request-id"):
@@ -76,8 +76,7 @@ def _refusal(request: Request, error: BlobError) -> Response:
     return errors.blob_error_response(error.status, error.code, str(error))
 
 
-async def _answer(request: Request) -> Response:
-    ctx = context(request)
+async def _answer(ctx: Context, request: Request) -> Response:
     _, container, *rest = request.scope["path"].split("/", 2)
     name = rest[0] if rest else ""
     method, comp = request.method, request.query_params.get("comp")
