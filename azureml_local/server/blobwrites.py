@@ -17,9 +17,10 @@ from fastapi.responses import Response
 from azureml_local.server import blobxml
 from azureml_local.server.conditions import condition_of
 from azureml_local.server.context import Context
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BLOCK_BLOB, BlobError
 from azureml_local.storage.clock import http_date
-from azureml_local.storage.tables import Blob, Json
+from azureml_local.storage.tables import Json
 from azureml_local.storage.uploads import PIECE, Upload
 
 MAX_BODY = 5000 * 1024 * 1024  # of one Put Blob, as the service has it
@@ -154,7 +155,7 @@ def _append(ctx: Context, request: Request, container: str, name: str, body: Bod
     try:
         condition, limits = condition_of(request.headers), _append_limits(request)
 
-        def check(blob: Blob | None) -> None:
+        def check(blob: BlobRow | None) -> None:
             condition(blob)
             position, most = limits
             if blob is not None and position is not None and blob.size != position:
@@ -235,13 +236,13 @@ def _extra(request: Request) -> Json | None:
     return {"metadata": metadata, "headers": headers} if metadata or headers else None
 
 
-def _written(blob: Blob, headers: dict[str, str] | None = None) -> Response:
+def _written(blob: BlobRow, headers: dict[str, str] | None = None) -> Response:
     return Response(status_code=201, headers={**_changed_headers(blob), **(headers or {})})
 
 
-def _changed(blob: Blob) -> Response:
+def _changed(blob: BlobRow) -> Response:
     return Response(status_code=200, headers=_changed_headers(blob))
 
 
-def _changed_headers(blob: Blob) -> dict[str, str]:
+def _changed_headers(blob: BlobRow) -> dict[str, str]:
     return {"ETag": blob.etag, "Last-Modified": http_date(blob.modified), "x-ms-request-server-encrypted": "false"}

@@ -8,10 +8,10 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.blocks import COMMITTED, LATEST, UNCOMMITTED
 from azureml_local.storage.clock import http_date
-from azureml_local.storage.tables import Blob
 
 HEAD = '<?xml version="1.0" encoding="utf-8"?>'
 # What XML 1.0 has no way to write.
@@ -22,7 +22,7 @@ MAX_BLOCKS = 50_000
 
 def blob_list(
     container: str,
-    entries: Sequence[Blob | str],
+    entries: Sequence[BlobRow | str],
     *,
     prefix: str,
     delimiter: str,
@@ -74,7 +74,7 @@ def read_block_list(body: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def _blob(blob: Blob, metadata: bool) -> str:
+def _blob(blob: BlobRow, metadata: bool) -> str:
     extra = blob.extra or {}
     md5 = f"<Content-MD5>{_base64(blob.md5)}</Content-MD5>" if blob.md5 else ""
     kept = "".join(f"<{k}>{_text(v)}</{k}>" for k, v in extra.get("headers", {}).items())

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError, Condition, always, if_absent
 from azureml_local.storage.clock import parse
-from azureml_local.storage.tables import Blob
 
 NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
@@ -28,7 +28,7 @@ def condition_of(headers: Mapping[str, str], *, reading: bool = False) -> Condit
         return if_absent
     newer, older = (_date(asked[name]) if name in asked else None for name in NAMES[2:])
 
-    def check(blob: Blob | None) -> None:
+    def check(blob: BlobRow | None) -> None:
         if blob is None:
             if "if-match" in asked:
                 raise _not_met()
@@ -46,7 +46,7 @@ def condition_of(headers: Mapping[str, str], *, reading: bool = False) -> Condit
     return check
 
 
-def _matches(blob: Blob, text: str) -> bool:
+def _matches(blob: BlobRow, text: str) -> bool:
     return text == "*" or blob.etag.strip('"') in [tag.strip().removeprefix("W/").strip('"') for tag in text.split(",")]
 
 

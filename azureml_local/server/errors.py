@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request
@@ -133,6 +134,7 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(OSError, trouble_response)
     app.add_exception_handler(DBAPIError, trouble_response)
+    app.add_exception_handler(sqlite3.Error, trouble_response)
     app.add_exception_handler(Exception, fault)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from typing import BinaryIO
 
 from fastapi.responses import Response, StreamingResponse
 
@@ -35,7 +35,7 @@ def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
 
 
 def send_file(
-    path: Path,
+    file: BinaryIO,
     size: int,
     *,
     range_header: str | None = None,
@@ -43,12 +43,13 @@ def send_file(
     media_type: str = "application/octet-stream",
     head: bool = False,
 ) -> Response:
-    """The first ``size`` bytes of a file, or the range of them that is asked for (206), or 416."""
+    """The first ``size`` bytes of a file, or the range of them that is asked for (206), or 416. It is closed then."""
     # As a header: given as a media type, text would get a charset that nobody stated.
     fields = {"Accept-Ranges": "bytes", "Content-Type": media_type, **(headers or {})}
     try:
         part = parse_range(range_header, size)
     except ValueError:
+        file.close()
         return Response(
             status_code=416,
             headers={**fields, "Content-Range": f"bytes */{size}", "x-ms-error-code": "InvalidRange"},
@@ -59,7 +60,8 @@ def send_file(
     status = 200 if part is None else 206
     fields["Content-Length"] = str(length)
     if head:
+        file.close()
         return Response(status_code=status, headers=fields)
     if length <= WHOLE:
-        return Response(b"".join(iterate(path, start, length)), status, fields)
-    return StreamingResponse(iterate(path, start, length), status, fields)
+        return Response(b"".join(iterate(file, start, length)), status, fields)
+    return StreamingResponse(iterate(file, start, length), status, fields)

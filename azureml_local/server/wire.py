@@ -12,7 +12,8 @@ from pydantic_core import to_json
 
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Context
-from azureml_local.storage.tables import Blob, Experiment, Run
+from azureml_local.storage.blobrows import BlobRow
+from azureml_local.storage.tables import Experiment, Run
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
@@ -85,19 +86,19 @@ def run_details(ctx: Context, row: Run) -> Json:
     }
 
 
-def logs(ctx: Context, container: str) -> list[Blob]:
-    found: list[Blob] = []
+def logs(ctx: Context, container: str) -> list[BlobRow]:
+    found: list[BlobRow] = []
     for folder in ("azureml-logs", "logs", "system_logs", "user_logs"):
         found += ctx.workspace.artifacts.under(RUN_ORIGIN, container, folder)
     return found
 
 
-def path(blob: Blob) -> str:
+def path(blob: BlobRow) -> str:
     """An artifact's path within its container."""
     return split_name(blob.name)[2]
 
 
-def artifact(blob: Blob, wanted_path: str | None = None) -> Json:
+def artifact(blob: BlobRow, wanted_path: str | None = None) -> Json:
     origin, container, own_path = split_name(blob.name)
     return {
         "artifactId": blob.name,
@@ -110,7 +111,7 @@ def artifact(blob: Blob, wanted_path: str | None = None) -> Json:
     }
 
 
-def content_information(ctx: Context, blob: Blob) -> Json:
+def content_information(ctx: Context, blob: BlobRow) -> Json:
     origin, container, own_path = split_name(blob.name)
     return {
         "contentUri": ctx.urls.read(CONTAINER, blob.name),

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.bloberrors import BlobError as BlobError
 from azureml_local.storage.bloberrors import missing
 from azureml_local.storage.blobnames import LAST, begins, check_name
-from azureml_local.storage.blocks import drop_blocks, find_parts, stage, staged
+from azureml_local.storage.blobrows import BlobRow, blocks_of, find, following, remove, remove_blocks, save
+from azureml_local.storage.blocks import find_parts, stage
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob, Block, Json
@@ -31,21 +33,15 @@ logger = logging.getLogger("azureml_local.storage")
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
 
-# One blob's columns, and a whole row in place of whatever was there, without the work of the object mapper: these
-# two are most of what a small blob costs.
-TABLE = cast(Table, Blob.__table__)
-ONE = select(TABLE).where(TABLE.c.container == bindparam("c"), TABLE.c.name == bindparam("n"))
-UPSERT = insert(TABLE).prefix_with("OR REPLACE")
-
 # What must be true of the blob that is there (None: there is none) for a write to be done; raises BlobError.
-Condition = Callable[[Blob | None], None]
+Condition = Callable[[BlobRow | None], None]
 
 
-def always(_: Blob | None) -> None:
+def always(_: BlobRow | None) -> None:
     """No condition."""
 
 
-def if_absent(old: Blob | None) -> None:
+def if_absent(old: BlobRow | None) -> None:
     """Raises BlobError 409 BlobAlreadyExists."""
     if old is not None:
         raise BlobError(409, "BlobAlreadyExists", f"The blob {old.name!r} exists already.")
@@ -60,34 +56,28 @@ class BlobStore:
 
     # Reading ------------------------------------------------------------------------------------------------
 
-    def get(self, container: str, name: str) -> Blob:
+    def get(self, container: str, name: str) -> BlobRow:
         """Raises BlobError 404 BlobNotFound."""
-        with self._database.connect() as connection:
-            blob = self._find(connection, container, name)
-        if blob is None:
-            raise missing(container, name)
-        return self._measured(blob)
+        with self._database.rows() as rows:
+            return self._measured(_found(rows, container, name))
 
     def exists(self, container: str, name: str) -> bool:
-        with self._database.connect() as connection:
-            return self._find(connection, container, name) is not None
+        with self._database.rows() as rows:
+            return find(rows, container, name) is not None
 
-    def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[Blob]:
+    def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[BlobRow]:
         """Blobs in order of their names, from the first one after ``after``."""
-        query = select(Blob).where(Blob.container == container, Blob.name > after).order_by(Blob.name)
-        if prefix:
-            query = query.where(begins(Blob.name, prefix))
-        with self._database.read() as session:
-            return [self._measured(blob) for blob in session.scalars(query.limit(limit))]
+        with self._database.rows() as rows:
+            return [self._measured(blob) for blob in following(rows, container, prefix, after, limit)]
 
     def page(
         self, container: str, prefix: str, delimiter: str, after: str, limit: int
-    ) -> tuple[Sequence[Blob | str], str | None]:
+    ) -> tuple[Sequence[BlobRow | str], str | None]:
         """At most ``limit`` blobs, and folders (names up to a delimiter) instead of the blobs in them.
 
         Returns the ``after`` of the next page too, None where this is the last one.
         """
-        entries: list[Blob | str] = []
+        entries: list[BlobRow | str] = []
         while True:
             wanted = limit - len(entries) + 1
             batch = self.list(container, prefix, after, wanted)
@@ -105,23 +95,30 @@ class BlobStore:
             else:
                 return entries, None
 
-    def path(self, blob: Blob) -> Path:
+    def path(self, blob: BlobRow) -> Path:
         """The file with a blob's bytes; read it, don't write it."""
         return self._root / blob.file
 
+    def open(self, container: str, name: str) -> tuple[BlobRow, BinaryIO]:
+        """A blob and its bytes, which can be read to their end though it is replaced or deleted meanwhile.
+
+        Raises BlobError 404; FileNotFoundError where the bytes are lost.
+        """
+        blob = self.get(container, name)
+        while True:
+            try:
+                return blob, self.path(blob).open("rb", buffering=0)
+            except FileNotFoundError:
+                tried, blob = blob.file, self.get(container, name)
+                if blob.file == tried:
+                    raise
+
     def read_bytes(self, container: str, name: str) -> bytes:
-        return self.path(self.get(container, name)).read_bytes()
+        with self.open(container, name)[1] as file:
+            return file.read()
 
-    @staticmethod
-    def _find(connection: Connection, container: str, name: str) -> Blob | None:
-        """A row by its key, without the work of keeping it in step with the database."""
-        row = connection.execute(ONE, {"c": container, "n": name}).first()
-        return None if row is None else Blob(**row._mapping)
-
-    def _measured(self, blob: Blob) -> Blob:
-        if blob.live:
-            blob.size = self.path(blob).stat().st_size
-        return blob
+    def _measured(self, blob: BlobRow) -> BlobRow:
+        return blob._replace(size=self.path(blob).stat().st_size) if blob.live else blob
 
     # Writing ------------------------------------------------------------------------------------------------
 
@@ -139,22 +136,22 @@ class BlobStore:
         md5: str | None = None,
         extra: Json | None = None,
         condition: Condition = always,
-    ) -> Blob:
+    ) -> BlobRow:
         """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is what the client says it is."""
-        with self._owning(upload), self._database.writing() as connection:
+        with self._owning(upload), self._database.writing() as rows:
             check_name(name)
-            old = self._find(connection, container, name)
+            old = find(rows, container, name)
             condition(old)
-            values = self._row(container, name, upload.path, upload.size, kind, content_type, old)
-            values.update(md5=md5 or upload.md5.hex() or None, extra=extra)
-            stale = [*drop_blocks(connection, container, name), *([old.file] if old else [])]
-            connection.execute(UPSERT, values)
+            file, md5 = self._relative(upload.path), md5 or upload.md5.hex() or None
+            blob = _new(old, container, name, file, upload.size, kind, content_type, md5=md5, extra=extra)
+            stale = [*remove_blocks(rows, container, name), *([old.file] if old else [])]
+            save(rows, blob)
         self.unlink(stale)
-        return Blob(**values)
+        return blob
 
     def put_bytes(
         self, container: str, name: str, data: bytes, content_type: str = "application/octet-stream", **options: Any
-    ) -> Blob:
+    ) -> BlobRow:
         return self.put(container, name, self.upload_of(data), content_type=content_type, **options)
 
     def upload_of(self, data: bytes) -> Upload:
@@ -162,7 +159,7 @@ class BlobStore:
             writer.write(data)
             return writer.finish()
 
-    def put_file(self, container: str, name: str, source: Path) -> Blob:
+    def put_file(self, container: str, name: str, source: Path) -> BlobRow:
         """Copy a file in."""
         with self.writer() as writer, source.open("rb") as file:
             while chunk := file.read(PIECE):
@@ -170,16 +167,15 @@ class BlobStore:
             upload = writer.finish()
         return self.put(container, name, upload)
 
-    def change(self, container: str, name: str, condition: Condition, **values: Any) -> Blob:
+    def change(self, container: str, name: str, condition: Condition, **values: Any) -> BlobRow:
         """Give a blob another ``content_type``, ``md5`` or ``extra``; its bytes stay. Raises BlobError 404."""
-        with self._database.write() as session:
-            blob = session.get(Blob, (container, name))
-            condition(blob)
-            if blob is None:
+        with self._database.writing() as rows:
+            old = find(rows, container, name)
+            condition(old)
+            if old is None:
                 raise missing(container, name)
-            for key, value in values.items():
-                setattr(blob, key, value)
-            blob.modified, blob.etag = now(), new_etag()
+            blob = _changed(old, **values)
+            save(rows, blob)
         return blob
 
     # Block blobs --------------------------------------------------------------------------------------------
@@ -189,12 +185,12 @@ class BlobStore:
 
         Raises BlobError 409 for a blob of another kind, 400 for an id that isn't as long as the others.
         """
-        with self._owning(upload), self._database.write() as session:
+        with self._owning(upload), self._database.writing() as rows:
             check_name(name)
-            blob = self._find(session.connection(), container, name)
+            blob = find(rows, container, name)
             if blob is not None and blob.kind != BLOCK_BLOB:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no block blob.")
-            stale = stage(session, container, name, block_id, self._relative(upload.path), upload.size)
+            stale = stage(rows, container, name, block_id, self._relative(upload.path), upload.size)
         self.unlink(stale)
 
     def commit_blocks(
@@ -207,19 +203,18 @@ class BlobStore:
         md5: str | None = None,
         extra: Json | None = None,
         condition: Condition = always,
-    ) -> Blob:
+    ) -> BlobRow:
         """Join blocks in the given order; each is (where to look for it, id).
 
         Raises BlobError 400 InvalidBlockList when one is not there.
         """
         for attempt in (1, 2):
-            with self._database.read() as session:
-                blob = self._find(session.connection(), container, name)
-                parts = find_parts(session, container, name, blob, block_ids)
+            with self._database.rows() as rows:
+                parts = find_parts(rows, container, name, block_ids)
             try:
                 with self.writer(hashed=False) as writer:  # as in Azure: a client may say what it is
                     for part in parts:
-                        for data in iterate(self._root / part.file, part.start, part.size):
+                        for data in iterate((self._root / part.file).open("rb", buffering=0), part.start, part.size):
                             writer.write(data)
                     upload = writer.finish()
                 break
@@ -240,11 +235,11 @@ class BlobStore:
 
     def blocks(
         self, container: str, name: str
-    ) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, int]], Blob | None]:
+    ) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, int]], BlobRow | None]:
         """The ids and sizes of a blob's committed blocks, and of those that wait for a block list."""
-        with self._database.read() as session:
-            blob = self._find(session.connection(), container, name)
-            waiting = staged(session, container, name)
+        with self._database.rows() as rows:
+            blob = find(rows, container, name)
+            waiting = blocks_of(rows, container, name)
         committed = [(str(name), int(size)) for name, size in ((blob and blob.extra) or {}).get("blocks", [])]
         if blob is None and not waiting:
             raise missing(container, name)
@@ -252,36 +247,34 @@ class BlobStore:
 
     # Append blobs -------------------------------------------------------------------------------------------
 
-    def create_append(self, container: str, name: str, content_type: str = "application/octet-stream") -> Blob:
+    def create_append(self, container: str, name: str, content_type: str = "application/octet-stream") -> BlobRow:
         """An empty append blob in place of whatever was there."""
         return self.put(container, name, self.writer().finish(), kind=APPEND_BLOB, content_type=content_type)
 
     def append(
         self, container: str, name: str, data: bytes | Upload, condition: Condition = always
-    ) -> tuple[int, Blob]:
+    ) -> tuple[int, BlobRow]:
         """Add to an append blob. Returns the offset where the data begins, and the blob.
 
         Raises BlobError 404; 409 for a blob of another kind, or a log that the server itself is writing.
         """
         size = data.size if isinstance(data, Upload) else len(data)
-        with self._database.write() as session:
-            blob = session.get(Blob, (container, name))
-            condition(blob)
-            if blob is None:
+        with self._database.writing() as rows:
+            old = find(rows, container, name)
+            condition(old)
+            if old is None:
                 raise missing(container, name)
-            if blob.kind != APPEND_BLOB or blob.live:
+            if old.kind != APPEND_BLOB or old.live:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no append blob that a client may write.")
-            offset = blob.size
             # The row's size is the truth: bytes of an append that was never acknowledged are written over.
-            with self.path(blob).open("r+b", buffering=0) as file:
-                file.seek(offset)
-                for piece in iterate(data.path, 0, size) if isinstance(data, Upload) else [data]:
+            with self.path(old).open("r+b", buffering=0) as file:
+                file.seek(old.size)
+                for piece in data.pieces() if isinstance(data, Upload) else [data]:
                     write_all(file, piece)
                 file.truncate()
-            blob.size = offset + size
-            blob.blocks += 1
-            blob.modified, blob.etag, blob.md5 = now(), new_etag(), None
-        return offset, blob
+            blob = _changed(old, size=old.size + size, blocks=old.blocks + 1, md5=None)
+            save(rows, blob)
+        return old.size, blob
 
     def create_live(self, container: str, name: str, content_type: str = "text/plain; charset=utf-8") -> Path:
         """A blob that a process is writing: whoever reads it gets what is in the file at that moment.
@@ -290,39 +283,31 @@ class BlobStore:
         One that is live already is gone on with, as when a new server takes up an earlier one's job.
         """
         check_name(name)
-        with self._database.write() as session:
-            old = self._find(session.connection(), container, name)
+        with self._database.writing() as rows:
+            old = find(rows, container, name)
             if old is not None and old.live:
                 return self.path(old)
             path = self._new_file()
             path.touch()
-            values = self._row(container, name, path, 0, APPEND_BLOB, content_type, old)
-            stale = [old.file] if old else []
-            session.connection().execute(UPSERT, {**values, "live": True})
-        self.unlink(stale)
+            save(rows, _new(old, container, name, self._relative(path), 0, APPEND_BLOB, content_type, live=True))
+        if old is not None:
+            self.unlink([old.file])
         return path
 
     def seal(self, container: str, name: str) -> None:
         """The process is done: from now on the blob is as long as its file is now."""
-        with self._database.write() as session:
-            blob = session.get(Blob, (container, name))
+        with self._database.writing() as rows:
+            blob = find(rows, container, name)
             if blob is not None and blob.live:
-                blob.size, blob.live, blob.modified, blob.etag = (
-                    self.path(blob).stat().st_size,
-                    False,
-                    now(),
-                    new_etag(),
-                )
+                save(rows, _changed(blob, size=self.path(blob).stat().st_size, live=False))
 
     def delete(self, container: str, name: str, condition: Condition = always) -> None:
         """Raises BlobError 404 BlobNotFound."""
-        with self._database.write() as session:
-            blob = session.get(Blob, (container, name))
-            if blob is None:
-                raise missing(container, name)
+        with self._database.writing() as rows:
+            blob = _found(rows, container, name)
             condition(blob)
-            stale = [*drop_blocks(session.connection(), container, name), blob.file]
-            session.delete(blob)
+            stale = [*remove_blocks(rows, container, name), blob.file]
+            remove(rows, container, name)
         self.unlink(stale)
 
     def forget(self, session: Session, container: str, prefix: str) -> Sequence[str]:
@@ -336,26 +321,6 @@ class BlobStore:
         return [*files, *blocks]
 
     # Files --------------------------------------------------------------------------------------------------
-
-    def _row(
-        self, container: str, name: str, path: Path, size: int, kind: str, content_type: str, old: Blob | None
-    ) -> Json:
-        moment = now()
-        return {
-            "container": container,
-            "name": name,
-            "file": self._relative(path),
-            "size": size,
-            "kind": kind,
-            "etag": new_etag(),
-            "md5": None,
-            "content_type": content_type,
-            "created": old.created if old else moment,
-            "modified": moment,
-            "live": False,
-            "blocks": 0,
-            "extra": None,
-        }
 
     def _new_file(self) -> Path:
         name = uuid.uuid4().hex
@@ -384,5 +349,34 @@ class BlobStore:
                 logger.warning("The file %s of no blob can't be removed: %s", file, error)
 
 
-def new_etag() -> str:
+def _found(rows: sqlite3.Connection, container: str, name: str) -> BlobRow:
+    blob = find(rows, container, name)
+    if blob is None:
+        raise missing(container, name)
+    return blob
+
+
+def _new(
+    old: BlobRow | None, container: str, name: str, file: str, size: int, kind: str, content_type: str, **values: Any
+) -> BlobRow:
+    moment = now()
+    return BlobRow(
+        container,
+        name,
+        file,
+        size,
+        kind,
+        etag=_etag(),
+        content_type=content_type,
+        created=old.created if old else moment,
+        modified=moment,
+        **{"md5": None, **values},
+    )
+
+
+def _changed(blob: BlobRow, **values: Any) -> BlobRow:
+    return blob._replace(modified=now(), etag=_etag(), **values)
+
+
+def _etag() -> str:
     return f'"0x{uuid.uuid4().hex[:16].upper()}"'

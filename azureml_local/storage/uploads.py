@@ -20,6 +20,9 @@ class Upload:
     size: int
     md5: bytes
 
+    def pieces(self) -> Iterator[bytes]:
+        return iterate(self.path.open("rb", buffering=0), 0, self.size)
+
 
 class UploadWriter:
     """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets what was not finished.
@@ -69,10 +72,10 @@ def write_all(file: BinaryIO, data: bytes) -> None:
         rest = rest[file.write(rest) or 0 :]
 
 
-def iterate(path: Path, start: int, length: int, chunk: int = PIECE) -> Iterator[bytes]:
-    """``length`` bytes of a file from ``start`` on, in pieces."""
-    with path.open("rb", buffering=0) as file:
+def iterate(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    """``length`` bytes of a file from ``start`` on, in pieces. It is closed then."""
+    with file:
         file.seek(start)
-        while length > 0 and (data := file.read(min(chunk, length))):
+        while length > 0 and (data := file.read(min(PIECE, length))):
             length -= len(data)
             yield data

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.blobnames import check_name
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobStore
-from azureml_local.storage.tables import Blob
 from azureml_local.workspace.filters import Page
 
 CONTAINER = "azureml"
@@ -42,20 +43,20 @@ class Artifacts:
 
     def page(
         self, origin: str, container: str, prefix: str = "", *, after: str | None = None, top: int = MAX_PAGE
-    ) -> Page[Blob]:
+    ) -> Page[BlobRow]:
         """Some artifacts in order of their paths: all of a container, or the one of exactly the path ``prefix`` and
         those in the folder of this name. ``after`` is what the page before gave as ``next``.
         """
         wanted = clean_path(prefix)
         base = f"{origin}/{container}/"
-        found: list[Blob] = []
+        found: list[BlobRow] = []
         if wanted and self.exists(origin, container, wanted) and (after or "") < base + wanted:
             found.append(self.get(origin, container, wanted))
         folder = f"{base}{wanted}/" if wanted else base
         found += self._blobs.list(CONTAINER, folder, after=after or "", limit=top + 1)
         return Page(found[:top], found[top - 1].name if len(found) > top else None)
 
-    def under(self, origin: str, container: str, prefix: str = "") -> Sequence[Blob]:
+    def under(self, origin: str, container: str, prefix: str = "") -> Sequence[BlobRow]:
         """The same as `page`, but all of them."""
         page = self.page(origin, container, prefix)
         found = page.items
@@ -71,14 +72,18 @@ class Artifacts:
     def unlink(self, files: Iterable[str]) -> None:
         self._blobs.unlink(files)
 
-    def get(self, origin: str, container: str, path: str) -> Blob:
+    def get(self, origin: str, container: str, path: str) -> BlobRow:
         return self._blobs.get(CONTAINER, blob_name(origin, container, path))
 
     def exists(self, origin: str, container: str, path: str) -> bool:
         return self._blobs.exists(CONTAINER, blob_name(origin, container, path))
 
-    def path(self, blob: Blob) -> Path:
+    def path(self, blob: BlobRow) -> Path:
         return self._blobs.path(blob)
+
+    def open(self, blob: BlobRow) -> tuple[BlobRow, BinaryIO]:
+        """As it is now, with its bytes (see `BlobStore.open`)."""
+        return self._blobs.open(blob.container, blob.name)
 
     def put_file(self, origin: str, container: str, path: str, source: Path) -> None:
         self._blobs.put_file(CONTAINER, blob_name(origin, container, path), source)

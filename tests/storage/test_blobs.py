@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError, BlobStore, if_absent
 from azureml_local.storage.database import Database
 
@@ -108,6 +110,38 @@ def test_names_that_could_mislead_are_refused_and_nothing_is_written_elsewhere(
         "database.sqlite3-wal",
         "database.sqlite3-shm",
     }
+
+
+def test_who_reads_while_it_is_replaced_gets_one_or_the_other(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.put_bytes("c", "same", b"one")
+    get = blobs.get
+
+    def then(act: Callable[[], object]) -> None:
+        """Do this once, between the look into the database and the opening of the file."""
+
+        def first(container: str, name: str) -> BlobRow:
+            found = get(container, name)
+            monkeypatch.setattr(blobs, "get", get)
+            act()
+            return found
+
+        monkeypatch.setattr(blobs, "get", first)
+
+    then(lambda: blobs.put_bytes("c", "same", b"two!"))
+    blob, file = blobs.open("c", "same")
+    with file:
+        blobs.put_bytes("c", "same", b"three")
+        assert (file.read(), blob.size) == (b"two!", 4)
+    then(lambda: blobs.delete("c", "same"))
+    with pytest.raises(BlobError, match="doesn't exist"):
+        blobs.open("c", "same")
+    blobs.put_bytes("c", "same", b"four")
+    [lost] = files_in(tmp_path)
+    lost.unlink()
+    with pytest.raises(FileNotFoundError, match=lost.name):
+        blobs.open("c", "same")
 
 
 def test_a_blob_that_is_not_there(blobs: BlobStore) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
 from azureml_local.server.ranges import send_file
-from azureml_local.storage.tables import Blob
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
@@ -50,8 +50,8 @@ def metadata(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> d
 
 @router.get("/content/{origin}/{container}/{path:path}")
 def content(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> Response:
-    blob = _artifact(ctx, origin, container, path)
-    return send_file(ctx.workspace.artifacts.path(blob), blob.size)
+    blob, file = ctx.workspace.artifacts.open(_artifact(ctx, origin, container, path))
+    return send_file(file, blob.size)
 
 
 @router.post("/batch/metadata/{origin}/{container}")
@@ -116,7 +116,7 @@ def _write_information(ctx: Context, origin: str, container: str, path: str) -> 
     }
 
 
-def _artifact(ctx: Context, origin: str, container: str, path: str) -> Blob:
+def _artifact(ctx: Context, origin: str, container: str, path: str) -> BlobRow:
     if not ctx.workspace.artifacts.exists(origin, container, path):
         raise NotFound(f"There is no artifact {path!r} in {origin}/{container}.")
     return ctx.workspace.artifacts.get(origin, container, path)

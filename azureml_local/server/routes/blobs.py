@@ -12,7 +12,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -25,14 +25,16 @@ from azureml_local.server.blobwrites import METADATA, base64_of, in_thread
 from azureml_local.server.conditions import condition_of
 from azureml_local.server.context import Context
 from azureml_local.server.ranges import parse_range, send_file
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
-from azureml_local.storage.tables import Blob
 from azureml_local.workspace import artifacts, datastores, snapshots
 
 ACCOUNT = "localstore"
 CONTAINERS = (artifacts.CONTAINER, snapshots.CONTAINER, datastores.CONTAINER)
 VERSION = "2021-08-06"
+# A blob that isn't larger is read where the request is: the way to a thread and back takes longer.
+AT_ONCE = 64 * 1024
 MAX_MD5_RANGE = 4 * 1024 * 1024
 LISTED = frozenset({"metadata", "tags", "versions", "deletedwithversions"})
 
@@ -89,7 +91,7 @@ async def _answer(ctx: Context, request: Request) -> Response:
     name = _authorize(ctx, request, container, name, needed)
     _refuse_the_rest(request)
     if needed == "r":
-        return await in_thread(_read, ctx, request, container, name, comp)
+        return await _read(ctx, request, container, name, comp)
     if needed == "d":
         return await in_thread(_delete, ctx, request, container, name, comp)
     if comp not in blobwrites.WRITES:
@@ -179,35 +181,47 @@ def _after(marker: str) -> str:
 # Reading ----------------------------------------------------------------------------------------------------
 
 
-def _read(ctx: Context, request: Request, container: str, name: str, comp: str | None) -> Response:
+async def _read(ctx: Context, request: Request, container: str, name: str, comp: str | None) -> Response:
     if comp == "blocklist" and request.method == "GET":
-        return _block_list(ctx, container, name, request.query_params.get("blocklisttype", "committed").lower())
+        kind = request.query_params.get("blocklisttype", "committed").lower()
+        return await in_thread(_block_list, ctx, container, name, kind)
     if comp not in (None, "metadata"):
         raise _not_built(request)
-    blob = ctx.workspace.blobs.get(container, name)
-    condition_of(request.headers, reading=True)(blob)
-    headers = _headers(blob)
+    condition = condition_of(request.headers, reading=True)
     if comp == "metadata":
-        return Response(status_code=200, headers=headers)
-    path, asked = ctx.workspace.blobs.path(blob), request.headers.get("x-ms-range") or request.headers.get("range")
+        blob = ctx.workspace.blobs.get(container, name)
+        condition(blob)
+        return Response(status_code=200, headers=_headers(blob))
+    blob, file = ctx.workspace.blobs.open(container, name)
+    try:
+        condition(blob)
+        if blob.size <= AT_ONCE:
+            return _content(request, blob, file)
+        return await in_thread(_content, request, blob, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _content(request: Request, blob: BlobRow, file: BinaryIO) -> Response:
+    headers, asked = _headers(blob), request.headers.get("x-ms-range") or request.headers.get("range")
     if asked and request.headers.get("x-ms-range-get-content-md5", "").lower() == "true":
-        headers["Content-MD5"] = _range_md5(path, asked, blob.size)
+        headers["Content-MD5"] = _range_md5(file, asked, blob.size)
     elif blob.md5:
         headers["x-ms-blob-content-md5" if asked else "Content-MD5"] = base64_of(bytes.fromhex(blob.md5))
     head = request.method == "HEAD"
-    return send_file(path, blob.size, range_header=asked, headers=headers, media_type=blob.content_type, head=head)
+    return send_file(file, blob.size, range_header=asked, headers=headers, media_type=blob.content_type, head=head)
 
 
-def _range_md5(path: Any, asked: str, size: int) -> str:
+def _range_md5(file: BinaryIO, asked: str, size: int) -> str:
     try:
         start, length = parse_range(asked, size) or (0, size)
     except ValueError:
         raise BlobError(416, "InvalidRange", f"The range {asked[:80]!r} is outside of the {size} bytes.") from None
     if length > MAX_MD5_RANGE:
         raise BlobError(400, "OutOfRangeInput", f"A range with its MD5 has at most {MAX_MD5_RANGE} bytes.")
-    with path.open("rb") as file:
-        file.seek(start)
-        return base64_of(hashlib.md5(file.read(length), usedforsecurity=False).digest())
+    file.seek(start)
+    return base64_of(hashlib.md5(file.read(length), usedforsecurity=False).digest())
 
 
 def _block_list(ctx: Context, container: str, name: str, kind: str) -> Response:
@@ -219,7 +233,7 @@ def _block_list(ctx: Context, container: str, name: str, kind: str) -> Response:
     return Response(body, headers=headers, media_type="application/xml")
 
 
-def _headers(blob: Blob) -> dict[str, str]:
+def _headers(blob: BlobRow) -> dict[str, str]:
     extra = blob.extra or {}
     headers = {
         "ETag": blob.etag,

@@ -44,7 +44,7 @@ def mnist(ctx: Ctx, request: Request, asked: str, file: str) -> Response:
     if path is None:
         raise NotFound(f"There is no file {file!r} in MNIST.")
     return send_file(
-        path,
+        path.open("rb"),
         path.stat().st_size,
         range_header=request.headers.get("range"),
         media_type="application/gzip",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.server.studio.render import called
-from azureml_local.storage.tables import Blob, Run
+from azureml_local.storage.blobrows import BlobRow
+from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.metrics import INLINE, LIST, SCALAR, TABLE, MetricSeries
 from azureml_local.workspace.runs import data_container
@@ -72,7 +73,7 @@ class ConfusionMatrix:
     rows: list[list[Cell]]
 
 
-def of_run(workspace: Workspace, run: Run, files: Mapping[str, Blob]) -> Figures:
+def of_run(workspace: Workspace, run: Run, files: Mapping[str, BlobRow]) -> Figures:
     """All metrics of a run. ``files`` are the run's, by path: some kinds of metric are kept as one of them."""
     found = Figures()
     for series in workspace.metrics.heads(run.id, MOST_ROWS):

@@ -10,8 +10,9 @@ from azureml_local.server.ranges import send_file
 from azureml_local.server.studio import figures
 from azureml_local.server.studio.access import Viewing
 from azureml_local.server.studio.render import page
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.tables import Blob, Run
+from azureml_local.storage.tables import Run
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
@@ -32,11 +33,11 @@ def run_file(viewing: Viewing, run_id: str, path: str) -> Response:
 def picture(viewing: Viewing, run_id: str, path: str) -> Response:
     """A picture by its bytes, whatever it calls itself; anything else is refused."""
     blob = _blob(viewing.ctx, viewing.ctx.workspace.runs.get(run_id), path)
-    file = viewing.ctx.workspace.artifacts.path(blob)
-    kind = figures.picture_type(file)
+    kind = figures.picture_type(viewing.ctx.workspace.artifacts.path(blob))
     if kind is None:
         raise NotFound(f"{path[:200]!r} is no picture that is shown here; it can be downloaded.")
     headers = {"Content-Security-Policy": SANDBOX, "Cross-Origin-Resource-Policy": "same-origin"}
+    blob, file = viewing.ctx.workspace.artifacts.open(blob)
     return send_file(file, blob.size, headers=headers, media_type=kind)
 
 
@@ -68,12 +69,13 @@ def view(viewing: Viewing, run_id: str, path: str) -> Response:
     )
 
 
-def download(ctx: Context, blob: Blob) -> Response:
+def download(ctx: Context, blob: BlobRow) -> Response:
     headers = {"Content-Disposition": "attachment", "Content-Security-Policy": "sandbox"}
-    return send_file(ctx.workspace.artifacts.path(blob), blob.size, headers=headers)
+    blob, file = ctx.workspace.artifacts.open(blob)
+    return send_file(file, blob.size, headers=headers)
 
 
-def _blob(ctx: Context, run: Run, path: str) -> Blob:
+def _blob(ctx: Context, run: Run, path: str) -> BlobRow:
     try:
         return ctx.workspace.artifacts.get(RUN_ORIGIN, data_container(run), path)
     except BlobError as error:

@@ -13,7 +13,8 @@ from azureml_local.server.studio.access import Viewing
 from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.files import download
 from azureml_local.server.studio.render import events, page
-from azureml_local.storage.tables import Blob, Model, Run
+from azureml_local.storage.blobrows import BlobRow
+from azureml_local.storage.tables import Model, Run
 from azureml_local.workspace.artifacts import split_name
 from azureml_local.workspace.comparison import Compared
 from azureml_local.workspace.errors import NotFound
@@ -77,13 +78,13 @@ def _runs(ctx: Context, models: Any) -> dict[str, Compared]:
     return {row.run.id: row for row in ctx.workspace.comparison.compared(list(found.values()))}
 
 
-def _files(ctx: Context, model: Model) -> list[Blob]:
+def _files(ctx: Context, model: Model) -> list[BlobRow]:
     address = ASSET.fullmatch(str(model.body.get("url") or ""))
     try:
         asset = ctx.workspace.models.asset(address[1]) if address else None
     except NotFound:
         asset = None
-    found: list[Blob] = []
+    found: list[BlobRow] = []
     artifacts = (asset.body.get("artifacts") if asset else None) or []
     for artifact in filter(lambda each: isinstance(each, dict), artifacts):
         parts = str(artifact.get("prefix") or artifact.get("id") or "").split("/", 2)

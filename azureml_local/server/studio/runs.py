@@ -18,8 +18,9 @@ from azureml_local.server.studio.access import Acting, Viewer, Viewing
 from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.logs import tail
 from azureml_local.server.studio.render import events, moved, page, path_part
+from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.tables import Blob, Run
+from azureml_local.storage.tables import Run
 from azureml_local.workspace import snapshots
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.comparison import as_list, own_tags, parameters
@@ -198,7 +199,7 @@ def _page(viewing: Viewer, template: str, run: Run, *, seen: str, **values: Any)
     )
 
 
-def _files(ctx: Context, run: Run) -> dict[str, Blob]:
+def _files(ctx: Context, run: Run) -> dict[str, BlobRow]:
     return {wire.path(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, data_container(run))}
 
 
