@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from azureml_local.storage.blobnames import LAST
 from azureml_local.storage.database import from_json
@@ -113,6 +113,6 @@ def remove_blocks(rows: sqlite3.Connection, container: str, name: str) -> Sequen
     return files
 
 
-def _blob(row: Sequence[object]) -> BlobRow:
-    blob = BlobRow._make(row)
-    return blob._replace(live=bool(blob.live), extra=from_json(str(row[-1])))
+def _blob(row: Sequence[Any]) -> BlobRow:
+    *others, live, blocks, extra = row
+    return BlobRow._make((*others, bool(live), blocks, None if extra is None else from_json(extra)))

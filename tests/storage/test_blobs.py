@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from azureml_local.storage.blobrows import BlobRow
+from azureml_local.storage import tables
+from azureml_local.storage.blobrows import BlobRow, BlockRow
 from azureml_local.storage.blobs import BlobError, BlobStore, if_absent
 from azureml_local.storage.database import Database
 
@@ -148,6 +150,12 @@ def test_a_blob_that_is_not_there(blobs: BlobStore) -> None:
     with pytest.raises(BlobError) as missing:
         blobs.get("c", "nothing")
     assert (missing.value.status, missing.value.code) == (404, "BlobNotFound")
+
+
+@pytest.mark.parametrize(("row", "table"), [(BlobRow, tables.Blob), (BlockRow, tables.Block)])
+def test_rows_have_all_columns_of_their_tables(row: Any, table: type[tables.Base]) -> None:
+    """Whoever adds a column adds it to both: a row is written as a whole."""
+    assert row._fields == tuple(table.__table__.columns.keys())
 
 
 def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

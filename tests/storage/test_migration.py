@@ -106,6 +106,10 @@ def test_what_was_in_an_old_store_is_read_as_before(old: Path) -> None:
     assert workspace.datasets.get("mnist").version.version == 2
     assert workspace.environments.get("here").version == "2"
     assert workspace.computes.get("cpu-cluster").max_nodes == 4
+    [model] = workspace.blobs.list("azureml", "ExperimentRun/dcid.digits_1/")
+    assert (model.size, model.live, model.extra) == (15, False, None)
+    [committed, waiting, _] = workspace.blobs.blocks("azureml-blobstore", "big.bin")
+    assert (committed, waiting) == ([], [("AAAA", 5)])
     workspace.close()
 
 
