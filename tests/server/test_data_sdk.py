@@ -132,6 +132,7 @@ def test_a_jobs_inputs_in_every_mode(submit: Callable[..., Any], workspace: Any,
     assert details["inputDatasets"][4]["dataset"].id == parts.id
 
 
+@pytest.mark.sdk("AzureBlobDatastore.path")
 @pytest.mark.sdk_refused("DataReference.as_mount", "AzureBlobDatastore.as_mount")
 def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path) -> None:
     from azureml.core import RunConfiguration, ScriptRunConfig
@@ -143,3 +144,17 @@ def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, w
     configuration.data_references = {reference.data_reference_name: reference.to_config()}
     with pytest.raises(Exception, match="Data references"):
         experiment.submit(ScriptRunConfig(str(tmp_path), "script.py", [str(reference)], run_config=configuration))
+
+
+@pytest.mark.sdk_refused("FileDataset.as_hdfs", "DatasetConsumptionConfig.as_hdfs")
+def test_a_mode_that_needs_a_cluster_of_hadoop_is_refused(
+    experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
+) -> None:
+    from azureml.core import Dataset, ScriptRunConfig
+
+    (tmp_path / "script.py").write_text("")
+    data = Dataset.File.from_files((workspace.get_default_datastore(), "parts/*"), validate=False)
+    for given in (data.as_hdfs(), data.as_named_input("parts").as_hdfs()):
+        job = ScriptRunConfig(str(tmp_path), "script.py", [given], compute_target=compute, environment=here)
+        with pytest.raises(Exception, match="asks for 'hdfs'; it must be mount, download or direct"):
+            experiment.submit(job)

@@ -71,9 +71,15 @@ def test_versions_of_ones_own_and_labels(workspace: Any) -> None:
             Environment.get(workspace, "own", **wanted)
 
 
-@pytest.mark.sdk_refused("Environment.register", "Environment.get", "Environment.add_private_pip_wheel")
+@pytest.mark.sdk_refused(
+    "Environment.register",
+    "Environment.get",
+    "Environment.add_private_pip_wheel",
+    "Environment.from_docker_build_context",
+)
 def test_what_is_no_environment_is_refused(workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Environment
+    from azureml.core.environment import DockerBuildContext
 
     for name in ("a/b", "", "ü", "n" * 256):
         environment = packages("x", "six")
@@ -97,6 +103,9 @@ def test_what_is_no_environment_is_refused(workspace: Any, tmp_path: Path) -> No
     wheel.write_bytes(b"PK")
     with pytest.raises(Exception, match=r"add_private_pip_wheel is not built.*https"):
         Environment.add_private_pip_wheel(workspace, str(wheel))
+    (tmp_path / "Dockerfile").write_text("FROM scratch")
+    with pytest.raises(Exception, match=r"environment of a Docker build context.*from_conda_specification"):
+        DockerBuildContext.from_local_directory(workspace, str(tmp_path))
 
 
 @pytest.mark.sdk_refused("Environment.get")

@@ -69,7 +69,14 @@ def text_of(run: Any, tmp_path: Path, name: str = "user_logs/std_log.txt") -> st
     return (tmp_path / "file").read_text()
 
 
-@pytest.mark.sdk("ScriptRunConfig.command", "ScriptRunConfig.run_config", "DockerConfiguration", "RunConfiguration")
+@pytest.mark.sdk(
+    "ScriptRunConfig.command",
+    "ScriptRunConfig.run_config",
+    "DockerConfiguration",
+    "RunConfiguration",
+    "RunConfiguration.save",
+    "RunConfiguration.load",
+)
 @pytest.mark.slow
 def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
     start: Start, compute: Any, here: Any, tmp_path: Path
@@ -82,6 +89,9 @@ def test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept(
     configuration.environment = here
     configuration.docker = DockerConfiguration(use_docker=True, shm_size="4g", arguments=["--gpus", "all"])
     configuration.environment_variables = {"GREETING": "good  day", "COUNT": 3}
+    (tmp_path / ".azureml").mkdir()
+    configuration.save(str(tmp_path), "mine")
+    configuration = RunConfiguration.load(str(tmp_path), "mine")
     line = ["export", "HALF=$((COUNT/2))", "&&", "python", "train.py", '"$GREETING"', "$HALF", "|", "tee", "copy.txt"]
     data = Dataset.File.from_files("https://localhost/numbers", validate=False).as_named_input("numbers")
     run = start(run_config=configuration, command=[*line, "&&", "cat", "copy.txt", "&&", "echo", data])

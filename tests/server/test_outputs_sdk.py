@@ -11,17 +11,21 @@ import pytest
 WRITE = """
     import os, sys
     from pathlib import Path
+    import pyarrow.parquet
     from azureml.core import Run
 
-    uploaded, mounted, table = map(Path, sys.argv[1:4])
+    uploaded, mounted, table, frame = map(Path, sys.argv[1:5])
     outputs = Run.get_context().output_datasets
-    assert outputs == {"result": str(uploaded), "mounted": str(mounted), "table": str(table)}, outputs
+    assert outputs == {
+        "result": str(uploaded), "mounted": str(mounted), "table": str(table), "frame": str(frame)
+    }, outputs
     assert os.environ["result"] == str(uploaded)
     (uploaded / "deep").mkdir()
     (uploaded / "deep" / "a.txt").write_text("first")
     (uploaded / "left.out").write_text("no")
     (mounted / "b.bin").write_bytes(bytes(1000))
     (table / "t.csv").write_text("name,height\\nann,1.70\\nbob,1.80\\n")
+    pyarrow.parquet.write_table(pyarrow.table({"name": ["cyd"]}), frame / "part-0.parquet")
     os.symlink("/etc/passwd", mounted / "link")
 """
 
@@ -32,6 +36,7 @@ WRITE = """
     "OutputFileDatasetConfig.as_mount",
     "OutputFileDatasetConfig.register_on_complete",
     "OutputFileDatasetConfig.read_delimited_files",
+    "OutputFileDatasetConfig.read_parquet_files",
     "Run.get_details",
 )
 def test_what_a_job_writes_becomes_datasets(
@@ -48,7 +53,8 @@ def test_what_a_job_writes_becomes_datasets(
     )
     # In this order: the SDK forgets a registration that is asked for after read_delimited_files.
     table = OutputFileDatasetConfig("table").register_on_complete("heights").read_delimited_files()
-    run = submit(WRITE, [uploaded, mounted, table])
+    frame = OutputFileDatasetConfig("frame").register_on_complete("frame").read_parquet_files()
+    run = submit(WRITE, [uploaded, mounted, table, frame])
     run.wait_for_completion()
     wait_for(lambda: run.get_status() == "Completed")
 
@@ -57,6 +63,7 @@ def test_what_a_job_writes_becomes_datasets(
         "result": "Upload",
         "mounted": "Mount",
         "table": "Mount",
+        "frame": "Mount",
     }
     assert lineage["result"]["dataset"].to_path() == ["/deep/a.txt"]
     assert lineage["result"]["identifier"].get("registeredId") is None
@@ -69,6 +76,7 @@ def test_what_a_job_writes_becomes_datasets(
     assert registered.to_path() == ["/b.bin"]
     heights = Dataset.get_by_name(workspace, "heights").to_pandas_dataframe()
     assert list(heights["name"]) == ["ann", "bob"]
+    assert list(Dataset.get_by_name(workspace, "frame").to_pandas_dataframe()["name"]) == ["cyd"]
 
 
 @pytest.mark.slow

@@ -138,7 +138,8 @@ def update_workspace(ctx: Ctx, name: Named) -> None:
 def workspace_operation(ctx: Ctx, name: Named) -> None:
     raise NotBuilt(
         "Keys, their synchronisation and diagnosis of a workspace are not built in azureml-local: its storage and key "
-        "vault are parts of the server."
+        "vault are parts of the server. The environment of a Docker build context, for which the SDK asks for keys, "
+        "can't be made: name its packages with Environment.from_conda_specification."
     )
 
 
