@@ -322,13 +322,16 @@ def _metric_cell(name: str) -> Any:
 
 
 def _argument_cell(arguments: Any, name: str) -> Any:
-    # Within a list of arguments, the one that follows --name.
+    # Within a list of arguments, the one that follows --name, or what follows it after "=".
     flags = func.json_each(_readable(arguments)).table_valued("key", "value").alias("flags")
     values = func.json_each(_readable(arguments)).table_valued("key", "value").alias("values")
-    return (
+    following = (
         select(values.c.value)
         .select_from(flags.join(values, values.c.key == flags.c.key + 1))
         .where(flags.c.value.in_((f"--{name}", f"-{name}")))
-        .limit(1)
-        .scalar_subquery()
     )
+    after_sign = func.instr(flags.c.value, "=") + 1
+    assigned = select(func.substr(flags.c.value, after_sign)).where(
+        func.substr(flags.c.value, 1, after_sign - 1).in_((f"--{name}=", f"-{name}="))
+    )
+    return func.coalesce(following.limit(1).scalar_subquery(), assigned.limit(1).scalar_subquery())

@@ -28,7 +28,8 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     made = Workspace(folder)
     experiment = made.experiments.get_or_create("compared")
     for run_id, (rate, accuracy, tag) in RUNS.items():
-        definition = {"arguments": ["--rate", rate, "--data", "DatasetConsumptionConfig:mnist", "--fast"]}
+        given = [f"--rate={rate}"] if run_id == "c" else ["--rate", rate]
+        definition = {"arguments": [*given, "--data", "DatasetConsumptionConfig:mnist", "--fast"]}
         tags = {"kind": tag, "_aml_system_x": "1"} if tag else {}
         made.runs.create(NewRun(run_id, experiment.id, definition=definition, tags=tags))
         values = [{"data": {"accuracy": each}} for each in (0.1, accuracy)] if accuracy is not None else []
