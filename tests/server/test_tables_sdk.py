@@ -81,7 +81,7 @@ def test_tables_in_each_format(workspace: Any, tmp_path: Path) -> None:
     )
     assert (registered.name, registered.version) == ("heights-frame", 1)
     pd.testing.assert_frame_equal(Dataset.get_by_name(workspace, "heights-frame").to_pandas_dataframe(), frame)
-    described = tables[1].register(workspace, "heights", "of three people", {"unit": "m"})
+    described = tables[1].register(workspace, "three-people", "of three people", {"unit": "m"})
     again = Dataset.get_by_id(workspace, described.id)
     assert (again.id, again.description, again.tags) == (described.id, "of three people", {"unit": "m"})
 
