@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nbformat
 import pytest
 
@@ -33,6 +34,11 @@ class Lab:
 
     def address(self, path: str) -> str:
         return f"{self.url}lab/tree/{path}?token={self.token}"
+
+    def has_a_kernel(self) -> bool:
+        """Whether one kernel is up and the browser is connected to it."""
+        kernels = httpx.get(f"{self.url}api/kernels", params={"token": self.token}, trust_env=False).json()
+        return [(each["execution_state"], each["connections"] > 0) for each in kernels] == [("idle", True)]
 
 
 @pytest.fixture
@@ -103,19 +109,27 @@ class Screen:
 
     def wait_until_idle(self, seconds: float) -> None:
         status = "document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status === 'idle'"
+        failed = "!!document.querySelector('.jp-OutputArea-output[data-mime-type*=\"jupyter.error\"]')"
         deadline = time.monotonic() + seconds
-        while "[*]:" in self.prompts or not self.page.ask(status):
+        # Idle is also what a kernel is between the first cell and those that Lab hasn't sent yet, which have no number.
+        while (
+            "[*]:" in self.prompts
+            or not self.page.ask(status)
+            or ("[ ]:" in self.prompts and not self.page.ask(failed))
+        ):
             assert time.monotonic() < deadline, f"after {seconds:g} s these cells are not done: {self.prompts}"
             time.sleep(0.5)
 
 
 @pytest.fixture
-def screen(lab: Lab, new_page: Callable[..., Any]) -> Screen:
+def screen(lab: Lab, new_page: Callable[..., Any], wait_for: Callable[..., Any]) -> Screen:
     """The notebook, open, its committed outputs cleared, so that what shows later is new."""
     page = new_page(1400, 1000)
     page.open(lab.address(f"notebooks/{NAME}"))
     page.wait_for("document.querySelectorAll('.jp-CodeCell').length > 20", 120)
     page.wait_for("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'", 120)
+    # On a slow machine Lab may start two, and end the first; what is run before it has one for good is lost with that.
+    wait_for(lab.has_a_kernel, 120)
     page.click(".lm-MenuBar-item", "Edit")
     page.click(".lm-Menu-itemLabel", "Clear Outputs of All Cells")
     page.wait_for("!document.querySelector('.jp-OutputArea-output')")
