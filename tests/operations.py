@@ -86,14 +86,15 @@ OUT_OF_REACH = frozenset({"Dataset", "ComputeInstance"})
 # What is to be submitted. Their properties only say again what they were made of.
 CONFIGURATIONS = frozenset(
     {
-        *(
-            "ScriptRunConfig",
-            "RunConfiguration",
-            "DatasetConsumptionConfig",
-            "OutputFileDatasetConfig",
-            "DataReference",
-        ),
-        *("HyperDriveConfig", "BanditPolicy", "MedianStoppingPolicy", "TruncationSelectionPolicy"),
+        "ScriptRunConfig",
+        "RunConfiguration",
+        "DatasetConsumptionConfig",
+        "OutputFileDatasetConfig",
+        "DataReference",
+        "HyperDriveConfig",
+        "BanditPolicy",
+        "MedianStoppingPolicy",
+        "TruncationSelectionPolicy",
     }
 )
 

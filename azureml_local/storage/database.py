@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,32 +114,29 @@ class Database:
             yield session
             session.commit()
 
-    @contextmanager
-    def rows(self) -> Iterator[sqlite3.Connection]:
+    def rows(self) -> AbstractContextManager[sqlite3.Connection]:
         """As `read`, past SQLAlchemy: for what is asked so often that its way would be most of it.
 
         Raises sqlite3.Error.
         """
-        pooled = self._engine.raw_connection()
-        try:
-            connection = cast(sqlite3.Connection, pooled.driver_connection)
-            connection.execute("BEGIN")
-            yield connection
-        finally:
-            pooled.close()  # and roll back
+        return self._transaction("BEGIN")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """As `write`, past SQLAlchemy. Raises sqlite3.Error."""
-        with self._writing:
-            pooled = self._engine.raw_connection()
-            try:
-                connection = cast(sqlite3.Connection, pooled.driver_connection)
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                pooled.close()  # and roll back what isn't committed
+        with self._writing, self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        pooled = self._engine.raw_connection()
+        try:
+            connection = cast(sqlite3.Connection, pooled.driver_connection)
+            connection.execute(begin)
+            yield connection
+        finally:
+            pooled.close()  # and roll back what isn't committed
 
     def setting(self, key: str) -> Any:
         with self.read() as session:

@@ -128,7 +128,7 @@ def screen(lab: Lab, new_page: Callable[..., Any], wait_for: Callable[..., Any])
     page.open(lab.address(f"notebooks/{NAME}"))
     page.wait_for("document.querySelectorAll('.jp-CodeCell').length > 20", 120)
     page.wait_for("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'", 120)
-    # On a slow machine Lab may start two, and end the first; what is run before it has one for good is lost with that.
+    # On a slow machine Lab may start two kernels, and end the first; what runs before that is lost with it.
     wait_for(lab.has_a_kernel, 120)
     page.click(".lm-MenuBar-item", "Edit")
     page.click(".lm-Menu-itemLabel", "Clear Outputs of All Cells")
