@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from azureml_local.workspace import datastores
+from azureml_local.workspace.datasets import check_dataset_name
 from azureml_local.workspace.errors import Invalid, NotBuilt
 
 DATASET_REFERENCE = "DatasetConsumptionConfig:"
@@ -265,7 +266,7 @@ def _output(name: str, value: Any) -> OutputSpec:
         # What is written to a mount is in the datastore at once, whatever was there before.
         overwrite=mechanism == "mount" or bool(upload.get("overwrite")),
         globs=tuple(str(glob) for glob in _part(upload, "sourceGlobs").get("patterns") or ()),
-        register_as=registration.get("name"),
+        register_as=_registered(registration.get("name")),
         description=registration.get("description"),
         tags=_part(registration, "tags"),
         transformation=_part(registration, "datasetRegistrationOptions").get("additionalTransformation"),
@@ -285,6 +286,13 @@ def _name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name of an input or output: use letters, digits, '-', '_' and '.'.")
     return name
+
+
+def _registered(name: Any) -> str | None:
+    """The name under which an output is registered: an impossible one is refused before the job has run."""
+    if not isinstance(name, (str, type(None))):
+        raise Invalid(f"{str(name)[:80]!r} is no dataset name.")
+    return None if name is None else check_dataset_name(name)
 
 
 def _path_on_compute(name: str, path: Any) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -147,7 +148,7 @@ class BlobUrls:
         expected = self._signature(permissions, expiry, container, name)
         if not hmac.compare_digest(signature.encode(), expected.encode()) or needed not in permissions:
             raise BlobError(403, "AuthenticationFailed", "The URL's signature doesn't allow this. Ask for a new one.")
-        if not expiry.isdecimal() or int(expiry) < time.time():
+        if not (expiry.isascii() and expiry.isdecimal() and len(expiry) < 16) or int(expiry) < time.time():
             raise BlobError(403, "AuthenticationFailed", "The URL's signature has expired. Ask for a new one.")
 
     @staticmethod
@@ -162,5 +163,6 @@ class BlobUrls:
         )
 
     def _signature(self, permissions: str, expiry: str, container: str, name: str) -> str:
-        text = "\n".join((permissions, expiry, container, name)).encode()
+        # A JSON list, where no field can hold what parts it from the next one.
+        text = json.dumps([permissions, expiry, container, name]).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._key, text, "sha256")).decode().rstrip("=")

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
-from azureml_local.storage.blobnames import check_name
+from azureml_local.storage.blobnames import check_name, check_place
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobStore
 from azureml_local.workspace.filters import Page
@@ -33,6 +33,13 @@ def clean_path(path: str) -> str:
 def blob_name(origin: str, container: str, path: str) -> str:
     """The name of an artifact's blob. Raises BlobError for a path that no blob can have."""
     name = f"{origin}/{container}/{clean_path(path)}"
+    check_place(name)
+    return name
+
+
+def new_blob_name(origin: str, container: str, path: str) -> str:
+    """The name of the blob of an artifact that is to be written. Raises BlobError for one that Azure would not take."""
+    name = blob_name(origin, container, path)
     check_name(name)
     return name
 

@@ -14,6 +14,7 @@ from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Dataset, DatasetVersion, Json, RunDataset, SavedDataset
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+from azureml_local.workspace.texts import check_name
 
 # Data flows name files by URL. A server that moved to another port must still find its own, so they are kept
 # with this in place of the server's address.
@@ -44,6 +45,13 @@ class DatasetUse:
     mechanism: str | None = None
     registered_id: str | None = None
     registered_version: str | None = None
+
+
+def check_dataset_name(name: str) -> str:
+    """The name itself. Raises Invalid for one that no dataset can have."""
+    if not name or len(name) > 255:
+        raise Invalid(f"{name[:80]!r} is no dataset name.")
+    return check_name("A dataset's name", name)
 
 
 class Datasets:
@@ -96,8 +104,7 @@ class Datasets:
             Conflict: the name is taken and ``exist_ok`` is false. Invalid: no name, or a dataset of another
                 type has it.
         """
-        if not name or len(name) > 255:
-            raise Invalid(f"{name[:80]!r} is no dataset name.")
+        check_dataset_name(name)
         with self._database.write() as session:
             saved = self._save(session, kind, dataflow, properties)
             dataset = session.scalar(select(Dataset).where(Dataset.name == name))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from azureml_local.names import WorkspaceName
-from azureml_local.storage.blobnames import begins
+from azureml_local.storage.blobnames import CONTROL, begins
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
@@ -46,6 +46,6 @@ def dataflow_path(workspace: WorkspaceName, path: str) -> str:
 def clean_path(path: str) -> str:
     """A path in the datastore, without a slash at either end. Raises Invalid for one that leads out of it."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts or "\\" in path or "\0" in path:
+    if ".." in parts or "\\" in path or CONTROL.search(path):
         raise Invalid(f"{path[:120]!r} is no path in a datastore.")
     return "/".join(parts)

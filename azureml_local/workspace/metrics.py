@@ -15,7 +15,7 @@ from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Metric, MetricValue, Run
 from azureml_local.workspace.errors import Invalid, NotFound
 from azureml_local.workspace.filters import Field, Filter, Moment, Page, Text, condition
-from azureml_local.workspace.texts import check_text
+from azureml_local.workspace.texts import check_name, check_text
 
 MAX_NAME = 255
 MAX_COLUMNS = 500
@@ -261,12 +261,12 @@ def parse_batch(value: Mapping[str, Any]) -> MetricBatch:
     columns, rows = value.get("columns"), value.get("value") or []
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         raise Invalid(f"A metric's name must be a text of 1 to {MAX_NAME} characters.")
-    check_text("A metric's name", name)
+    check_name("A metric's name", name)
     if not isinstance(kind, str) or not isinstance(columns, Mapping) or not isinstance(rows, list):
         raise Invalid(f"The metric {name!r} needs its columns with their types, and a list of values.")
     if len(columns) > MAX_COLUMNS:
         raise Invalid(f"The metric {name!r} has {len(columns)} columns; {MAX_COLUMNS} are the most.")
-    types = {check_text("A metric's column", str(key)): str(type_).lower() for key, type_ in columns.items()}
+    types = {check_name("A metric's column", str(key)): str(type_).lower() for key, type_ in columns.items()}
     return MetricBatch(name, kind, types, [_row(name, types, row, place) for place, row in enumerate(rows)])
 
 

@@ -20,7 +20,7 @@ from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
-from azureml_local.workspace.texts import check_text, texts
+from azureml_local.workspace.texts import check_name, check_text, texts
 
 # The parent of a sweep, which is no job itself.
 SWEEP = "hyperdrive"
@@ -229,9 +229,11 @@ class Runs:
                         "properties can't be changed. Use a tag for what changes."
                     )
             run.properties = {**run.properties, **properties}
-            for key, column in (("name", "name"), ("displayName", "display_name"), ("description", "description")):
+            for key, column in (("name", "name"), ("displayName", "display_name")):
                 if isinstance(changes.get(key), str):
-                    setattr(run, column, check_text(key, changes[key]))
+                    setattr(run, column, check_name(f"A run's {key}", changes[key]))
+            if isinstance(changes.get("description"), str):
+                run.description = check_text("description", changes["description"])
             if isinstance(changes.get("hidden"), bool):
                 run.hidden = changes["hidden"]
         return run
@@ -338,8 +340,8 @@ class Runs:
 
 
 def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun:
-    def text(key: str) -> str | None:
-        return check_text(key, body[key]) if isinstance(body.get(key), str) else None
+    def text(key: str, check: Callable[[str, str], str] = check_name) -> str | None:
+        return check(f"A run's {key}", body[key]) if isinstance(body.get(key), str) else None
 
     if body.get("status") not in (None, "NotStarted"):
         raise Invalid("A run's status is set by its events, not by a change of the run.")
@@ -352,7 +354,7 @@ def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun
         parent_id=text("parentRunId"),
         name=text("name"),
         display_name=text("displayName"),
-        description=text("description"),
+        description=text("description", check_text),
         tags=texts("tags", body.get("tags")),
         properties=texts("properties", body.get("properties")),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azureml_local.storage.blobnames import CONTROL
 from azureml_local.workspace.errors import Invalid
 
 MAX_KEYS = 1000
@@ -24,6 +25,13 @@ def check_text(what: str, text: str) -> str:
     return text
 
 
+def check_name(what: str, name: str) -> str:
+    """The name itself. Raises Invalid as `check_text` does, and for control characters: a name is one line."""
+    if CONTROL.search(name):
+        raise Invalid(f"{what} has control characters: {name[:80]!r}.")
+    return check_text(what, name)
+
+
 def texts(what: str, given: Any) -> dict[str, str | None]:
     """Tags or properties as they are kept: text for what isn't, and None for a tag that is just a name
     (``run.tag("x")``).
@@ -39,6 +47,6 @@ def texts(what: str, given: Any) -> dict[str, str | None]:
         raise Invalid(f"The {what} have a NUL in them, where SQLite's JSON ends.")
     kept: dict[str, str | None] = {}
     for key, value in given.items():
-        check_text(f"A key of the {what}", str(key))
+        check_name(f"A key of the {what}", str(key))
         kept[str(key)] = None if value is None else check_text(f"A value of the {what}", str(value))
     return kept

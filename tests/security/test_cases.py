@@ -23,7 +23,7 @@ def marked() -> Iterator[tuple[str, Path]]:
 
 
 def test_every_case_has_a_test() -> None:
-    assert len(CASES) == 33
+    assert len(CASES) >= 33  # the table is read
     assert CASES - {name for name, _ in marked()} - {attack.case for attack in ATTACKS} == set()
 
 

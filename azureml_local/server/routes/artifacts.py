@@ -11,7 +11,7 @@ from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
 from azureml_local.server.ranges import send_file
 from azureml_local.storage.blobrows import BlobRow
-from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path
+from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path, new_blob_name
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 router = APIRouter(prefix="/artifact/v2.0" + WORKSPACE_PATH + "/artifacts")
@@ -109,7 +109,7 @@ def list_in_path(ctx: Ctx, name: Named, origin: str, container: str, path: str, 
 
 def _write_information(ctx: Context, origin: str, container: str, path: str) -> dict[str, Any]:
     return {
-        "contentUri": ctx.urls.write(CONTAINER, blob_name(origin, container, path)),
+        "contentUri": ctx.urls.write(CONTAINER, new_blob_name(origin, container, path)),
         "origin": origin,
         "container": container,
         "path": clean_path(path),
