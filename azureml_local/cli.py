@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import time
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 
 from azureml_local import __version__, config, kernel, machines, simulate
+from azureml_local.browser import open_in_browser
 from azureml_local.instance import LocalServer, ServerError
 from azureml_local.lifetime import run_child, workspace_for_command
 from azureml_local.machines import Expose, Host, Scheduler
@@ -156,7 +156,7 @@ def open_studio(
     link = server.sign_in_link(run_id)
     out.print(f"{link}\nIt works once, within 15 minutes.", markup=False)
     if browser:
-        webbrowser.open(link)
+        open_in_browser(server.folder, link)
 
 
 @app.command()

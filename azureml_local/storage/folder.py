@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,6 +118,11 @@ class StateFolder:
         return self.root / "server.json"
 
     @property
+    def sign_in_page(self) -> Path:
+        """The page that leads the last browser of `azureml-local open` to its link."""
+        return self.root / "sign-in.html"
+
+    @property
     def lock(self) -> Path:
         return self.root / "server.lock"
 
@@ -149,8 +155,12 @@ def cache_folder() -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)
+    # A new file (O_EXCL) of a name that nobody can foresee, with the mode 0600 from its first moment.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

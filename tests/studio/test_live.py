@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +149,26 @@ def test_who_signed_in_cancels_a_run(
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#main .status").first).to_have_text("Canceled", timeout=PATIENCE)
     wait_for(lambda: run.get_status() == "Canceled")
+
+
+@pytest.mark.case("secrets-in-arguments")
+def test_browser_that_open_starts_is_signed_in_and_its_arguments_tell_nothing(
+    server: LocalServer, open_page: Callable[..., Page], tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    browser, told = tmp_path / "browser", tmp_path / "told"
+    browser.write_text(f"#!/bin/sh\nprintf '%s' \"$*\" > '{told}.part' && mv '{told}.part' '{told}'\n")
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "azureml_local", "open", "--state", str(server.folder.root)]
+    subprocess.run(command, env={**os.environ, "BROWSER": str(browser)}, check=True, capture_output=True, timeout=60)
+    wait_for(told.exists)
+    address = told.read_text()
+    assert address == server.folder.sign_in_page.as_uri()
+    assert server.folder.sign_in_page.stat().st_mode & 0o777 == 0o600
+    page = open_page(address)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Workspace", timeout=PATIENCE)
+    assert page.url == server.status()["studio"] + "/"
+    # What says on every other page that it only shows.
+    expect(page.locator("footer")).not_to_contain_text("azureml-local open")
 
 
 @pytest.fixture(scope="module")
