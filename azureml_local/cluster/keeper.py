@@ -13,6 +13,7 @@ its session and process group becomes a child of this process instead of the mac
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -31,8 +32,8 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def start(argv: list[str]) -> int:
-    """Run a program as a child of this process. Returns its id."""
+def start(argv: list[str], open_files: int) -> int:
+    """Run a program as a child of this process, with a soft limit of open files. Returns its id."""
     # Asking the job to end is done by signals to its group; they are the job's own business, not the keeper's. A
     # handler, where "ignore" would be inherited by the job.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -43,6 +44,8 @@ def start(argv: list[str]) -> int:
             # Python ignores these two, and a program inherits what is ignored.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
+            # The server has raised its own, and it is inherited.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
             os.execvp(argv[0], argv)
         except OSError as error:
             os.write(2, f"{argv[0]} can't be started: {error.strerror}\n".encode("utf-8", "backslashreplace"))
@@ -113,7 +116,7 @@ def hold(leash: int, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def main(status_file: str, leash_seconds: float, held: list[int], argv: list[str]) -> None:
+def main(status_file: str, leash_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
     # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
     for descriptor in held:
         os.set_inheritable(descriptor, False)
@@ -124,7 +127,7 @@ def main(status_file: str, leash_seconds: float, held: list[int], argv: list[str
     # file is there says that the job began.
     with open(status_file, "wb", buffering=0) as status:
         status.write(b" " * 8)
-        pid = start(argv)
+        pid = start(argv, open_files)
         if leash_seconds:
             threading.Thread(target=hold, args=(leash, leash_seconds), daemon=True).start()
         code = os.waitstatus_to_exitcode(wait_for(pid))
@@ -135,4 +138,10 @@ def main(status_file: str, leash_seconds: float, held: list[int], argv: list[str
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), [int(number) for number in sys.argv[3].split()], sys.argv[4:])
+    main(
+        sys.argv[1],
+        float(sys.argv[2]),
+        [int(number) for number in sys.argv[3].split()],
+        int(sys.argv[4]),
+        sys.argv[5:],
+    )

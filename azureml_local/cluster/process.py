@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from azureml_local.cluster import keeper
+from azureml_local.descriptors import limit_of_user
 
 # In the environment of every process of a run, so that those are found which have lost their keeper; its value is the
 # run's status file.
@@ -67,6 +68,7 @@ class JobProcess:
         descriptors ``held`` are open until it ends.
         """
         words = [str(Path(keeper.__file__)), str(status_file), str(leash), " ".join(map(str, held))]
+        words.append(str(limit_of_user()))
         with log.open("ab") as output:
             child = subprocess.Popen(
                 # Neither PYTHON* variables nor packages that are meant for the job.

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for clients that are slow, or many: uvicorn's own, with deadlines, a limit of heads, and one of connections.
+"""HTTP/1.1 for clients that are slow, or many: uvicorn's own, with deadlines and a limit of heads.
 
 uvicorn closes connections that are idle between requests. It waits for ever for the rest of a request's head
-or body, keeps however much of a head comes, and takes every connection; any page or program on this machine could
-hold the server that way.
+or body, and for somebody who doesn't read his answer, and keeps however much of a head comes; any page or program on
+this machine could hold the server that way. How many there may be is the listener's business.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from azureml_local.server.memory import give_back
 
-MAX_CONNECTIONS = 512
 MAX_HEAD = 64 * 1024  # of the request line with all headers; SDK requests have some 3 KB, two of them the token
 HEAD_SECONDS = 30.0  # from the first byte to the end of the headers
 BODY_SECONDS = 60.0  # without any byte of a body that isn't complete
-LINGER_SECONDS = 10.0  # for the rest of a body that was refused
+WRITE_SECONDS = 60.0  # without any byte taken of an answer for which there is no more room in the buffers
+LINGER_SECONDS = 10.0  # for the rest of a body that was refused, and for the last of an answer before the end
 REQUESTS_BETWEEN_GIVING_BACK = 4096  # of memory
 
 
 class Http(HttpToolsProtocol):
-    """One connection."""
+    """One connection. ``on_lost`` is called when it has ended."""
 
+    on_lost: Callable[[], None] | None = None
+    connected = False
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None  # the deadline for who doesn't read
+    _idle_since: float | None = None  # the end of the last answer, by the loop's clock; None before the first
     _in_body = False
     _kept = 0  # bytes that the parser has taken, of which nothing has come yet
 
@@ -33,14 +37,28 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS and not self._make_room():
-            transport.abort()
-            return
+        self.connected = True
         self._set_deadline(HEAD_SECONDS, self._abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.connected = False
         self._clear_deadline()
+        self._clear_unread()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(WRITE_SECONDS, self._abort)
+
+    def resume_writing(self) -> None:
+        self._clear_unread()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._set_deadline(LINGER_SECONDS, self._abort)
 
     def data_received(self, data: bytes) -> None:
         self._kept += len(data)
@@ -61,6 +79,7 @@ class Http(HttpToolsProtocol):
             self._abort()
         else:
             super().send_400_response(msg)
+            self._set_deadline(LINGER_SECONDS, self._abort)
 
     # What the parser makes of it ----------------------------------------------------------------------------
 
@@ -93,9 +112,10 @@ class Http(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._idle_since = self.loop.time()
         if self.server_state.total_requests % REQUESTS_BETWEEN_GIVING_BACK == 0:
             give_back()
-        if self._in_body and not self.transport.is_closing():
+        if self._in_body or self.transport.is_closing():
             self._set_deadline(LINGER_SECONDS, self._abort)
 
     def _take(self, *, in_body: bool) -> None:
@@ -107,19 +127,16 @@ class Http(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which its type doesn't say
         return cycle is not None and not cycle.response_complete
 
-    # Its ends -----------------------------------------------------------------------------------------------
+    @property
+    def rank(self) -> tuple[int, float] | None:
+        """How well this connection can be spared, the best first; None while an answer is on its way."""
+        if self._answering:
+            return None if self._unread is None else (2, self._unread.when())
+        if self._idle_since is None or self.transport.is_closing():
+            return 0, 0.0
+        return 1, self._idle_since
 
-    def _make_room(self) -> bool:
-        """Close the connection that has been idle longest, if one is."""
-        idle = {
-            timer.when(): connection
-            for connection in self.connections
-            if isinstance(connection, Http) and (timer := connection.timeout_keep_alive_task) is not None
-        }
-        if not idle:
-            return False
-        idle[min(idle)].timeout_keep_alive_handler()
-        return True
+    # Its ends -----------------------------------------------------------------------------------------------
 
     def _await_next(self) -> None:
         """The rest of a body that was refused has come; uvicorn's timer, set when it was answered, is gone."""
@@ -151,3 +168,8 @@ class Http(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _clear_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

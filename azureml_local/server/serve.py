@@ -5,14 +5,13 @@ behind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import functools
 import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
 from azureml_local.cluster.shared import SharedFolders
 from azureml_local.cluster.sweeps import Sweeps
+from azureml_local.descriptors import Descriptors, raise_limit
 from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
@@ -38,6 +38,7 @@ from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
 from azureml_local.server.guard import Guard
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
+from azureml_local.server.listener import Server
 from azureml_local.server.memory import one_heap
 from azureml_local.server.protocol import Http
 from azureml_local.server.tls import Certificates
@@ -73,28 +74,6 @@ class Settings:
     scheduler: str | None = None
 
 
-class _Server(uvicorn.Server):
-    """One of two in a process: signals are for both, so neither takes them.
-
-    It sleeps until it is stopped, where uvicorn's looks ten times a second: a server that nobody asks costs nothing.
-    """
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._stopped = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self._stopped.wait()
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self._stopped.set()
-
-
 def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -103,6 +82,7 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
         SettingsError: it can't listen there, or there is no such scheduler.
     """
     one_heap()
+    descriptors = raise_limit()
     folder = StateFolder(settings.state)
     folder.create()
     lock = FileLock(folder.lock)
@@ -114,13 +94,15 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
             "down` stops it."
         ) from None
     try:
-        _serve(folder, settings, ready)
+        _serve(folder, settings, descriptors, ready)
     finally:
         folder.instance.unlink(missing_ok=True)
         lock.release()
 
 
-def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], None] | None) -> None:
+def _serve(
+    folder: StateFolder, settings: Settings, descriptors: Descriptors, ready: Callable[[Instance], None] | None
+) -> None:
     lost = lost_parts(folder)
     if lost is not None:
         raise StateFolderError(lost)
@@ -141,8 +123,8 @@ def _serve(folder: StateFolder, settings: Settings, ready: Callable[[Instance], 
     context.sweeps.start()
     instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host)
     pem = folder.tls / "server.pem"
-    api = _server(Guard(api_app(context), ports[0], host=settings.host), certificate=pem)
-    plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)))
+    api = _server(Guard(api_app(context), ports[0], host=settings.host), descriptors.for_api, certificate=pem)
+    plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)), descriptors.for_pages)
 
     def started() -> None:
         write_private(folder.instance, json.dumps(asdict(instance)))
@@ -174,7 +156,7 @@ def _run_until_done(config: uvicorn.Config, work: Coroutine[Any, Any, None]) -> 
 
 
 async def _run(
-    servers: list[tuple[_Server, socket.socket]],
+    servers: list[tuple[Server, socket.socket]],
     started: Callable[[], None],
     ending: Callable[[], None],
     hang_up: Callable[[], None],
@@ -205,8 +187,8 @@ async def _run(
     await asyncio.gather(*endings)
 
 
-def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
-    return _Server(
+def _server(app: ASGIApp, connections: int, certificate: Path | None = None) -> Server:
+    return Server(
         uvicorn.Config(
             app,
             ssl_certfile=certificate,
@@ -223,7 +205,8 @@ def _server(app: ASGIApp, certificate: Path | None = None) -> _Server:
             http=Http,
             ws="none",
             timeout_graceful_shutdown=2,
-        )
+        ),
+        connections,
     )
 
 
@@ -255,13 +238,11 @@ def _listen(workspace: Workspace, wanted: int | None, address: str) -> tuple[soc
 
 def _bind(address: str, port: int) -> socket.socket:
     for candidate in (port, 0):
-        # With the protocol named, asyncio sets TCP_NODELAY on the connections; without, a kept one may lose 40 ms on
-        # an answer.
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((address, candidate))
-            bound.listen(512)
+            bound.listen(512)  # now: two sockets may be bound to one port where none of them listens yet
             return bound
         except OSError as error:
             bound.close()

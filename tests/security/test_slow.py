@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+import uvloop
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from azureml_local.server import bodies, protocol
+from azureml_local.server import bodies, listener, protocol
 from azureml_local.server.bodies import JSON_ONLY, Bodies
+from azureml_local.server.listener import Server
+from azureml_local.server.tls import Certificates
 
+MOST = 20  # connections to a server of these tests
+PIECE = 65536
+LARGE = 512 * PIECE
 PATIENCE = 20.0  # seconds that a test waits for what should come in a tenth of that
 HEAD = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-
-
-class Quiet(uvicorn.Server):
-    """In a thread of the test, which has no say about signals."""
-
-    def capture_signals(self) -> object:  # type: ignore[override]
-        return contextlib.nullcontext()
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,31 +42,73 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(" ".join([*marks, f"{length} bytes"]))(scope, receive, send)
 
 
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """`echo`, and at /large an answer that no buffer holds."""
+    if scope["path"] != "/large":
+        await Bodies(echo, (JSON_ONLY,))(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+    for _ in range(LARGE // PIECE):
+        await send({"type": "http.response.body", "body": bytes(PIECE), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@contextlib.contextmanager
+def serving(factory: Callable[[], asyncio.AbstractEventLoop], certificate: Path | None = None) -> Iterator[int]:
+    """The port of a server with our listener, protocol and checks of bodies."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        application,
+        http=protocol.Http,
+        ws="none",
+        log_level="critical",
+        lifespan="off",
+        ssl_certfile=certificate,
+        timeout_graceful_shutdown=1,
+    )
+    server, loop = Server(config, MOST), factory()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[listening])))
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.stop)
+        thread.join()
+        loop.close()
+
+
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """The port of a server with our protocol and checks of bodies, and less patience than usual."""
+def impatient() -> Iterator[None]:
+    """Servers have less patience than usual."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listener, "HANDSHAKE_SECONDS", 1.0)
         patch.setattr(protocol, "HEAD_SECONDS", 1.0)
         patch.setattr(protocol, "BODY_SECONDS", 1.0)
+        patch.setattr(protocol, "WRITE_SECONDS", 1.0)
         patch.setattr(protocol, "LINGER_SECONDS", 3.0)
-        patch.setattr(protocol, "MAX_CONNECTIONS", 20)
         patch.setattr(bodies, "BODY_SECONDS", 1.5)
-        listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            Bodies(echo, (JSON_ONLY,)),
-            http=protocol.Http,
-            ws="none",
-            log_level="critical",
-            lifespan="off",
-        )
-        server = Quiet(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
+        yield
+
+
+@pytest.fixture(scope="module")
+def port(impatient: None) -> Iterator[int]:
+    with serving(uvloop.new_event_loop) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    made = Certificates(tmp_path_factory.mktemp("tls"))
+    made.ensure()
+    return made
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def tls_port(request: pytest.FixtureRequest, impatient: None, authority: Certificates) -> Iterator[int]:
+    """With TLS; the server runs without uvloop too."""
+    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+    with serving(factory, authority.server) as port:
+        yield port
 
 
 def connect(port: int) -> socket.socket:
@@ -154,6 +197,93 @@ def test_a_crowd_of_idle_connections_leaves_room(port: int) -> None:
     finally:
         for connection in crowd:
             connection.close()
+
+
+@pytest.mark.case("slow-and-huge")
+def test_connections_without_a_request_leave_room_and_take_none_from_those_in_use(port: int) -> None:
+    with contextlib.ExitStack() as crowd:
+        used = crowd.enter_context(connect(port))
+        ask(used)
+        for _ in range(5 * MOST):
+            crowd.enter_context(connect(port))
+        assert served(port)
+        ask(used)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_newcomers_wait_while_every_connection_is_busy(port: int) -> None:
+    with contextlib.ExitStack() as crowd:
+        busy = [crowd.enter_context(connect(port)) for _ in range(MOST)]
+        for connection in busy:
+            connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # the request is under way
+        waiting = crowd.enter_context(connect(port))
+        waiting.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+        for connection in busy:
+            connection.sendall(b"{}")
+            assert answered(connection) == b"2 bytes"
+        assert answered(waiting) == b"2 bytes"
+
+
+@pytest.mark.case("slow-and-huge")
+def test_who_never_reads_the_answer_is_ended(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(2 * protocol.WRITE_SECONDS)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(PIECE):
+                pass
+    assert served(port)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_an_answer_that_is_read_slowly_comes_whole(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received, begun = 0, time.monotonic()
+        while received < LARGE:
+            piece = connection.recv(PIECE)
+            assert piece, received
+            received += len(piece)
+            if time.monotonic() < begun + 2 * protocol.WRITE_SECONDS:
+                time.sleep(protocol.WRITE_SECONDS / 100)
+
+
+def served_over_tls(port: int, authority: Certificates) -> bool:
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    return httpx.post(f"https://localhost:{port}/x", json={}, timeout=PATIENCE, verify=context).text == "2 bytes"
+
+
+@pytest.mark.case("slow-and-huge")
+@pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01\x02\x00\x01\x00"])  # nothing, and half a greeting
+def test_a_tls_handshake_that_does_not_go_on_is_ended(tls_port: int, authority: Certificates, begin: bytes) -> None:
+    with connect(tls_port) as connection:
+        connection.sendall(begin)
+        until_closed(connection)
+    assert served_over_tls(tls_port, authority)
+
+
+@pytest.mark.case("slow-and-huge")
+@pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01\x02\x00\x01\x00"])
+def test_a_crowd_that_never_gets_to_tls_leaves_room(tls_port: int, authority: Certificates, begin: bytes) -> None:
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    with contextlib.ExitStack() as crowd:
+        used = crowd.enter_context(context.wrap_socket(connect(tls_port), server_hostname="localhost"))
+        ask(used)
+        for _ in range(5 * MOST):
+            crowd.enter_context(connect(tls_port)).sendall(begin)
+        assert served_over_tls(tls_port, authority)
+        ask(used)
+
+
+@pytest.mark.case("slow-and-huge")
+def test_a_crowd_that_says_nothing_after_its_handshake_leaves_room(tls_port: int, authority: Certificates) -> None:
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    with contextlib.ExitStack() as crowd:
+        for _ in range(2 * MOST):
+            crowd.enter_context(context.wrap_socket(connect(tls_port), server_hostname="localhost"))
+        assert served_over_tls(tls_port, authority)
+        until_closed(crowd.enter_context(context.wrap_socket(connect(tls_port), server_hostname="localhost")))
 
 
 @pytest.mark.case("slow-and-huge")
