@@ -89,7 +89,6 @@ class Execution:
         self._finish()
 
     def _keep_outputs(self) -> None:
-        """Still as *Running*, as in Azure: Run.wait_for_completion takes *Finalizing* for the end."""
         record = self._record
         outputs = Outputs(self._workspace, record.run, self._part.outputs())
         try:
@@ -103,20 +102,22 @@ class Execution:
         with self._closing:
             self._closed = True
         final = "Canceled" if record.cancelled.is_set() else "Failed" if record.failed else "Completed"
-        # Before the status: whoever finds a run Finalizing finds what it comes to.
+        # First, so that a server that is started later finds what it comes to.
         record.remember({"final": final, "lost": record.lost})
         self._conclude(final)
 
     def _conclude(self, final: str) -> None:
-        """All of it can be done twice: a server that is killed leaves the rest to the next one."""
+        """All of it can be done twice: a server that is killed leaves the rest to the next one.
+
+        Still as *Running*, whatever takes time and whoever is waited for: the SDK takes *Finalizing* for the end.
+        """
         record = self._record
-        record.stage("Finalizing")
         if not record.lost:
             self._collect()
         self._close_job_log()
         record.say(f"The run is {final}.")
         self._workspace.runs.await_follower(record.run.id)
-        record.stage(final)
+        self._workspace.runs.conclude(record.run.id, final)
         self._workspace.artifacts.close_log(record.container, NODE_LOG)
         remove_tree(record.folder)
 

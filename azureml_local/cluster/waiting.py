@@ -19,7 +19,6 @@ STAGES = {
     "Preparing": "Its environment is being built, or is looked up; the run's build log says more.",
     "Starting": "Its folder and its input data are being brought.",
     "CancelRequested": "Waiting for the job's processes to end.",
-    "Finalizing": "Its outputs and logs are being kept.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from azureml_local.storage.tables import Json, Metric, MetricValue, Run
 from azureml_local.workspace.errors import Invalid, NotFound
 from azureml_local.workspace.filters import Field, Filter, Moment, Page, Text, condition
 from azureml_local.workspace.texts import check_name, check_text
+
+logger = logging.getLogger("azureml_local.workspace")
 
 MAX_NAME = 255
 MAX_COLUMNS = 500
@@ -128,7 +131,10 @@ class Metrics:
             if rows:
                 session.execute(insert(MetricValue.__table__).prefix_with("OR IGNORE"), rows)  # type: ignore[arg-type]
         for listener in self._listeners:
-            listener(run_id)
+            try:
+                listener(run_id)
+            except Exception:
+                logger.exception("A listener failed for metrics of the run %s", run_id)
         return refused
 
     # Reading ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import threading
 import time
@@ -21,6 +22,8 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
 from azureml_local.workspace.texts import check_name, check_text, texts
+
+logger = logging.getLogger("azureml_local.workspace")
 
 # The parent of a sweep, which is no job itself.
 SWEEP = "hyperdrive"
@@ -266,6 +269,25 @@ class Runs:
         self._tell(run)
         return run
 
+    def conclude(self, run_id: str, final: str) -> Run:
+        """Move a run through *Finalizing* to its final status in one transaction, so that no client sees *Finalizing*.
+
+        azureml.core.Run.wait_for_completion takes that for the end, and then says nothing of a run that fails.
+        """
+        with self._database.write() as session:
+            run = self._locked(session, run_id)
+            if run.status in FINAL:
+                return run
+            moment = now()
+            for status in ("Finalizing", final):
+                if ORDER.index(status) > ORDER.index(run.status):
+                    run.status = status
+                    session.add(RunEvent(run_id=run_id, name=STATUS_EVENT, time=moment, data={"status": status}))
+            run.ended = moment
+            run.process = None
+        self._tell(run)
+        return run
+
     def note_process(self, run_id: str, process: Json) -> None:
         """Keep what a server that is started later must know to go on with a run."""
         with self._database.write() as session:
@@ -329,7 +351,11 @@ class Runs:
         with self._changed:
             self._changed.notify_all()
         for listener in self._listeners:
-            listener(run)
+            # The change is made, and others wait to hear of it: a listener's fault is not the caller's.
+            try:
+                listener(run)
+            except Exception:
+                logger.exception("A listener failed for the run %s", run.id)
 
     @staticmethod
     def _locked(session: Session, run_id: str) -> Run:

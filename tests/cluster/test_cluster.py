@@ -113,10 +113,13 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 def test_every_state_in_azures_order_and_times_in_theirs(local: Local) -> None:
     good, bad = local.submit("true"), local.submit("false")
-    local.wait(lambda: local.status(good) in FINAL and local.status(bad) in FINAL)
-    order = ["NotStarted", "Queued", "Preparing", "Starting", "Running", "Finalizing"]
+    # Listeners are called after the store has changed.
+    local.wait(lambda: local.seen[good][-1] in FINAL and local.seen[bad][-1] in FINAL)
+    order = ["NotStarted", "Queued", "Preparing", "Starting", "Running"]
     assert local.seen == {good: [*order, "Completed"], bad: [*order, "Failed"]}
-    assert [status for status in ORDER if status in order] == order
+    events = [event.data["status"] for event in local.workspace.runs.events(bad)]
+    assert events == [*order[1:], "Finalizing", "Failed"]
+    assert [status for status in ORDER if status in events] == events
     assert {status for status, reason in local.reasons.items() if reason is None} == {"Running", "Completed", "Failed"}
     run = local.workspace.runs.get(good)
     assert run.started is not None

@@ -14,6 +14,7 @@ TESTS = Path(__file__).parents[1]
 # All that runs jobs in earnest: unruly ones, cancelled ones, inputs and outputs of every mode, trouble on demand.
 SAME = (
     "server/test_misbehaving_jobs.py",
+    "server/test_fast_failures_sdk.py",
     "server/test_outputs_sdk.py::test_what_a_job_writes_becomes_datasets",
     "server/test_data_sdk.py::test_a_jobs_inputs_in_every_mode",
     "server/test_jobs_sdk.py::test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept",
