@@ -25,6 +25,7 @@ from azureml_local.cluster.jobspec import JobSpec, resolve, resolve_command
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.logs import JOB_LOG
 from azureml_local.cluster.outputs import COLLECTED, OutputFolders
+from azureml_local.cluster.patience import passing
 from azureml_local.cluster.process import JobProcess, describe_end, marker, status_file
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
@@ -217,6 +218,10 @@ def guarded(home: Home, steps: Callable[[], None]) -> None:
         home.fail(f"The run's files can't be handled: {error}", "SystemError")
         home.say(str(error))
     except Exception as error:
+        if (trouble := passing(error)) is not None:
+            home.fail(f"The run can't go on. {trouble}", "SystemError")
+            home.say(str(trouble))
+            return
         # A fault of ours: the run must not stay Running for ever, and the reason must be found.
         home.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "SystemError")
         home.say(repr(error))

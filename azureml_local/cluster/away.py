@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import ssl
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.left import Left, open_left, told
 from azureml_local.cluster.process import JobProcess
 
 logger = logging.getLogger("azureml_local.worker")
@@ -87,12 +89,25 @@ class Server:
 
 
 class _Log:
-    """A file that grows, and how much of it has been sent."""
+    """A file that grows, and how much of it has been sent. It is open all the time: a job may put something else where
+    it was.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.sent = 0
         path.touch()
+        self._file = path.open("rb", buffering=0)
+
+    @property
+    def behind(self) -> bool:
+        return os.fstat(self._file.fileno()).st_size > self.sent
+
+    def read(self) -> bytes:
+        return os.pread(self._file.fileno(), PIECE, self.sent)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Away:
@@ -155,18 +170,23 @@ class Away:
         with self._lock:
             self._events.append(event)
 
+    def warn(self, message: str) -> None:
+        self._tell({"warn": message.encode("utf-8", "backslashreplace").decode()})
+
     # The end ------------------------------------------------------------------------------------------------
 
-    def bring(self, files: Mapping[str, Path]) -> None:
-        """Send the files that the job has left; the paths are those below the run's folder."""
+    def bring(self, left: Left) -> None:
+        """Send the files that the job has left, and say in a warning which can't be kept; the paths are those below the
+        run's folder.
+        """
         self._flush()
+        files, lost = left.files, dict(left.odd)
         sizes = {}
         for path, file in files.items():
             try:
-                path.encode()
                 sizes[path] = file.stat().st_size
-            except (OSError, UnicodeError) as error:
-                self.say(f"{path!r} could not be kept: {error}")
+            except OSError as error:
+                lost[path] = error.strerror or str(error)
         paths = list(sizes)
         for start in range(0, len(paths), 1000):
             batch = {path: sizes[path] for path in paths[start : start + 1000]}
@@ -176,19 +196,24 @@ class Away:
                 wanted = {"files": list(batch)}
                 logger.info("%s", error)
             for path in wanted["files"] if wanted else ():
-                self._bring(path, files[path])
+                if (reason := self._bring(path, files[path])) is not None:
+                    lost[path] = reason
+        if lost:
+            self.warn(told(lost))
 
-    def _bring(self, path: str, file: Path) -> None:
+    def _bring(self, path: str, file: Path) -> str | None:
+        """Why it can't be kept; None when it is."""
         try:
-            with file.open("rb") as source:
+            with open_left(file) as source:
                 offset = 0
                 while (data := source.read(PIECE)) or not offset:
                     self._patiently(functools.partial(self._server.send, data, offset, path=path))
                     if self.dismissed or self._unreachable or not data:
-                        return
+                        return None
                     offset += len(data)
         except (OSError, Refused) as error:
-            self.say(f"{path} could not be kept: {error}")
+            return str(error)
+        return None
 
     def finish(self, *, ran: bool) -> None:
         """The job's part is over, and the server has heard all of it; or can't."""
@@ -199,6 +224,8 @@ class Away:
         self._done = True
         self._wake.set()
         self._reporter.join()
+        for log in self._logs.values():
+            log.close()
 
     # Reporting ----------------------------------------------------------------------------------------------
 
@@ -217,7 +244,7 @@ class Away:
 
     def _behind(self) -> bool:
         with self._lock:
-            return bool(self._events) or any(log.path.stat().st_size > log.sent for log in self._logs.values())
+            return bool(self._events) or any(log.behind for log in self._logs.values())
 
     def _patiently(self, action: Callable[[], T]) -> T | None:
         """Do it, again and again while the server can't be reached; None when that was in vain."""
@@ -274,10 +301,8 @@ class Away:
                 self._send(name, log)
 
     def _send(self, name: str, log: _Log) -> None:
-        with log.path.open("rb") as file:
-            file.seek(log.sent)
-            for _ in range(PIECES):
-                if not (data := file.read(PIECE)):
-                    break
-                self._server.send(data, log.sent, log=name)
-                log.sent += len(data)
+        for _ in range(PIECES):
+            if not (data := log.read()):
+                break
+            self._server.send(data, log.sent, log=name)
+            log.sent += len(data)

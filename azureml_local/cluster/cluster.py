@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution
@@ -20,6 +21,7 @@ from azureml_local.cluster.process import end_strays, status_file
 from azureml_local.cluster.record import Machinery
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
+from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.runs import FINAL, SWEEP, data_container, user_error
 
 logger = logging.getLogger("azureml_local.cluster")
@@ -58,7 +60,10 @@ class Cluster:
         self._pools[LOCAL_TARGET] = NodePool(ScaleSettings(0, sys.maxsize, 0.0))
         self._queues[LOCAL_TARGET] = deque()
         self._take_up()
-        self._machinery.inputs.shared.sweep()
+        try:
+            self._machinery.inputs.shared.sweep()
+        except OSError:
+            logger.exception("What runs have shared can't be looked through; it is tried again when one fetches data")
         self.simulations.listen(self._wake)
         self._scheduler.start()
 
@@ -85,19 +90,34 @@ class Cluster:
         followed on, and what has ended is brought to its end.
         """
         for run in self._workspace.runs.unfinished():
-            known = run.process or {}
-            if not run.definition or not run.target or run.run_type == SWEEP:
-                continue  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
-            if "pid" in known or "who" in known:
-                self._begin(run, run.target, Execution.resume)
-                continue
-            # What fetches its inputs, for example: nobody waits for that any more.
-            end_strays(status_file(self._workspace.folder.runs / run.id))
-            if "final" in known or run.status == "CancelRequested":
-                self._begin(run, run.target, Execution.conclude)
-            else:
-                self._logs.resume(run.id, data_container(run))
-                self.submit(run)
+            try:
+                self._take_up_one(run)
+            except Exception as error:
+                # A row that can't be read, for example: no reason for the others not to go on.
+                logger.exception("The run %s of an earlier server can't be gone on with", run.id)
+                self._give_up(run.id, f"The server can't go on with the run ({type(error).__name__}: {error}).")
+
+    def _take_up_one(self, run: Run) -> None:
+        known = run.process or {}
+        if not run.definition or not run.target or run.run_type == SWEEP:
+            return  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
+        if "pid" in known or "who" in known:
+            self._begin(run, run.target, Execution.resume)
+            return
+        # What fetches its inputs, for example: nobody waits for that any more.
+        end_strays(status_file(self._workspace.folder.runs / run.id))
+        if "final" in known or run.status == "CancelRequested":
+            self._begin(run, run.target, Execution.conclude)
+        else:
+            self._logs.resume(run.id, data_container(run))
+            self.submit(run)
+
+    def _give_up(self, run_id: str, reason: str) -> None:
+        """A run fails for a fault of ours. Nothing that goes wrong with that is anybody else's business."""
+        try:
+            self._workspace.runs.advance(run_id, "Failed", error=user_error(reason, "SystemError"))
+        except Exception:
+            logger.exception("The run %s can't be told to have failed", run_id)
 
     # Computes -----------------------------------------------------------------------------------------------
 
@@ -121,7 +141,10 @@ class Cluster:
                 self._logs.end(run.id, data_container(run), f"The compute {name} was deleted.")
             on_it = [run_id for run_id, (execution, _) in self._running.items() if execution.target == name]
         for run_id in [run.id for run in waits] + on_it:
-            self.cancel(run_id)
+            try:
+                self.cancel(run_id)
+            except NotFound:
+                logger.warning("The run %s was deleted while its compute was", run_id)
 
     def allocation(self, name: str) -> Allocation:
         """How many nodes a compute has and should have; none, for one that was never provisioned."""
@@ -175,13 +198,17 @@ class Cluster:
     def _schedule(self) -> None:
         with self._changed:
             while not self._stopping:
-                try:
-                    waits = [seconds for seconds in map(self._serve, list(self._pools)) if seconds is not None]
-                except Exception:
-                    # A full disk, for example. Nobody would be served any more without this thread.
-                    logger.exception("The queues can't be served; the next try is in %g s", FAULT_SECONDS)
-                    waits = [FAULT_SECONDS]
+                waits = [seconds for seconds in map(self._serve_safely, list(self._pools)) if seconds is not None]
                 self._changed.wait(min(waits, default=None))
+
+    def _serve_safely(self, name: str) -> float | None:
+        """As `_serve`; a fault keeps neither the other queues nor, for longer than FAULT_SECONDS, this one."""
+        try:
+            return self._serve(name)
+        except Exception:
+            # A full disk, for example. Nobody would be served any more without this thread.
+            logger.exception("The queue of %s can't be served; the next try is in %g s", name, FAULT_SECONDS)
+            return FAULT_SECONDS
 
     def _serve(self, name: str) -> float | None:
         """Give nodes to waiting runs, first come first served, then take idle ones away.
@@ -192,11 +219,13 @@ class Cluster:
         self._obstruct(name)
         pool.fill()
         stuck = self.simulations.holds(Kind.QUEUE_STUCK, name)
-        for place, run in enumerate(queue):
+        for place, run in reversed(list(enumerate(queue))):
             if run.status != "Queued":
-                queue[place] = self._workspace.runs.advance(run.id, "Queued")
+                self._replace(queue, place, partial(self._workspace.runs.advance, run.id, "Queued"))
         while queue and not stuck:
-            run = self._workspace.runs.get(queue[0].id)
+            if not self._replace(queue, 0, lambda: self._workspace.runs.get(queue[0].id)):
+                continue
+            run = queue[0]
             node = pool.acquire(run.id) if run.status not in FINAL else None
             if node is not None:
                 self._logs.end(run.id, data_container(run), f"Node {node.number} takes it.")
@@ -207,6 +236,17 @@ class Cluster:
         for place, run in enumerate(queue):
             self._logs.tell(run.id, data_container(run), self._why(run, place))
         return pool.scale_down()
+
+    def _replace(self, queue: deque[Run], place: int, change: Callable[[], Run]) -> bool:
+        """Put a waiting run as it is now in its place. False when its row is gone: then it waits no more."""
+        try:
+            queue[place] = change()
+        except NotFound:
+            logger.warning("The run %s was deleted while it waited for a node", queue[place].id)
+            self._logs.forget(queue[place].id)
+            del queue[place]
+            return False
+        return True
 
     def _obstruct(self, name: str) -> None:
         self._pools[name].obstructed = self.simulations.holds(Kind.ALLOCATION_FAILED, name)
@@ -231,7 +271,17 @@ class Cluster:
         if not acquired:
             pool.acquire(run.id)
         node = next((str(n.number) for n in pool.nodes() if n.run_id == run.id), "?")
-        execution = Execution(self._machinery, run, node)
+
+        def give_back() -> None:
+            with self._changed:
+                pool.release(run.id, lost=execution.lost)
+                self._changed.notify_all()
+
+        try:
+            execution = Execution(self._machinery, run, node, give_back)
+        except Exception:
+            pool.release(run.id)
+            raise
 
         def job() -> None:
             try:
@@ -241,8 +291,7 @@ class Cluster:
             finally:
                 with self._changed:
                     self._running.pop(run.id, None)
-                    pool.release(run.id, lost=execution.lost)
-                    self._changed.notify_all()
+                    give_back()
 
         thread = threading.Thread(target=job, name=run.id, daemon=True)
         self._running[run.id] = (execution, thread)

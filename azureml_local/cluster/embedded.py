@@ -22,6 +22,7 @@ class EmbeddedPart:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._workspace = record.workspace
+        self._client: Client | None = None
 
     def run(self) -> bool:
         record = self._record
@@ -29,7 +30,7 @@ class EmbeddedPart:
         record.stage("Preparing")
         record.say(f"Node {record.node} prepares the run {record.run.id}.")
         if spec.target == LOCAL_TARGET:
-            client = await_client(record.folder, record.cancelled)
+            client = self._client = await_client(record.folder, record.cancelled)
             if client is None:
                 return False
             spec = dataclasses.replace(spec, environment=with_interpreter(spec.environment, client.python))
@@ -50,7 +51,10 @@ class EmbeddedPart:
 
     @property
     def working(self) -> Path:
-        client = client_of(self._record.folder) if self._record.run.target == LOCAL_TARGET else None
+        if self._client is None and self._record.run.target == LOCAL_TARGET:
+            # Once: it lies where the job may write.
+            self._client = client_of(self._record.folder)
+        client = self._client
         # What lies in the folder of another run, a job that has submitted this one, goes with that.
         if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
             return self._record.folder / "wd"

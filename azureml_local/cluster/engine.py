@@ -37,6 +37,9 @@ class Home(Protocol):
     def meets(self, kind: Kind) -> bool:
         """Whether this trouble happens to the job now: the node is lost to its run, for example."""
 
+    def warn(self, message: str) -> None:
+        """A warning of the run, which its client sees; the run may be *Completed* all the same."""
+
     def build_log(self) -> Path:
         """Where the build's log is written; it is whole when `build_log_done` is called."""
 

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
+from typing import BinaryIO
 
 from azureml_local.cluster.assignment import guarded
 from azureml_local.cluster.embedded import EmbeddedPart
 from azureml_local.cluster.engine import JobPart, Postponed
 from azureml_local.cluster.jobspec import LOCAL_TARGET
+from azureml_local.cluster.keeping import Keeper
+from azureml_local.cluster.left import Left, left_in, open_up
 from azureml_local.cluster.logs import JOB_LOG, NODE_LOG, make_readable
-from azureml_local.cluster.outputs import COLLECTED, OutputError, Outputs, regular_files
+from azureml_local.cluster.outputs import COLLECTED, OutputError, Outputs
 from azureml_local.cluster.record import Machinery, Record
 from azureml_local.cluster.remote import RemotePart
-from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
+
+# In what a run remembers: that an earlier server has begun to copy its output datasets.
+OUTPUTS_BEGUN = "outputs"
+# What goes in any case, in a run's folder that stays for what could not be kept.
+SCRATCH = ("inputs", "home", "tmp")
 
 
 class Execution:
     """Has one job run and says truthfully how it ended.
 
-    ``run`` is a thread's whole work; ``cancel`` may come at any time.
+    ``run`` is a thread's whole work; ``cancel`` may come at any time. ``give_back`` is called, perhaps more than once,
+    where the job is over and the run's end has to wait: the node is free then.
     """
 
-    def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
+    def __init__(self, machinery: Machinery, run: Run, node: str, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
         self._record = Record(machinery, run, node)
         self._workspace = machinery.workspace
         self._part = _part_of(self._record)
@@ -53,6 +63,7 @@ class Execution:
         """The server stops: a job that runs is cancelled, one that waits for its node goes on waiting."""
         if not self._part.postpone():
             self.cancel()
+        self._record.patience.stop()
 
     def run(self) -> None:
         """From *Preparing* to a final status. Never raises: what goes wrong is the run's error."""
@@ -66,8 +77,16 @@ class Execution:
 
     def conclude(self) -> None:
         """Bring the end of an earlier server's job to its end."""
-        self._record.lost = bool(self._record.known.get("lost"))
-        self._conclude(str(self._record.known.get("final", "Canceled")))
+        record = self._record
+        record.owned()
+        record.lost, record.left = bool(record.known.get("lost")), bool(record.known.get("left"))
+        with self._closing:
+            self._closed = True
+        self._end_may_wait()
+        try:
+            self._conclude(str(record.known.get("final", "Canceled")))
+        except Postponed:
+            record.say("The server stops; the next one brings the run to its end.")
 
     # Steps --------------------------------------------------------------------------------------------------
 
@@ -79,31 +98,47 @@ class Execution:
             if ended and not record.lost:
                 self._keep_outputs()
 
+        self._record.owned()
         try:
-            guarded(self._record, steps)
-        except Postponed:
-            return
-        except Exception:
+            try:
+                guarded(self._record, steps)
+            except Postponed:
+                return
+            except Exception:
+                self._finish()
+                raise
             self._finish()
-            raise
-        self._finish()
+        except Postponed:
+            self._record.say("The server stops; the next one brings the run to its end.")
 
     def _keep_outputs(self) -> None:
         record = self._record
+        self._end_may_wait()
         outputs = Outputs(self._workspace, record.run, self._part.outputs())
+        begun = (self._workspace.runs.get(record.run.id).process or {}).get(OUTPUTS_BEGUN, False)
+        if outputs.folders.specs and not begun:
+            known = self._workspace.runs.get(record.run.id).process or {}
+            record.remember({**known, OUTPUTS_BEGUN: True})
         try:
-            outputs.keep(record.say, well=not record.cancelled.is_set() and not record.failed)
+            well = not record.cancelled.is_set() and not record.failed
+            outputs.keep(Keeper(record, record.waits), record, well=well, begun=begun)
         except OutputError as error:
             record.fail(str(error))
             record.say(str(error))
+
+    def _end_may_wait(self) -> None:
+        """From now on nothing runs: what has to wait for room doesn't keep the node from others."""
+        self._record.waits = self._give_back
 
     def _finish(self) -> None:
         record = self._record
         with self._closing:
             self._closed = True
+        self._end_may_wait()
+        record.settle()
         final = "Canceled" if record.cancelled.is_set() else "Failed" if record.failed else "Completed"
         # First, so that a server that is started later finds what it comes to.
-        record.remember({"final": final, "lost": record.lost})
+        record.remember({"final": final, "lost": record.lost, "left": record.left})
         self._conclude(final)
 
     def _conclude(self, final: str) -> None:
@@ -112,14 +147,18 @@ class Execution:
         Still as *Running*, whatever takes time and whoever is waited for: the SDK takes *Finalizing* for the end.
         """
         record = self._record
-        if not record.lost:
-            self._collect()
-        self._close_job_log()
+        if not record.lost and not self._collect() and final == "Completed":
+            final = "Failed"
+        record.write(self._close_job_log)
         record.say(f"The run is {final}.")
         self._workspace.runs.await_follower(record.run.id)
-        self._workspace.runs.conclude(record.run.id, final)
-        self._workspace.artifacts.close_log(record.container, NODE_LOG)
-        remove_tree(record.folder)
+        record.write(lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left))
+        record.write(lambda: self._workspace.artifacts.close_log(record.container, NODE_LOG))
+        if record.left:
+            for name in SCRATCH:
+                remove_tree(record.folder / name)
+        else:
+            remove_tree(record.folder)
 
     def _close_job_log(self) -> None:
         record, artifacts = self._record, self._workspace.artifacts
@@ -130,21 +169,24 @@ class Execution:
                     record.say(f"{strays} bytes of {JOB_LOG} were not UTF-8; a question mark is in the place of each.")
             artifacts.close_log(record.container, JOB_LOG)
 
-    def _collect(self) -> None:
-        """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since."""
-        record, artifacts, working = self._record, self._workspace.artifacts, self._part.working
+    def _collect(self) -> bool:
+        """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since. False when
+        there was no room for all of them.
+        """
+        record, artifacts = self._record, self._workspace.artifacts
+        open_up(record.folder)
+        found = Left()
         for folder in COLLECTED:
-            for path in sorted(regular_files(working / folder)):
-                name = path.relative_to(working).as_posix()
-                try:
-                    if artifacts.exists(RUN_ORIGIN, record.container, name):
-                        known = artifacts.get(RUN_ORIGIN, record.container, name)
-                        if known.size == path.stat().st_size:
-                            continue
-                    artifacts.put_file(RUN_ORIGIN, record.container, name, path)
-                except (OSError, BlobError, UnicodeError) as error:
-                    # A name that isn't UTF-8, or longer than a blob's can be, for example.
-                    record.say(f"{name} could not be kept: {error}")
+            found.add("", left_in(self._part.working, folder))
+
+        def put(name: str, source: BinaryIO) -> None:
+            if artifacts.exists(RUN_ORIGIN, record.container, name):
+                known = artifacts.get(RUN_ORIGIN, record.container, name)
+                if known.size == os.fstat(source.fileno()).st_size:
+                    return
+            artifacts.put_file(RUN_ORIGIN, record.container, name, source)
+
+        return Keeper(record, record.waits).keep(found.files, put, found.odd)
 
 
 def _part_of(record: Record) -> JobPart:

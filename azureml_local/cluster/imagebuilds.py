@@ -77,5 +77,9 @@ class ImageBuilds:
         except Exception:
             logger.exception("The build %s failed in the server itself", build.id)
         finally:
-            self._blobs.seal(CONTAINER, build.log)
+            try:
+                self._blobs.seal(CONTAINER, build.log)
+            except Exception:
+                # Then it is read as far as it goes, as while it was written.
+                logger.exception("The log of the build %s can't be closed", build.id)
             build.status = status

@@ -116,6 +116,24 @@ def hold(leash: int, seconds: float) -> None:
         time.sleep(0.05)
 
 
+def put_back(status_file: str, number: int, code: int) -> None:
+    """Write the status anew where the job has removed its file, or put something else in the place of it."""
+    with contextlib.suppress(OSError):
+        if os.lstat(status_file).st_ino == number:
+            return
+    fresh = f"{status_file}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(status_file), exist_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(file, f"{code:<8}".encode())
+        os.close(file)
+        if os.path.isdir(status_file) and not os.path.islink(status_file):
+            os.rename(status_file, f"{fresh}.folder")
+        os.replace(fresh, status_file)
+    except OSError as error:
+        os.write(2, f"The job's exit status can't be kept: {error}\n".encode("utf-8", "backslashreplace"))
+
+
 def main(status_file: str, leash_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
     # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
     for descriptor in held:
@@ -134,7 +152,9 @@ def main(status_file: str, leash_seconds: float, held: list[int], open_files: in
         status.seek(0)
         status.write(f"{code:<8}".encode())
         os.fsync(status.fileno())
+        number = os.fstat(status.fileno()).st_ino
     end_what_is_left()
+    put_back(status_file, number, code)
 
 
 if __name__ == "__main__":

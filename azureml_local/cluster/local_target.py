@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from azureml_local.storage.trees import open_regular
 from azureml_local.workspace.errors import Invalid
 
 INVOCATION = "azureml-setup/Invocation.sh"
 ANSWER = "client"
+LONGEST_ANSWER = 1 << 16
 # The client starts the script a moment after our answer.
 PATIENCE = 120.0
 POLL_SECONDS = 0.05
@@ -60,7 +62,8 @@ def invocation(folder: Path) -> bytes:
 def client_of(folder: Path) -> Client | None:
     """What the client has said, if it has."""
     try:
-        where, python, _ = (folder / ANSWER).read_bytes().split(b"\0")
+        with open_regular(folder / ANSWER) as file:
+            where, python, _ = file.read(LONGEST_ANSWER).split(b"\0")
     except (OSError, ValueError):
         return None
     return Client(Path(where.decode("utf-8", "surrogateescape")), python.decode("utf-8", "surrogateescape"))

@@ -7,20 +7,25 @@ are a folder on this machine whose files are copied when the job is over; in upl
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from azureml_local.cluster.jobspec import OutputSpec
+from azureml_local.cluster.left import Left, left_in
+from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores
 from azureml_local.workspace.datasets import DatasetUse
+
+if TYPE_CHECKING:
+    from azureml_local.cluster.keeping import Keeper
+    from azureml_local.cluster.record import Record
 
 # The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
 # own, in the server's interpreter, which has the SDK wherever such an output was submitted.
@@ -78,34 +83,43 @@ class Outputs:
     run: Run
     folders: OutputFolders
 
-    def keep(self, say: Callable[[str], None], *, well: bool) -> None:
+    def keep(self, keeper: Keeper, record: Record, *, well: bool, begun: bool) -> None:
         """Copy the folders to the datastore, and save (and register) a dataset of each.
+
+        ``begun``: an earlier server has begun with it, so that files may be there already.
 
         Raises:
             OutputError: files that are there already and may not be overwritten; an impossible transformation.
         """
         for spec in self.folders.specs:
             if spec.mechanism == "upload" and not well:
-                say(f"Output {spec.name}: not uploaded, since the run did not complete.")
+                record.say(f"Output {spec.name}: not uploaded, since the run did not complete.")
                 continue
             path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
-            count = self._copy(spec, path)
-            registered = self._save(spec, path)
-            say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {datastores.DEFAULT}/{path}{registered}")
+            count = self._copy(keeper, spec, path, begun=begun)
+            registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
+            at = f"{datastores.DEFAULT}/{path}{registered}"
+            record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
 
-    def _copy(self, spec: OutputSpec, path: str) -> int:
-        place, blobs = self.folders.place(spec), self.workspace.blobs
-        files = {f"{path}/{file.relative_to(place).as_posix()}": file for file in written(place, spec.globs)}
-        if not spec.overwrite:
-            there = next((name for name in files if blobs.exists(datastores.CONTAINER, name)), None)
+    def _copy(self, keeper: Keeper, spec: OutputSpec, path: str, *, begun: bool) -> int:
+        blobs = self.workspace.blobs
+        found = written(self.folders.place(spec), spec.globs)
+        if not spec.overwrite and not begun:
+            names = (f"{path}/{name}" for name in found.files if is_name(f"{path}/{name}"))
+            there = next((name for name in names if blobs.exists(datastores.CONTAINER, name)), None)
             if there is not None:
                 raise OutputError(
                     f"The output {spec.name!r} would replace {there!r} in the datastore. Choose another destination, "
                     "or allow it: as_upload(overwrite=True)."
                 )
-        for name, file in files.items():
-            blobs.put_file(datastores.CONTAINER, name, file)
-        return len(files)
+
+        def put(name: str, source: BinaryIO) -> None:
+            blobs.put_file(datastores.CONTAINER, name, source)
+
+        inside = Left()
+        inside.add(f"{path}/", found)
+        keeper.keep(inside.files, put, inside.odd)
+        return len(inside.files)
 
     def _save(self, spec: OutputSpec, path: str) -> str:
         datasets = self.workspace.datasets
@@ -134,24 +148,17 @@ class Outputs:
         return said
 
 
-def written(place: Path, globs: tuple[str, ...]) -> list[Path]:
-    """Files below a folder, of which a pattern fits the whole path or that below the folder. No links."""
-    found = [path for path in sorted(place.rglob("*")) if path.is_file() and not path.is_symlink()]
-    if not globs:
-        return found
-    return [
-        path
-        for path in found
-        if any(fnmatch.fnmatch(str(path), g) or fnmatch.fnmatch(str(path.relative_to(place)), g) for g in globs)
-    ]
-
-
-def regular_files(folder: Path) -> list[Path]:
-    """Files below a folder; no links (one could point anywhere), no pipes or devices."""
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        for root, _, names in os.walk(folder, followlinks=False):
-            found += [path for name in names if not (path := Path(root) / name).is_symlink() and path.is_file()]
+def written(place: Path, globs: tuple[str, ...]) -> Left:
+    """What lies in an output's folder; with patterns, those files of which one fits the whole path or that below the
+    folder.
+    """
+    found = left_in(place, "")
+    if globs:
+        found.files = {
+            name: path
+            for name, path in found.files.items()
+            if any(fnmatch.fnmatch(str(path), pattern) or fnmatch.fnmatch(name, pattern) for pattern in globs)
+        }
     return found
 
 

@@ -16,6 +16,7 @@ import psutil
 
 from azureml_local.cluster import keeper
 from azureml_local.descriptors import limit_of_user
+from azureml_local.storage.trees import open_regular
 
 # In the environment of every process of a run, so that those are found which have lost their keeper; its value is the
 # run's status file.
@@ -108,10 +109,17 @@ class JobProcess:
                 self._child.stdin.close()
 
     def began(self) -> bool:
-        """Whether the job of an earlier server ever began. Waits until that is certain."""
-        while not self._status_file.exists():
-            if self._keeper() is None:
-                return self._status_file.exists()
+        """Whether the job of an earlier server ever began. Waits until that is certain.
+
+        A job may have removed its status file: while it runs, its keeper has a child, and writes the file at its end.
+        """
+        while not os.path.lexists(self._status_file):
+            keeper_process = self._keeper()
+            if keeper_process is None:
+                return os.path.lexists(self._status_file)
+            with contextlib.suppress(psutil.Error):
+                if keeper_process.children():
+                    return True
             time.sleep(0.01)
         return True
 
@@ -180,8 +188,8 @@ class JobProcess:
             return None
 
     def _read_status(self) -> int | None:
-        with contextlib.suppress(OSError, ValueError):
-            return int(self._status_file.read_text())
+        with contextlib.suppress(OSError, ValueError), open_regular(self._status_file) as file:
+            return int(file.read(100))
         # The keeper itself was ended: its own fate is the job's, where we are its parent and know it.
         return self._child.returncode if self._child is not None and self._child.returncode else None
 

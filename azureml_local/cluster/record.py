@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from azureml_local.cluster.dataflows import Fingerprints
 from azureml_local.cluster.desk import Desk
@@ -16,12 +16,18 @@ from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.jobspec import parse
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.logs import BUILD_LOG, JOB_LOG, NODE_LOG
+from azureml_local.cluster.patience import Patience, passing
 from azureml_local.cluster.process import JobProcess, status_file
 from azureml_local.cluster.simulation import Simulations
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import rust_dataflow
 from azureml_local.workspace.runs import FINAL, data_container, user_error
+
+T = TypeVar("T")
+
+# Where a warning of ours comes from.
+SOURCE = "azureml_local"
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,10 @@ class Machinery:
 
 
 class Record:
-    """An `engine.Home` in the server itself. Thread-safe."""
+    """An `engine.Home` in the server itself. Thread-safe.
+
+    The run's own thread waits where the store can't be written; who reports over the network is told, and tries again.
+    """
 
     def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
         self.machinery = machinery
@@ -50,24 +59,71 @@ class Record:
         self.cancelled = threading.Event()
         # Whether the node was lost while the job ran.
         self.lost = False
+        # Whether files of the job lie in the run's folder that the store had no room for.
+        self.left = False
+        self.patience = Patience()
+        # What is done while something of the run has to be tried again.
+        self.waits: Callable[[], None] = lambda: None
+        self._owner: int | None = None
+        self._failure: Json | None = None
         self._node_log: Path | None = None
 
+    def owned(self) -> None:
+        """This thread is the run's own."""
+        self._owner = threading.get_ident()
+
+    def write(self, change: Callable[[], T]) -> T:
+        """Change something of the run in the store. Raises Postponed when the server stops before it can be."""
+        return self.patience.keep(change, self.waits) if threading.get_ident() == self._owner else change()
+
     def stage(self, status: str) -> None:
-        self.workspace.runs.advance(self.run.id, status)
+        self.write(lambda: self.workspace.runs.advance(self.run.id, status))
 
     def say(self, line: str) -> None:
-        if self._node_log is None:
-            self._node_log = self.workspace.artifacts.open_log(self.container, NODE_LOG)
-        # A full disk, for example: the run goes on.
-        with (
-            contextlib.suppress(OSError),
-            self._node_log.open("a", encoding="utf-8", errors="backslashreplace") as log,
-        ):
-            print(time.strftime("%H:%M:%S"), line, file=log)
+        try:
+            if self._node_log is None:
+                self._node_log = self.workspace.artifacts.open_log(self.container, NODE_LOG)
+            with self._node_log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                print(time.strftime("%H:%M:%S"), line, file=log)
+        except Exception as error:
+            # A full disk, for example: the run goes on.
+            if passing(error) is None and not isinstance(error, OSError):
+                raise
 
     def fail(self, message: str, code: str = "UserError") -> None:
-        if self.workspace.runs.get(self.run.id).status not in FINAL:
-            self.workspace.runs.note_error(self.run.id, user_error(message, code))
+        """Doesn't wait where that can't be written: `settle` does."""
+        self._failure = self._failure or user_error(message, code)
+        self._write_failure()
+
+    def try_to_fail(self, message: str) -> bool:
+        """As `fail` for a fault of the system's; False, and nothing is said, when it can't be written now."""
+        try:
+            self.workspace.runs.note_error(self.run.id, user_error(message, "SystemError"))
+        except Exception as error:
+            if passing(error) is None:
+                raise
+            return False
+        return True
+
+    def settle(self) -> None:
+        """Wait until why the run fails is written, if it does."""
+        if self._failure is not None:
+            self.write(self._note_failure)
+
+    def _write_failure(self) -> None:
+        try:
+            self._note_failure()
+        except Exception as error:
+            if passing(error) is None or threading.get_ident() != self._owner:
+                raise
+
+    def _note_failure(self) -> None:
+        if self._failure is not None and self.workspace.runs.get(self.run.id).status not in FINAL:
+            self.workspace.runs.note_error(self.run.id, self._failure)
+
+    def warn(self, message: str) -> None:
+        self.write(lambda: self.workspace.runs.note_warning(self.run.id, SOURCE, message))
+        self.say(message)
 
     def flows(self) -> dict[str, str]:
         """The data flows (YAML) of the run's inputs, by the ids of their datasets."""
@@ -96,20 +152,20 @@ class Record:
         )
 
     def build_log(self) -> Path:
-        return self.workspace.artifacts.open_log(self.container, BUILD_LOG)
+        return self.write(lambda: self.workspace.artifacts.open_log(self.container, BUILD_LOG))
 
     def build_log_done(self) -> None:
-        self.workspace.artifacts.close_log(self.container, BUILD_LOG)
+        self.write(lambda: self.workspace.artifacts.close_log(self.container, BUILD_LOG))
 
     def job_log(self) -> Path:
-        return self.workspace.artifacts.open_log(self.container, JOB_LOG)
+        return self.write(lambda: self.workspace.artifacts.open_log(self.container, JOB_LOG))
 
     def note(self, process: JobProcess) -> None:
         self.remember({"pid": process.pid, "started": process.started})
 
     def remember(self, known: Json) -> None:
         """What a server that is started later must know to go on with the run."""
-        self.workspace.runs.note_process(self.run.id, known)
+        self.write(lambda: self.workspace.runs.note_process(self.run.id, known))
 
     @property
     def known(self) -> Json:
@@ -118,7 +174,7 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        return self.workspace.runs.get(self.run.id).error is not None
+        return self._failure is not None or self.workspace.runs.get(self.run.id).error is not None
 
     @property
     def status_file(self) -> Path:

@@ -41,6 +41,7 @@ RETRY_SECONDS = 5.0
 STOP_SECONDS = 20.0
 
 STAGES = ("Preparing", "Starting", "Running")
+MAX_WARNING = 10_000
 LOGS = ("build", "job")
 # Below the run's folder; what is brought goes nowhere else.
 WORKING, OUTPUT_DATA = "wd", "output-data"
@@ -190,11 +191,11 @@ class RemotePart:
         with self._changed:
             self._check(node)
             # A new server begins where its node does.
+            self._heard = time.monotonic()
             expected = first if self._number is None else self._number
             for event in events[max(0, expected - first) :]:
                 self._take(event)
             self._number = max(expected, first + len(events))
-            self._heard = time.monotonic()
             self._changed.notify_all()
             return {"cancel": self._record.cancelled.is_set(), "lose": self._losing}
 
@@ -206,6 +207,8 @@ class RemotePart:
             case {"stage": str(stage)} if stage in STAGES:
                 record.stage(stage)
                 self._running = stage == "Running"
+            case {"warn": str(message)}:
+                record.warn(message[:MAX_WARNING])
             case {"built": True}:
                 record.build_log_done()
             case {"fail": str(message), "code": str(code)}:

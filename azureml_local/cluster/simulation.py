@@ -6,6 +6,7 @@ Kept in memory, so that a restart ends it: trouble that outlived its test would 
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from fnmatch import fnmatchcase
 from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.cluster.kinds import Kind
 from azureml_local.workspace.errors import Invalid, NotFound
+
+logger = logging.getLogger("azureml_local.cluster")
 
 MOST_TIMES = 1_000_000
 # What a pattern of requests looks like: perhaps a method, then a path with * in it.
@@ -143,7 +146,10 @@ class Simulations:
 
     def _tell(self) -> None:
         for listener in self._listeners:
-            listener()
+            try:
+                listener()
+            except Exception:
+                logger.exception("A listener failed for a simulation")
 
 
 def _befalls(simulation: Simulation, compute: str) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from pathlib import Path
 
 from azureml_local.workspace.artifacts import RUN_ORIGIN, Artifacts
+
+logger = logging.getLogger("azureml_local.cluster")
 
 # azureml.core.script_run follows the last by name of azureml-logs/NN*.txt and user_logs/std_log.txt: this one
 # until the environment's build log is there.
@@ -51,7 +54,12 @@ class QueueLogs:
         known = self._last.get(run_id)
         if known is not None and known[1] == line:
             return
-        path = known[0] if known is not None else self._artifacts.open_log(container, QUEUE_LOG)
+        try:
+            path = known[0] if known is not None else self._artifacts.open_log(container, QUEUE_LOG)
+        except Exception:
+            # A full disk, for example, must not stop the queue: the same text stands in the run's page.
+            logger.exception("The queue's log of the run %s can't be opened", run_id)
+            return
         _append(path, line)
         self._last[run_id] = path, line
 
@@ -65,10 +73,16 @@ class QueueLogs:
         known = self._last.pop(run_id, None)
         if known is not None:
             _append(known[0], line)
-            self._artifacts.close_log(container, QUEUE_LOG)
+            try:
+                self._artifacts.close_log(container, QUEUE_LOG)
+            except Exception:
+                logger.exception("The queue's log of the run %s can't be closed", run_id)
+
+    def forget(self, run_id: str) -> None:
+        """The run is gone, and its log with it."""
+        self._last.pop(run_id, None)
 
 
 def _append(path: Path, line: str) -> None:
-    # A full disk must not stop the queue: the same text stands in the run's page.
     with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as log:
         print(time.strftime("%H:%M:%S"), line, file=log)

@@ -21,7 +21,8 @@ from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.jobspec import JobSpec, parse
 from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.outputs import COLLECTED, OutputFolders, regular_files, written
+from azureml_local.cluster.left import Left, left_in, open_up
+from azureml_local.cluster.outputs import COLLECTED, OutputFolders, written
 from azureml_local.cluster.shared import SharedFolders
 from azureml_local.storage.folder import cache_folder
 from azureml_local.storage.trees import remove_tree
@@ -123,18 +124,15 @@ def _unpack(server: Server, url: str, folder: Path, working: Path) -> int:
     return len(names)
 
 
-def _left(spec: JobSpec, folder: Path, working: Path) -> dict[str, Path]:
+def _left(spec: JobSpec, folder: Path, working: Path) -> Left:
     """What is brought: the files of ``outputs`` and ``logs``, and of the output datasets, by their places in the run's
     folder on the server.
     """
-    found = {
-        f"wd/{path.relative_to(working).as_posix()}": path
-        for name in COLLECTED
-        for path in regular_files(working / name)
-    }
+    found = Left()
+    open_up(folder)
+    for name in COLLECTED:
+        found.add("wd/", left_in(working, name))
     outputs = OutputFolders(spec.outputs, folder, working)
     for each in spec.outputs:
-        place = outputs.place(each)
-        for path in written(place, each.globs):
-            found[f"output-data/{each.name}/{path.relative_to(place).as_posix()}"] = path
+        found.add(f"output-data/{each.name}/", written(outputs.place(each), each.globs))
     return found

@@ -21,6 +21,16 @@ def begins(column: SQLColumnExpression[Any], prefix: str) -> ColumnElement[bool]
     return and_(column >= prefix, column < prefix + LAST)
 
 
+def is_name(name: str) -> bool:
+    """Whether a blob can have this name."""
+    try:
+        name.encode()
+        check_name(name)
+    except (BlobError, UnicodeError):
+        return False
+    return True
+
+
 def check_name(name: str) -> None:
     """Raises BlobError for a name that the blob service would not take, or that could mislead whoever
     downloads it.

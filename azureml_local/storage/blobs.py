@@ -159,10 +159,11 @@ class BlobStore:
             writer.write(data)
             return writer.finish()
 
-    def put_file(self, container: str, name: str, source: Path) -> BlobRow:
-        """Copy a file in."""
-        with self.writer() as writer, source.open("rb") as file:
-            while chunk := file.read(PIECE):
+    def put_file(self, container: str, name: str, source: BinaryIO) -> BlobRow:
+        """Copy an open file in, from where it is read to now."""
+        check_name(name)
+        with self.writer() as writer:
+            while chunk := source.read(PIECE):
                 writer.write(chunk)
             upload = writer.finish()
         return self.put(container, name, upload)

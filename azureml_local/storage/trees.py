@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+import stat
+import uuid
 from pathlib import Path
+from typing import BinaryIO
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, in a folder that a job may have written to: it follows no link, and never waits
+    as opening a pipe does. Raises OSError, also for whatever is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def seal(folder: Path) -> None:
@@ -18,24 +34,55 @@ def seal(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and what is in it, be it read-only or not; what can't be removed stays."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder and what is in it, be it read-only or not; what can't be removed stays, and so does a link.
+
+    Never raises OSError.
+    """
+    _remove(folder)
     if os.path.lexists(folder):
         make_removable(folder)
+        _remove(folder)
+    with contextlib.suppress(OSError):
+        if folder.is_dir() and not folder.is_symlink():
+            _remove_deep(folder)
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _remove_deep(folder: Path) -> None:
+    """The same for a thousand folders, one in the other: deeper than shutil.rmtree goes, and than a path is long.
+
+    What is in a folder's folders is moved up, until there are none. Raises OSError.
+    """
+    while folders := [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
+        for each in folders:
+            each.chmod(0o700)
+            for entry in os.scandir(each):
+                if entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).chmod(0o700)
+                    Path(entry.path).rename(folder / uuid.uuid4().hex)
+                else:
+                    Path(entry.path).unlink()
+            each.rmdir()
+    shutil.rmtree(folder)
+
+
 def make_removable(folder: Path) -> None:
-    """Give the owner the right to remove what is in a folder.
+    """Give the owner the right to remove what is in a folder; what is somebody else's stays as it is.
 
     Only folders need it. A link stays what it is, and so does what it points at: a job's folder has links to what
     others read.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    folder.chmod(0o700)
+    with contextlib.suppress(OSError):
+        if folder.is_symlink() or not folder.is_dir():
+            return
+        folder.chmod(0o700)
     for root, names, _ in os.walk(folder):
         for name in names:
             path = Path(root, name)
-            if not path.is_symlink():
-                path.chmod(0o700)
+            with contextlib.suppress(OSError):  # somebody else's, or too long a path
+                if not path.is_symlink():
+                    path.chmod(0o700)

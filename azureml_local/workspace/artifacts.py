@@ -92,7 +92,7 @@ class Artifacts:
         """As it is now, with its bytes (see `BlobStore.open`)."""
         return self._blobs.open(blob.container, blob.name)
 
-    def put_file(self, origin: str, container: str, path: str, source: Path) -> None:
+    def put_file(self, origin: str, container: str, path: str, source: BinaryIO) -> None:
         self._blobs.put_file(CONTAINER, blob_name(origin, container, path), source)
 
     def open_log(self, container: str, path: str) -> Path:

@@ -29,7 +29,12 @@ def clean(workspace: Workspace) -> None:
         session.execute(delete(Block).where(Block.created < text_of(datetime.now(timezone.utc) - BLOCKS_KEPT)))
     with workspace.database.read() as session:
         named = {*session.scalars(select(Blob.file)), *session.scalars(select(Block.file))}
-        ended = set(session.scalars(select(Run.id).where(Run.status.in_(FINAL))))
+        # Files of a job that could not be kept are the user's to move.
+        ended = {
+            run_id
+            for run_id, process in session.execute(select(Run.id, Run.process).where(Run.status.in_(FINAL)))
+            if not (process or {}).get("left")
+        }
     for file in blob_files_in(workspace.folder.blobs):
         if file not in named:
             with contextlib.suppress(OSError):  # it is in nobody's way, and is tried again at the next start
@@ -38,5 +43,6 @@ def clean(workspace: Workspace) -> None:
         if folder.name in ended:
             remove_tree(folder)
     for scratch in workspace.folder.root.glob(".backup-*"):  # of a backup that was killed
-        if scratch.stat().st_mtime < time.time() - BACKUP_TAKES.total_seconds():
-            remove_tree(scratch)
+        with contextlib.suppress(FileNotFoundError):
+            if scratch.stat().st_mtime < time.time() - BACKUP_TAKES.total_seconds():
+                remove_tree(scratch)

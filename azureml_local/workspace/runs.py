@@ -269,10 +269,11 @@ class Runs:
         self._tell(run)
         return run
 
-    def conclude(self, run_id: str, final: str) -> Run:
+    def conclude(self, run_id: str, final: str, *, left: bool = False) -> Run:
         """Move a run through *Finalizing* to its final status in one transaction, so that no client sees *Finalizing*.
 
         azureml.core.Run.wait_for_completion takes that for the end, and then says nothing of a run that fails.
+        ``left``: its folder stays, since files are in it that could not be kept.
         """
         with self._database.write() as session:
             run = self._locked(session, run_id)
@@ -284,7 +285,7 @@ class Runs:
                     run.status = status
                     session.add(RunEvent(run_id=run_id, name=STATUS_EVENT, time=moment, data={"status": status}))
             run.ended = moment
-            run.process = None
+            run.process = {"left": True} if left else None
         self._tell(run)
         return run
 

@@ -100,7 +100,8 @@ class Snapshots:
                 with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as file:
                     for path in sorted(folder.rglob("*")):
                         file.write(path, path.relative_to(folder).as_posix())
-                self._blobs.put_file(CONTAINER, name, archive)
+                with archive.open("rb") as source:
+                    self._blobs.put_file(CONTAINER, name, source)
         return name
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.environments import EnvironmentBuilder
@@ -16,7 +17,7 @@ from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
 from azureml_local.cluster.shared import SharedFolders
 from azureml_local.storage.folder import StateFolder
-from azureml_local.storage.tables import Run
+from azureml_local.storage.tables import Run, RunEvent
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.runs import FINAL, ORDER, NewRun
@@ -187,8 +188,66 @@ def test_a_fault_in_the_scheduling_stops_nobody_for_good(
     monkeypatch.setattr(local.workspace.runs, "advance", failing_once)
     run = local.submit("true")
     local.wait(lambda: local.status(run) == "Completed")
-    assert "The queues can't be served" in caplog.text
+    assert "The queue of nodes can't be served" in caplog.text
     assert local.cluster.allocation("nodes").current == 1  # the node that the fault had taken is not lost
+
+
+def test_run_deleted_while_queued_harms_no_other_run_and_no_other_queue(
+    local: Local, caplog: pytest.LogCaptureFixture
+) -> None:
+    local.workspace.computes.put(ClusterRequest("others", "D2", ScaleSettings(0, 1, 60)))
+    local.cluster.resize(local.workspace.computes.get("others"))
+    jobs = [local.job() for _ in range(NODES + 1)]
+    local.wait(lambda: jobs[NODES].status == "Queued")
+    never_queued = replace_id(local.workspace.runs.get(jobs[NODES].id), "never-made")
+    local.cluster.submit(never_queued)
+    with local.workspace.database.write() as session:
+        session.execute(delete(RunEvent).where(RunEvent.run_id == jobs[NODES].id))
+        session.execute(delete(Run).where(Run.id == jobs[NODES].id))
+    behind, elsewhere = local.submit("true"), local.submit("true", "others")
+    local.wait(lambda: local.status(elsewhere) == "Completed")
+    jobs[0].let_go()
+    local.wait(lambda: local.status(behind) == "Completed")
+    jobs[1].let_go()
+    assert "was deleted while it waited" in caplog.text
+    assert "can't be served" not in caplog.text
+
+
+def test_row_that_cannot_be_read_harms_no_other_run_of_an_earlier_server(local: Local) -> None:
+    job, waiting = local.job(), [local.job() for _ in range(NODES)]
+    local.wait(lambda: waiting[-1].status == "Queued")
+    local.cluster.stop()
+    experiment = local.workspace.experiments.get("tests").id
+    for number, process in enumerate(({"pid": "x", "started": None}, {"who": 5, "ran": "?"}, ["no", "object"])):
+        odd = NewRun(f"odd-{number}", experiment, target="nodes", definition={"target": "nodes"}, snapshot_id=SNAPSHOT)
+        local.workspace.runs.create(odd)
+        local.workspace.runs.note_process(odd.run_id, process)  # type: ignore[arg-type]
+        local.workspace.runs.advance(odd.run_id, "Running")
+    local.cluster = Cluster(local.machinery())
+    local.cluster.start()
+    waiting[-1].let_go()
+    local.wait(lambda: local.status("odd-0") == local.status("odd-2") == "Failed")
+    assert job.status == "Canceled"
+
+
+def test_listener_that_fails_keeps_no_other_from_hearing(local: Local, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    def fails(run: Run) -> None:
+        raise ValueError(run.id)
+
+    local.workspace.runs.listen(fails)
+    local.workspace.runs.listen(lambda run: heard.append(run.status))
+    run = local.submit("true")
+    local.wait(lambda: heard and heard[-1] == "Completed")
+    assert local.status(run) == "Completed"
+    assert "A listener failed" in caplog.text
+
+
+def replace_id(run: Run, run_id: str) -> Run:
+    """A run of this id that no row has: its submission stood still while it was deleted."""
+    run.id = run_id
+    return run
 
 
 def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None:

@@ -18,7 +18,7 @@ from security.conftest import Inside
 
 from azureml_local.cluster.dataflows import Fingerprints, Mirror, mirrored
 from azureml_local.cluster.jobspec import parse
-from azureml_local.cluster.outputs import regular_files
+from azureml_local.cluster.left import left_in
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.opendata.idx import FILE_NAMES
 from azureml_local.server import errors
@@ -169,7 +169,18 @@ def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path)
             listener.bind("socket")
         finally:
             os.chdir(before)
-        assert regular_files(outputs) == [outputs / "deep" / "kept.txt"]
+        found = left_in(tmp_path, "outputs")
+        assert found.files == {"outputs/deep/kept.txt": outputs / "deep" / "kept.txt"}
+        assert found.odd == {
+            "outputs/link": "a link",
+            "outputs/folder": "a link",
+            "outputs/loop": "a link",
+            "outputs/pipe": "no regular file",
+            "outputs/socket": "no regular file",
+        }
+    (tmp_path / "logs").symlink_to("/etc")
+    assert left_in(tmp_path, "logs").files == {}
+    assert left_in(tmp_path / "logs", "").odd == {"": "logs is a link"}
 
 
 @pytest.mark.case("path-traversal", "yaml")

@@ -1,4 +1,4 @@
-"""Jobs that fail at once, of every kind: `wait_for_completion` raises, and the status goes from *Running* to *Failed*."""
+"""Jobs that fail at once, of every kind: `wait_for_completion` raises, and no client sees *Finalizing*."""
 
 from __future__ import annotations
 

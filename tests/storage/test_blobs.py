@@ -164,8 +164,8 @@ def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, mon
             blobs.put_bytes("c", name, b"nowhere")
     with pytest.raises(BlobError):
         blobs.commit_blocks("c", "big", [("Latest", "never uploaded")])
-    with pytest.raises(FileNotFoundError):
-        blobs.put_file("c", "x", tmp_path / "missing")
+    with tmp_path.joinpath("database.sqlite3").open("rb") as source, pytest.raises(BlobError):
+        blobs.put_file("c", "..", source)
     assert files_in(tmp_path) == []
 
 

@@ -37,10 +37,11 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
     half.parent.mkdir(exist_ok=True)
     half.write_bytes(b"half an upload")
     experiment = workspace.experiments.get_or_create("e").id
-    for run in ("ended", "running"):
+    for run in ("ended", "running", "left"):
         workspace.runs.create(NewRun(run, experiment))
         (folder.runs / run).mkdir(parents=True)
     workspace.runs.advance("ended", "Completed")
+    workspace.runs.conclude("left", "Failed", left=True)
     (folder.runs / "unknown").mkdir()
     for scratch, age in ((".backup-now", timedelta()), (".backup-killed", timedelta(days=2))):
         (folder.root / scratch).mkdir()
@@ -53,7 +54,7 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
         assert not half.exists()
         files = [path.read_bytes() for path in folder.blobs.rglob("*") if path.is_file()]
         assert sorted(files) == [b"", b"kept", b"new"]
-        assert sorted(path.name for path in folder.runs.iterdir()) == ["running", "unknown"]
+        assert sorted(path.name for path in folder.runs.iterdir()) == ["left", "running", "unknown"]
         assert [path.name for path in folder.root.glob(".backup-*")] == [".backup-now"]
     workspace.close()
 

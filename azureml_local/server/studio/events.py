@@ -16,6 +16,7 @@ from azureml_local.server import wire
 from azureml_local.server.context import Context
 from azureml_local.server.errors import error_response
 from azureml_local.server.studio.access import Viewing
+from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.runs import FINAL, container_name
 
 router = APIRouter(prefix="/studio/{key}")
@@ -51,7 +52,11 @@ async def _stream(ctx: Context, run_id: str, known: str) -> AsyncIterator[str]:
             commit, looks = ctx.workspace.changes.mark(), looks + 1
             # Without a commit little can have changed: a log grows, a run moves up in its queue, an idle node leaves.
             if commit != seen or (live if run_id else looks % NODES == 0):
-                found, grown, live = await run_in_threadpool(_look, ctx, run_id)
+                try:
+                    found, grown, live = await run_in_threadpool(_look, ctx, run_id)
+                except NotFound:  # the run was deleted: the page is fetched again, and says so
+                    yield "event: changed\ndata: gone\n\n"
+                    return
                 if found != known:
                     yield f"event: changed\ndata: {found}\n\n"
                 if grown != logs:
