@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from azureml_local.cluster.environments import EnvironmentBuildCanceled, EnvironmentBuilder, EnvironmentBuildError
 from azureml_local.storage.blobs import BlobStore
-from azureml_local.storage.tables import Environment
+from azureml_local.storage.tables import AssetVersion
 from azureml_local.workspace.artifacts import CONTAINER
 from azureml_local.workspace.errors import NotFound
 
@@ -39,10 +39,10 @@ class ImageBuilds:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
-    def start(self, environment: Environment) -> ImageBuild:
+    def start(self, environment: AssetVersion) -> ImageBuild:
         build = ImageBuild(uuid.uuid4().hex)
         self._builds[build.id] = build
-        definition = {**environment.definition, "name": environment.name}
+        definition = {**environment.body, "name": environment.name}
         thread = threading.Thread(target=self._build, args=(build, definition), name=f"build {build.id}", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()

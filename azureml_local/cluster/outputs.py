@@ -137,7 +137,7 @@ class Outputs:
                 description=spec.description,
                 tags=dict(spec.tags),
             )
-            saved_id, registered_id, version = detail.saved.id, detail.dataset.id, str(detail.version.version)
+            saved_id, registered_id, version = detail.saved.id, detail.dataset.id, detail.version.version
             said = f", registered as {spec.register_as}:{version}"
         else:
             saved_id = datasets.save(kind, dataflow, {}).id

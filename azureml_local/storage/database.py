@@ -22,7 +22,7 @@ from azureml_local.storage.trouble import explain
 
 logger = logging.getLogger("azureml_local.storage")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Database:

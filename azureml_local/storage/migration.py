@@ -1,8 +1,9 @@
 """Bringing a store of an earlier version to this one.
 
-Only ever additions: tables, columns that are nullable or have a ``server_default``, indexes, and triggers. So there is
-no script for each step; what ``tables.py`` declares is compared with what is there, and the difference is added. A test
-opens a store of each earlier version and compares the result with a fresh one.
+Mostly additions: tables, columns that are nullable or have a ``server_default``, indexes, and triggers. For them there
+is no script for each step; what ``tables.py`` declares is compared with what is there, and the difference is added.
+What changed its form or its table is brought over by `moves`. A test opens a store of each earlier version and compares
+the result with a fresh one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Index, Table, inspect
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.schema import CreateColumn
 
+from azureml_local.storage import moves
 from azureml_local.storage.tables import RUN_ENTRIES, Base, run_entries
 
 # SQL that gives what is new the values that follow from old ones; run once, after it was added.
@@ -46,7 +48,11 @@ def set_aside(path: Path, version: object) -> Path:
 
 
 def migrate(connection: Connection) -> None:
-    """Add what is declared and missing. The caller's transaction makes it all or nothing."""
+    """Add what is declared and missing, and move what has another place now.
+
+    The caller's transaction makes it all or nothing.
+    """
+    moves.before(connection)
     there = set(inspect(connection).get_table_names())
     for table in Base.metadata.sorted_tables:
         if table.name in there:
@@ -58,6 +64,7 @@ def migrate(connection: Connection) -> None:
         connection.exec_driver_sql(f"CREATE TRIGGER {name} {trigger}")
     for statement in DERIVED:
         connection.exec_driver_sql(statement)
+    moves.after(connection)
 
 
 def _add_columns(connection: Connection, table: Table) -> None:

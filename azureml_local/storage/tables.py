@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = dict[str, Any]
@@ -41,7 +41,8 @@ class Experiment(Base):
 class Run(Base):
     """One run (v2: a job). ``status`` only moves forward; a final one never changes.
 
-    ``folded_id`` is the id in lower case: no two runs may differ by case only.
+    ``folded_id`` is the id in lower case: no two runs may differ by case only. ``definition`` is SDK v1's run
+    configuration, ``job`` the properties of an SDK v2 job as they were sent; a run has one of them, or neither.
     """
 
     __tablename__ = "runs"
@@ -71,6 +72,7 @@ class Run(Base):
     tags: Mapped[Json]
     properties: Mapped[Json]
     definition: Mapped[Json]
+    job: Mapped[Json | None]
     snapshot_id: Mapped[str | None]
     error: Mapped[Json | None]
     warnings: Mapped[list[Any]]
@@ -107,6 +109,30 @@ RUN_ENTRIES = {
         f"INSERT INTO run_entries {run_entries('new')}; END"
     ),
 }
+
+
+class RunParameter(Base):
+    """A parameter of a run (v2: a literal input; MLflow: a param; a sweep's hyperparameter). It never changes."""
+
+    __tablename__ = "run_parameters"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class RunData(Base):
+    """An input or an output of a run by its name: what and where it is. ``asset_id`` names it, where it is registered.
+
+    Beside RunDataset, which is the lineage of SDK v1's datasets.
+    """
+
+    __tablename__ = "run_data"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    output: Mapped[bool] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    uri: Mapped[str | None]
+    asset_id: Mapped[str | None]
 
 
 class RunEvent(Base):
@@ -198,9 +224,12 @@ class Dataset(Base):
 
 
 class DatasetVersion(Base):
+    """``order`` counts a dataset's versions in the order in which they were registered."""
+
     __tablename__ = "dataset_versions"
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    order: Mapped[int]
     saved_id: Mapped[str] = mapped_column(ForeignKey("saved_datasets.id"), index=True)
     description: Mapped[str | None]
     tags: Mapped[Json]
@@ -234,48 +263,71 @@ class RunDataset(Base):
     registered_version: Mapped[str | None]
 
 
-class Environment(Base):
-    __tablename__ = "environments"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    order: Mapped[int]
-    definition: Mapped[Json]
-    created: Mapped[str]
+class ArtifactList(Base):
+    """The files of a model as SDK v1 names them: prefixes of artifacts. A model's URI is ``aml://asset/{id}`` then."""
 
-
-class EnvironmentLabel(Base):
-    """A word that stands for one version of an environment until it is given to another."""
-
-    __tablename__ = "environment_labels"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    label: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[str]
-
-
-class Asset(Base):
-    __tablename__ = "assets"
+    __tablename__ = "artifact_lists"
     id: Mapped[str] = mapped_column(primary_key=True)
     body: Mapped[Json]
     created: Mapped[str]
 
 
-class Model(Base):
-    __tablename__ = "models"
-    __table_args__ = (Index("models_newest", "created", "version", "name"),)
+class AssetName(Base):
+    """A name under which versions of one kind of asset are registered; MLflow's registered models have none at first.
+
+    ``kind`` is environment, model, data or component. ``last_number`` is the highest number that was ever a version:
+    a deleted one's isn't used again.
+    """
+
+    __tablename__ = "asset_names"
+    kind: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
+    last_number: Mapped[int]
+    description: Mapped[str | None]
+    tags: Mapped[Json]
+    created: Mapped[str]
+    modified: Mapped[str]
+    archived: Mapped[str | None]
+
+
+class AssetVersion(Base):
+    """One version of an asset. Versions are texts; ``order`` counts them in the order in which they were registered.
+
+    ``type`` is v2's (uri_folder, mlflow_model, ..), ``stage`` MLflow's, and ``body`` what only this kind of asset has:
+    an environment's definition, a component's specification, a model's framework and datasets.
+    """
+
+    __tablename__ = "asset_versions"
+    __table_args__ = (
+        ForeignKeyConstraint(["kind", "name"], ["asset_names.kind", "asset_names.name"]),
+        Index("asset_versions_newest", "kind", "created", "order", "name"),
+        Index("asset_versions_latest", "kind", "name", "order"),
+    )
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    order: Mapped[int]
+    type: Mapped[str | None]
+    uri: Mapped[str | None]
+    description: Mapped[str | None]
+    tags: Mapped[Json]
+    properties: Mapped[Json]
+    stage: Mapped[str | None]
     run_id: Mapped[str | None] = mapped_column(index=True)
     body: Mapped[Json]
     created: Mapped[str]
     modified: Mapped[str]
+    archived: Mapped[str | None]
 
 
-class ModelName(Base):
-    """The highest version that a name ever had: a deleted version's number isn't used again."""
+class AssetLabel(Base):
+    """A word that stands for one version of an asset until it is given to another (MLflow: an alias)."""
 
-    __tablename__ = "model_names"
+    __tablename__ = "asset_labels"
+    kind: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    last_version: Mapped[int]
+    label: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
 
 
 class Secret(Base):

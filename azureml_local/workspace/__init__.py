@@ -10,6 +10,7 @@ from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.database import Database
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace.artifacts import Artifacts
+from azureml_local.workspace.assets import COMPONENT, DATA, Assets
 from azureml_local.workspace.changes import Changes
 from azureml_local.workspace.comparison import Comparison
 from azureml_local.workspace.computes import Computes
@@ -40,6 +41,8 @@ class Workspace:
         self.datasets = Datasets(self.database)
         self.environments = Environments(self.database)
         self.models = Models(self.database)
+        self.data = Assets(self.database, DATA)
+        self.components = Assets(self.database, COMPONENT)
         self.computes = Computes(self.database)
         self.comparison = Comparison(self.database)
         self.changes = Changes(self.database)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from azureml_local.storage.blobnames import begins
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Blob, Metric, MetricValue, Model, Run, RunEvent
+from azureml_local.storage.tables import AssetVersion, Blob, Metric, MetricValue, Run, RunEvent
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, blob_name
 from azureml_local.workspace.runs import container_name
 
@@ -55,7 +55,7 @@ class Changes:
             select(func.max(RunEvent.id)).where(RunEvent.run_id == run_id),
             values.where(Metric.run_id == run_id),
             select(func.count(), func.max(Blob.modified)).where(Blob.container == CONTAINER, begins(Blob.name, first)),
-            select(func.count(), func.max(Model.modified)).where(Model.run_id == run_id),
+            select(func.count(), func.max(AssetVersion.modified)).where(AssetVersion.run_id == run_id),
             select(Run.status, func.count()).where(Run.parent_id == run_id).group_by(Run.status).order_by(Run.status),
         ]
         with self._database.read() as session:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Dataset, DatasetVersion, Json, RunDataset, SavedDataset
+from azureml_local.workspace.assets import number_of
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.texts import check_name
 
@@ -128,7 +129,8 @@ class Datasets:
                     return DatasetDetail(dataset, latest, saved)
             version = DatasetVersion(
                 dataset_id=dataset.id,
-                version=latest.version + 1 if latest else 1,
+                version=_next_number(session, dataset.id),
+                order=latest.order + 1 if latest else 1,
                 saved_id=saved.id,
                 description=description,
                 tags=tags or {},
@@ -137,7 +139,7 @@ class Datasets:
             session.add(version)
             return DatasetDetail(dataset, version, saved)
 
-    def get(self, name: str, version: int | None = None) -> DatasetDetail:
+    def get(self, name: str, version: str | None = None) -> DatasetDetail:
         with self._database.read() as session:
             dataset = session.scalar(select(Dataset).where(Dataset.name == name))
             found = self._version(session, dataset.id, version) if dataset else None
@@ -145,6 +147,16 @@ class Datasets:
                 which = f"version {version} of the dataset" if version else "dataset"
                 raise NotFound(f"There is no {which} {name!r} in this workspace.")
             return self._detail(session, dataset, found)
+
+    def versions(self, name: str, limit: int) -> Sequence[DatasetDetail]:
+        """The versions of a name, newest first. Raises NotFound."""
+        with self._database.read() as session:
+            dataset = session.scalar(select(Dataset).where(Dataset.name == name))
+            if dataset is None:
+                raise NotFound(f"There is no dataset {name!r} in this workspace.")
+            query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+            rows = session.scalars(query.order_by(DatasetVersion.order.desc()).limit(limit))
+            return [self._detail(session, dataset, row) for row in rows]
 
     def by_saved_id(self, saved_id: str) -> DatasetDetail | None:
         """The newest registration of a saved dataset, if it was registered at all."""
@@ -161,7 +173,7 @@ class Datasets:
     def list(self, *, invisible: bool = False, after: str = "", limit: int | None = None) -> Sequence[DatasetDetail]:
         """The latest version of each, by name, from the first one after ``after``."""
         newest = (
-            select(DatasetVersion.dataset_id, func.max(DatasetVersion.version).label("version"))
+            select(DatasetVersion.dataset_id, func.max(DatasetVersion.order).label("order"))
             .group_by(DatasetVersion.dataset_id)
             .subquery()
         )
@@ -170,7 +182,7 @@ class Datasets:
             .join(newest, newest.c.dataset_id == Dataset.id)
             .join(
                 DatasetVersion,
-                (DatasetVersion.dataset_id == Dataset.id) & (DatasetVersion.version == newest.c.version),
+                (DatasetVersion.dataset_id == Dataset.id) & (DatasetVersion.order == newest.c.order),
             )
             .join(SavedDataset, SavedDataset.id == DatasetVersion.saved_id)
             .where(Dataset.name > after)
@@ -182,7 +194,7 @@ class Datasets:
             return [DatasetDetail(dataset, version, saved) for dataset, version, saved in rows]
 
     def update(
-        self, dataset_id: str, version: int | None, *, description: str | None, tags: Json | None
+        self, dataset_id: str, version: str | None, *, description: str | None, tags: Json | None
     ) -> DatasetDetail:
         """Give a version (the latest, for None) another description and other tags; None leaves them as they are.
 
@@ -241,17 +253,22 @@ class Datasets:
             ]
 
     @staticmethod
-    def _version(session: Session, dataset_id: str, version: int | None) -> DatasetVersion | None:
+    def _version(session: Session, dataset_id: str, version: str | None) -> DatasetVersion | None:
         query = select(DatasetVersion).where(DatasetVersion.dataset_id == dataset_id)
         if version is not None:
             query = query.where(DatasetVersion.version == version)
-        return session.scalar(query.order_by(DatasetVersion.version.desc()).limit(1))
+        return session.scalar(query.order_by(DatasetVersion.order.desc()).limit(1))
 
     @staticmethod
     def _detail(session: Session, dataset: Dataset, version: DatasetVersion) -> DatasetDetail:
         saved = session.get(SavedDataset, version.saved_id)
         assert saved is not None  # a foreign key: versions can't outlive what they are versions of
         return DatasetDetail(dataset, version, saved)
+
+
+def _next_number(session: Session, dataset_id: str) -> str:
+    versions = session.scalars(select(DatasetVersion.version).where(DatasetVersion.dataset_id == dataset_id))
+    return str(max((number for each in versions if (number := number_of(each)) is not None), default=0) + 1)
 
 
 def rust_dataflow(dataflow: str) -> str:

@@ -12,7 +12,17 @@ from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import Experiment, Metric, MetricValue, Model, Run, RunDataset, RunEvent
+from azureml_local.storage.tables import (
+    AssetVersion,
+    Experiment,
+    Metric,
+    MetricValue,
+    Run,
+    RunData,
+    RunDataset,
+    RunEvent,
+    RunParameter,
+)
 from azureml_local.workspace.artifacts import RUN_ORIGIN, Artifacts
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
@@ -170,12 +180,12 @@ class Experiments:
                     f"The experiment {shown_name(experiment)!r} has runs that aren't over, {going_on!r} for one. "
                     "Complete or cancel them first."
                 )
-            kept = set(session.scalars(select(Model.run_id).where(Model.run_id.in_(of_it))))
+            kept = set(session.scalars(select(AssetVersion.run_id).where(AssetVersion.run_id.in_(of_it))))
             containers = [container_name(run_id) for run_id in session.scalars(of_it) if run_id not in kept]
             session.execute(delete(MetricValue).where(MetricValue.metric.in_(series)))
             session.execute(delete(Metric).where(Metric.run_id.in_(of_it)))
-            session.execute(delete(RunDataset).where(RunDataset.run_id.in_(of_it)))
-            session.execute(delete(RunEvent).where(RunEvent.run_id.in_(of_it)))
+            for table in (RunDataset, RunEvent, RunParameter, RunData):
+                session.execute(delete(table).where(table.run_id.in_(of_it)))
             session.execute(delete(Run).where(Run.experiment_id == experiment_id))
             session.delete(experiment)
             files = [file for container in containers for file in artifacts.forget_all(session, RUN_ORIGIN, container)]

@@ -153,6 +153,27 @@ def test_a_model_that_runs_code_when_it_is_opened_is_never_opened(inside: Inside
     assert sign.exists()  # that it would have shown
 
 
+@pytest.mark.case("malformed-requests")
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"kvTags": ["a"]',
+        b'"description": 1',
+        b'"datasets": [{"name": "x"}]',
+        b'"datasets": {}',
+        b'"unpack": "no"',
+        b'"resourceRequirements": {"cpu": NaN}',
+    ],
+)
+def test_model_field_of_another_type_is_refused(inside: Inside, field: bytes) -> None:
+    management = f"/modelmanagement/v1.0{DEFAULT_NAME.arm_id}"
+    body = b'{"name": "odd", "url": "aml://asset/x", %s}' % field
+    headers = {"Content-Type": "application/json"}
+    refused = inside.client.request("POST", f"{management}/models", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "BadArgument")
+    assert inside.client.request("GET", f"{management}/models?name=odd").json()["value"] == []
+
+
 @pytest.mark.case("links-and-devices")
 def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"

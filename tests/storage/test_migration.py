@@ -14,9 +14,21 @@ from azureml_local.server.odata import parse_filter
 from azureml_local.storage.database import SCHEMA_VERSION, Database
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from azureml_local.workspace import Workspace
+from azureml_local.workspace.assets import NewVersion
+from azureml_local.workspace.models import DatasetReference, ModelDetails, details_of
 
 # Databases of earlier versions, as `sqlite3 workspace.sqlite3 .dump` writes them: made by those versions.
 STORES = sorted((Path(__file__).parent / "stores").glob("version-*.sql"))
+
+# Tables whose rows are in another one now, with other columns.
+MOVED = {
+    "assets": "artifact_lists",
+    "dataset_versions": "dataset_versions",
+    "environments": "asset_versions",
+    "environment_labels": "asset_labels",
+    "model_names": "asset_names",
+    "models": "asset_versions",
+}
 
 
 @pytest.fixture(params=STORES, ids=lambda path: path.stem)
@@ -65,10 +77,12 @@ def test_an_old_store_keeps_every_row_and_gets_the_schema_of_a_fresh_one(old: Pa
     Database(old).close()
     after = rows(old)
     for table, kept in before.items():
-        if table == "store":
+        if table == "store" or table in MOVED:
             continue
         known = kept[0].keys()
         assert [{key: row[key] for key in known} for row in after[table]] == kept
+    for table, moved in MOVED.items():
+        assert len(after[moved]) >= len(before.get(table, []))
     (tmp_path / "fresh").mkdir()
     Database(tmp_path / "fresh" / "workspace.sqlite3").close()
     assert schema(old) == schema(tmp_path / "fresh" / "workspace.sqlite3")
@@ -102,14 +116,60 @@ def test_what_was_in_an_old_store_is_read_as_before(old: Path) -> None:
         {"accuracy": 0.5},
         {"accuracy": 0.75},
     ]
-    assert workspace.models.get("digits-model:2").version == 2
-    assert workspace.datasets.get("mnist").version.version == 2
+    newest, oldest = workspace.models.versions("digits-model")
+    assert (newest.version, newest.run_id, oldest.version, oldest.run_id) == ("2", None, "1", first.id)
+    assert newest.uri is not None
+    assert workspace.models.artifact_list(newest.uri.removeprefix("aml://asset/")).body["artifacts"]
+    assert workspace.models.register(NewVersion("digits-model")).version == "3"
+    latest = workspace.datasets.get("mnist")
+    assert (latest.version.version, latest.version.description, latest.saved.dataflow) == ("2", None, '{"blocks": [1]}')
+    assert workspace.datasets.get("mnist", "1").version.tags == {"t": "1"}
     assert workspace.environments.get("here").version == "2"
+    assert workspace.environments.get("here", "1").body == {"python": {"userManagedDependencies": True}}
+    assert workspace.environments.register("here", {}).version == "3"
     assert workspace.computes.get("cpu-cluster").max_nodes == 4
     [model] = workspace.blobs.list("azureml", "ExperimentRun/dcid.digits_1/")
     assert (model.size, model.live, model.extra) == (15, False, None)
     [committed, waiting, _] = workspace.blobs.blocks("azureml-blobstore", "big.bin")
     assert (committed, waiting) == ([], [("AAAA", 5)])
+    workspace.close()
+
+
+def test_format_3_models_datasets_and_environments_keep_all_that_they_had(tmp_path: Path) -> None:
+    path = tmp_path / "workspace.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "stores" / "version-3.sql").read_text())
+    workspace = Workspace(StateFolder(tmp_path))
+    model = workspace.models.get("digits-model", "1")
+    assert (model.description, model.tags, model.properties) == (
+        *("the first", {"area": "digits", "bare": None}, {"C": "0.5"}),
+    )
+    assert details_of(model) == ModelDetails(
+        framework="ScikitLearn",
+        framework_version="1.5",
+        experiment="digits",
+        datasets=[DatasetReference("training", workspace.datasets.get("mnist", "1").saved.id)],
+        client={
+            "mimeType": "application/x-python",
+            "unpack": False,
+            "resourceRequirements": {"cpu": 1.0, "memoryInGB": 0.5},
+            "sampleInputData": "aml://artifact/x",
+            "derivedModelIds": [],
+        },
+    )
+    # Numbers in their order as numbers, and none of a deleted version's again.
+    assert [row.version for row in workspace.models.versions("grown")] == [str(n) for n in range(11, 0, -1)]
+    assert workspace.models.get("grown").tags == {"number": "11"}
+    assert [workspace.models.register(NewVersion(name)).version for name in ("grown", "gone")] == ["13", "2"]
+    assert [each.version.version for each in workspace.datasets.versions("grown", 20)] == [
+        str(n) for n in range(11, 0, -1)
+    ]
+    assert workspace.datasets.get("grown").version.description == "state 10"
+    definition = workspace.datasets.register("grown", "tabular", '{"blocks": []}', properties={})
+    assert definition.version.version == "12"
+    assert [row.version for row in workspace.environments.versions("named")] == ["beta.1", "9"]
+    assert workspace.environments.labelled("here", "stable").version == "1"
+    assert workspace.environments.register("named", {}).version == "10"
     workspace.close()
 
 
@@ -162,7 +222,7 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     "lost",
     [
         "ALTER TABLE runs DROP COLUMN description",
-        "DROP TABLE assets",
+        "DROP TABLE asset_labels",
         "DROP INDEX metric_values_of",
         "DROP INDEX ix_runs_status; CREATE INDEX ix_runs_status ON runs (created)",
         "CREATE INDEX of_no_use ON runs (created)",

@@ -59,10 +59,10 @@ def list_datasets(
 @router.put(DATASET + "/datasets/{dataset_id}")
 def update(ctx: Ctx, name: Named, dataset_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Dataset.update, add_tags and remove_tags: the whole dataset comes, description and tags are what may change."""
-    version = str(_object(body, "latest").get("versionId") or "")
+    version = _object(body, "latest").get("versionId")
     detail = ctx.workspace.datasets.update(
         dataset_id,
-        int(version) if version.isdecimal() else None,
+        str(version) if version else None,
         description=_text(body, "description"),
         tags=None if body.get("tags") is None else _object(body, "tags"),
     )
@@ -77,7 +77,7 @@ def unregister(ctx: Ctx, name: Named, dataset: str) -> Response:
 
 @router.get(DATASET + "/datasets/query/name={dataset}")
 def get_by_name(
-    ctx: Ctx, name: Named, dataset: str, version: int | None = Query(None, alias="versionId")
+    ctx: Ctx, name: Named, dataset: str, version: str | None = Query(None, alias="versionId")
 ) -> dict[str, Any]:
     return _registration(ctx, ctx.workspace.datasets.get(dataset, version))
 
@@ -162,7 +162,7 @@ def _registration(ctx: Context, detail: DatasetDetail) -> dict[str, Any]:
         "datasetState": {"state": "active"},
         "latest": {
             "datasetId": dataset.id,
-            "versionId": str(version.version),
+            "versionId": version.version,
             "savedDatasetId": saved.id,
             "description": version.description,
             "tags": version.tags,

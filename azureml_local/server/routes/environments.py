@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
-from azureml_local.storage.tables import Environment
+from azureml_local.storage.tables import AssetVersion
 from azureml_local.workspace.errors import Invalid, NotBuilt
 
 router = APIRouter(prefix="/environment/v1.0" + WORKSPACE_PATH + "/environments")
@@ -47,7 +47,7 @@ def set_labels(ctx: Ctx, name: Named, environment: str, version: str, body: dict
 def image_details(ctx: Ctx, name: Named, environment: str, version: str | None = None) -> dict[str, Any]:
     """There is never an image: a job's packages are in a virtual environment (Environment.get_image_details)."""
     row = ctx.workspace.environments.get(environment, version)
-    base = row.definition.get("docker") or {}
+    base = row.body.get("docker") or {}
     return {
         "imageExistsInRegistry": False,
         "dockerImage": {"name": base.get("baseImage"), "registry": {"address": None}},
@@ -82,5 +82,5 @@ def _lower_camel(body: dict[str, Any]) -> dict[str, Any]:
     return {key[:1].lower() + key[1:]: value for key, value in body.items()}
 
 
-def _body(row: Environment) -> dict[str, Any]:
-    return {**row.definition, "name": row.name, "version": row.version}
+def _body(row: AssetVersion) -> dict[str, Any]:
+    return {**row.body, "name": row.name, "version": row.version}

@@ -29,6 +29,7 @@ SIDE = 28
 SOURCE = re.compile(r"^\s*-?\s*(?:file|folder|pattern|path):\s*['\"]?(\S.*?)['\"]?\s*$", re.MULTILINE)
 DATASTORE = re.compile(r"^azureml://subscriptions/.+/datastores/([^/]+)/paths/")
 MOST_SOURCES = 50
+MOST_VERSIONS = 100
 
 
 @router.get("", response_class=HTMLResponse)
@@ -49,8 +50,7 @@ def data_page(viewing: Viewing) -> Response:
 @router.get("/sets/{name}", response_class=HTMLResponse)
 def dataset_page(viewing: Viewing, name: str) -> Response:
     ctx = viewing.ctx
-    latest = ctx.workspace.datasets.get(name)
-    versions = [ctx.workspace.datasets.get(name, number) for number in range(latest.version.version, 0, -1)][:100]
+    versions = ctx.workspace.datasets.versions(name, MOST_VERSIONS)
     sources = {each.version.version: _sources(ctx, each.saved.dataflow) for each in versions}
     mnist = any("opendata/mnist" in source for found in sources.values() for source in found)
     return page(
@@ -59,7 +59,7 @@ def dataset_page(viewing: Viewing, name: str) -> Response:
         here="data",
         seen=mark(ctx),
         events=events(viewing),
-        dataset=latest.dataset,
+        dataset=versions[0].dataset,
         versions=versions,
         sources=sources,
         mnist=ctx.mnist() if mnist else None,

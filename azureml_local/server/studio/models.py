@@ -14,11 +14,11 @@ from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.files import download
 from azureml_local.server.studio.render import events, page
 from azureml_local.storage.blobrows import BlobRow
-from azureml_local.storage.tables import Model, Run
+from azureml_local.storage.tables import AssetVersion, Run
 from azureml_local.workspace.artifacts import split_name
 from azureml_local.workspace.comparison import Compared
 from azureml_local.workspace.errors import NotFound
-from azureml_local.workspace.models import Wanted
+from azureml_local.workspace.models import ModelFilter, details_of
 
 router = APIRouter(prefix="/studio/{key}/models")
 
@@ -40,7 +40,7 @@ def models_page(viewing: Viewing) -> Response:
 def model_page(viewing: Viewing, name: str) -> Response:
     ctx = viewing.ctx
     seen = mark(ctx)
-    versions = ctx.workspace.models.list(Wanted(name=name), limit=MOST_VERSIONS)[0]
+    versions = ctx.workspace.models.list(ModelFilter(name=name), limit=MOST_VERSIONS)[0]
     if not versions:
         raise NotFound(f"There is no model {name[:200]!r} in this workspace.")
     return page(
@@ -61,7 +61,7 @@ def model_page(viewing: Viewing, name: str) -> Response:
 def model_file(viewing: Viewing, name: str, version: str, path: str) -> Response:
     """A file, as a download: nothing here opens a model."""
     ctx = viewing.ctx
-    for blob in _files(ctx, ctx.workspace.models.get(f"{name}:{version}")):
+    for blob in _files(ctx, ctx.workspace.models.get(name, version)):
         if split_name(blob.name)[2] == path:
             return download(ctx, blob)
     raise NotFound(f"Version {version[:20]} of the model {name[:200]!r} has no file {path[:200]!r}.")
@@ -78,10 +78,10 @@ def _runs(ctx: Context, models: Any) -> dict[str, Compared]:
     return {row.run.id: row for row in ctx.workspace.comparison.compared(list(found.values()))}
 
 
-def _files(ctx: Context, model: Model) -> list[BlobRow]:
-    address = ASSET.fullmatch(str(model.body.get("url") or ""))
+def _files(ctx: Context, model: AssetVersion) -> list[BlobRow]:
+    address = ASSET.fullmatch(model.uri or "")
     try:
-        asset = ctx.workspace.models.asset(address[1]) if address else None
+        asset = ctx.workspace.models.artifact_list(address[1]) if address else None
     except NotFound:
         asset = None
     found: list[BlobRow] = []
@@ -93,11 +93,11 @@ def _files(ctx: Context, model: Model) -> list[BlobRow]:
     return found
 
 
-def _data(ctx: Context, model: Model) -> list[tuple[str, str, int | None]]:
+def _data(ctx: Context, model: AssetVersion) -> list[tuple[str, str, str | None]]:
     """(what it was used for, name, version) of the datasets that the registration names."""
     found = []
-    for reference in model.body.get("datasets") or []:
-        known = ctx.workspace.datasets.by_saved_id(str(reference.get("id")))
-        name, version = (known.dataset.name, known.version.version) if known else (str(reference.get("id")), None)
-        found.append((str(reference.get("name") or "data"), name, version))
+    for reference in details_of(model).datasets:
+        known = ctx.workspace.datasets.by_saved_id(reference.dataset_id)
+        name, version = (known.dataset.name, known.version.version) if known else (reference.dataset_id, None)
+        found.append((reference.use or "data", name, version))
     return found

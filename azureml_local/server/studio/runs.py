@@ -26,7 +26,7 @@ from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.comparison import as_list, own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
-from azureml_local.workspace.models import Wanted
+from azureml_local.workspace.models import ModelFilter
 from azureml_local.workspace.runs import FINAL, STATUS_EVENT, SWEEP, data_container
 from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
 
@@ -74,7 +74,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         log=tail(ctx.workspace.artifacts.path(files[shown]), files[shown].size) if shown else None,
         log_name=shown,
         tags=own_tags(run),
-        models=ctx.workspace.models.list(Wanted(run_id=run_id))[0],
+        models=ctx.workspace.models.list(ModelFilter(run_id=run_id))[0],
         inputs=_datasets(ctx, run, output=False),
         outputs=_datasets(ctx, run, output=True),
         children=children,
@@ -203,7 +203,7 @@ def _files(ctx: Context, run: Run) -> dict[str, BlobRow]:
     return {wire.path(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, data_container(run))}
 
 
-def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, str, int | None]]:
+def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, str, str | None]]:
     """(name in the run, how it is brought, registered name, version) of a run's data."""
     side = "outputDatasets" if output else "inputDatasets"
     found = []
