@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from azureml_local import processes
 from azureml_local.environment import client_variables
 from azureml_local.names import WorkspaceName
 from azureml_local.server.launch import Instance
@@ -45,11 +46,7 @@ class LocalServer:
         except (OSError, ValueError, TypeError):
             return None
         # A file that a killed server left behind may name a process that is now somebody else's.
-        try:
-            command = " ".join(psutil.Process(instance.pid).cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return None
-        return cls(folder, instance) if "azureml_local" in command else None
+        return cls(folder, instance) if processes.find(instance.pid, instance.identity) is not None else None
 
     @classmethod
     def start(cls, folder: StateFolder, *options: str) -> LocalServer:
@@ -99,7 +96,9 @@ class LocalServer:
                 self._child.terminate()
                 self._child.wait(timeout=30)
             else:
-                process = psutil.Process(self.instance.pid)
+                process = processes.find(self.instance.pid, self.instance.identity)
+                if process is None:
+                    return
                 process.send_signal(signal.SIGTERM)
                 process.wait(timeout=30)
         except psutil.NoSuchProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,24 @@ def trusting(folder: Path, ours: bytes, inherited: str | None) -> Trust:
     if bundle.is_file() and bundle.read_bytes() == text and hashed.is_dir():
         return Trust(bundle=bundle, folder=hashed)
     hashed.mkdir(exist_ok=True)
-    for old in hashed.iterdir():
-        old.unlink()
     used: dict[str, int] = {}
+    wanted: dict[str, bytes] = {}
     for pem in PEM.findall(text):
         name = f"{crypto.load_certificate(crypto.FILETYPE_PEM, pem).subject_name_hash():08x}"
         number = used[name] = used.get(name, -1) + 1
-        (hashed / f"{name}.{number}").write_bytes(pem + b"\n")
-    bundle.write_bytes(text)
+        wanted[f"{name}.{number}"] = pem + b"\n"
+    # Processes that trust them may be looking: a file is replaced whole, and none goes that is still wanted.
+    for name, content in wanted.items():
+        replace(hashed / name, content)
+    for old in hashed.iterdir():
+        if old.name not in wanted:
+            old.unlink()
+    replace(bundle, text)
     return Trust(bundle=bundle, folder=hashed)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -14,23 +14,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # nobody.
 ALLOWED = {
     "server": {
-        "server",
-        "cluster",
-        "workspace",
-        "storage",
-        "opendata",
-        "environment",
-        "config",
-        "names",
-        "trust",
-        "descriptors",
+        *("server", "cluster", "workspace", "storage"),
+        *("opendata", "environment", "config", "names", "trust", "descriptors", "processes"),
     },
-    "cluster": {"cluster", "workspace", "storage", "names", "trust", "descriptors"},
+    "cluster": {"cluster", "workspace", "storage", "names", "trust", "descriptors", "processes"},
     "workspace": {"workspace", "storage", "names"},
     "storage": {"storage"},
     "opendata": {"opendata"},
     "environment": {"trust"},
     "descriptors": set(),
+    "processes": {"storage"},
     "trust": set(),
     "names": set(),
 }

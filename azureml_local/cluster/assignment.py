@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +179,6 @@ class Assignment:
 
 def follow(home: Home, process: JobProcess, max_seconds: float | None) -> None:
     """Until the job's process is gone, and all that it started."""
-    # From the process's own start on, whichever server has seen that.
-    deadline = process.started + max_seconds if max_seconds else None
     lost = False
     while not process.wait(POLL_SECONDS if not home.cancelled.is_set() else 0):
         if home.cancelled.is_set():
@@ -189,7 +186,7 @@ def follow(home: Home, process: JobProcess, max_seconds: float | None) -> None:
         elif home.meets(Kind.NODE_LOST):
             lost = True
             process.kill()
-        elif deadline and time.time() > deadline:
+        elif max_seconds and process.seconds() > max_seconds:
             # Before its end: what the script says of being interrupted is not the reason.
             home.fail(
                 f"The run took longer than its max_run_duration_seconds ({max_seconds:g}) and was ended.",

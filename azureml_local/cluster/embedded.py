@@ -38,7 +38,7 @@ class EmbeddedPart:
 
     def resume(self) -> bool:
         record = self._record
-        process = JobProcess.attach(int(record.known["pid"]), float(record.known["started"]), record.status_file)
+        process = JobProcess.attach(record.known, record.status_file)
         if not process.began():
             record.say("The server was killed before the job began; a new one starts it.")
             return self.run()

@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from azureml_local.cluster import keeper
 from azureml_local.descriptors import limit_of_user
+from azureml_local.processes import find, identity_of
+from azureml_local.storage.clock import mark, seconds_since_mark
 from azureml_local.storage.trees import open_regular
 
 # In the environment of every process of a run, so that those are found which have lost their keeper; its value is the
@@ -29,20 +32,23 @@ KILL_PATIENCE = 10.0
 class JobProcess:
     """A running job, ours or one that an earlier server started.
 
-    ``pid`` is that of its keeper, which leads the job's process group. ``returncode`` is None while it runs;
-    afterwards the exit status, negative for the signal that ended it, or still None where nobody has seen how.
+    ``pid`` is that of its keeper, which leads the job's process group; ``identity`` tells that process from any other
+    with its number, and ``started`` (`clock.mark`) when it began. ``returncode`` is None while it runs; afterwards the
+    exit status, negative for the signal that ended it, or still None where nobody has seen how.
     """
 
     def __init__(
         self,
         pid: int,
-        started: float,
+        identity: str,
+        started: Mapping[str, Any],
         status_file: Path,
         child: subprocess.Popen[bytes] | None,
         *,
         leashed: bool = False,
     ) -> None:
         self.pid = pid
+        self.identity = identity
         self.started = started
         self.returncode: int | None = None
         self._status_file = status_file
@@ -82,12 +88,27 @@ class JobProcess:
                 start_new_session=True,
                 pass_fds=held,
             )
-        return cls(child.pid, psutil.Process(child.pid).create_time(), status_file, child, leashed=bool(leash))
+        # Our child keeps its number until we have waited for it.
+        return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leashed=bool(leash))
 
     @classmethod
-    def attach(cls, pid: int, started: float, status_file: Path) -> JobProcess:
-        """Take up the job of an earlier server; it may have ended meanwhile."""
-        return cls(pid, started, status_file, None)
+    def attach(cls, record: Mapping[str, Any], status_file: Path) -> JobProcess:
+        """Take up the job of an earlier server, by its `record`; it may have ended meanwhile."""
+        pid, started = int(record["pid"]), record["started"]
+        if "identity" in record:
+            return cls(pid, str(record["identity"]), started, status_file, None)
+        # Of version 0.2, which kept the process's start in seconds since 1970 only.
+        ours = any(process.pid == pid for process in marked(status_file))
+        began = {"time": float(started), "boot": None, "elapsed": 0.0}
+        return cls(pid, (identity_of(pid) if ours else None) or "", began, status_file, None)
+
+    def record(self) -> dict[str, Any]:
+        """What `attach` needs, as JSON."""
+        return {"pid": self.pid, "identity": self.identity, "started": dict(self.started)}
+
+    def seconds(self) -> float:
+        """How long ago it was started, whichever server did that."""
+        return seconds_since_mark(self.started)
 
     def begin(self) -> None:
         """Let the job begin."""
@@ -181,11 +202,7 @@ class JobProcess:
         return [process for pid, process in found.items() if pid != self.pid and not _gone(process)]
 
     def _keeper(self) -> psutil.Process | None:
-        try:
-            process = psutil.Process(self.pid)
-            return process if abs(process.create_time() - self.started) < 1.0 and not _gone(process) else None
-        except psutil.NoSuchProcess:
-            return None
+        return find(self.pid, self.identity)
 
     def _read_status(self) -> int | None:
         with contextlib.suppress(OSError, ValueError), open_regular(self._status_file) as file:

@@ -161,7 +161,7 @@ class Record:
         return self.write(lambda: self.workspace.artifacts.open_log(self.container, JOB_LOG))
 
     def note(self, process: JobProcess) -> None:
-        self.remember({"pid": process.pid, "started": process.started})
+        self.remember(process.record())
 
     def remember(self, known: Json) -> None:
         """What a server that is started later must know to go on with the run."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.policies import reason_to_end
 from azureml_local.cluster.sampling import Hyperparameters, Past, Sampler
-from azureml_local.storage.clock import now, seconds_since
+from azureml_local.storage.clock import mark, now, seconds_since_mark
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
@@ -147,7 +147,10 @@ class _Sweep:
     def _go_on(self) -> bool:
         """Until all its runs are over. False when the server ends before that."""
         parent = self._workspace.runs.advance(self._parent.id, "Running")
-        deadline = time.monotonic() + self._spec.max_minutes * 60 - seconds_since(parent.started or parent.created)
+        began = (parent.process or {}).get("began")
+        if began is None:
+            self._workspace.runs.note_process(parent.id, {"began": (began := mark())})
+        deadline = time.monotonic() + self._spec.max_minutes * 60 - seconds_since_mark(began)
         if parent.status == "CancelRequested":
             self._end("It was cancelled.", cancelled=True)
         while True:

@@ -23,12 +23,15 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Instance:
+    """``identity`` tells the server's process from another one that has its number later (`processes.identity_of`)."""
+
     pid: int
     api_port: int
     plain_port: int
     bundle: str
     certificates: str
     host: str = LOCALHOST
+    identity: str = ""
 
     @property
     def endpoints(self) -> Endpoints:

@@ -188,8 +188,7 @@ class Server(uvicorn.Server):
             return Http(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
         await self.lifespan.startup()
-        context = self.config.ssl if self.config.is_ssl else None
-        listeners = [Listener(listening, create, context, self._most) for listening in sockets or ()]
+        listeners = [Listener(listening, create, self.config.ssl, self._most) for listening in sockets or ()]
         self.servers = cast(list[asyncio.Server], listeners)  # of which it uses close and wait_closed
         self.started = True
 

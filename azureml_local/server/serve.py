@@ -33,6 +33,7 @@ from azureml_local.descriptors import Descriptors, raise_limit
 from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
+from azureml_local.processes import identity_of
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
@@ -108,7 +109,8 @@ def _serve(
         raise StateFolderError(lost)
     address = address_of(settings.host, exposed=settings.exposed)
     placement = _scheduler(settings.scheduler) if settings.scheduler else None
-    trust = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE"), settings.host).ensure()
+    certificates = Certificates(folder.tls, os.environ.get("SSL_CERT_FILE"), settings.host)
+    trust = certificates.ensure()
     workspace = Workspace(folder)
     clean(workspace)
     for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
@@ -121,9 +123,11 @@ def _serve(
     (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     context.sweeps.start()
-    instance = Instance(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host)
-    pem = folder.tls / "server.pem"
-    api = _server(Guard(api_app(context), ports[0], host=settings.host), descriptors.for_api, certificate=pem)
+    instance = Instance(
+        *(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host),
+        identity=identity_of(os.getpid()) or "",
+    )
+    api = _server(Guard(api_app(context), ports[0], host=settings.host), descriptors.for_api, certificates)
     plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)), descriptors.for_pages)
 
     def started() -> None:
@@ -187,27 +191,26 @@ async def _run(
     await asyncio.gather(*endings)
 
 
-def _server(app: ASGIApp, connections: int, certificate: Path | None = None) -> Server:
-    return Server(
-        uvicorn.Config(
-            app,
-            ssl_certfile=certificate,
-            ssl_keyfile=certificate,
-            access_log=False,
-            log_level="warning",
-            lifespan="off",
-            server_header=False,
-            date_header=False,  # the guard's: uvicorn's own is kept up by the loop that we don't have
-            proxy_headers=False,
-            # The SDK keeps connections and uses one again much later; closing them early would show as lost
-            # ones.
-            timeout_keep_alive=120,
-            http=Http,
-            ws="none",
-            timeout_graceful_shutdown=2,
-        ),
-        connections,
+def _server(app: ASGIApp, connections: int, certificates: Certificates | None = None) -> Server:
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        server_header=False,
+        date_header=False,  # the guard's: uvicorn's own is kept up by the loop that we don't have
+        proxy_headers=False,
+        # The SDK keeps connections and uses one again much later; closing them early would show as lost
+        # ones.
+        timeout_keep_alive=120,
+        http=Http,
+        ws="none",
+        timeout_graceful_shutdown=2,
     )
+    config.load()
+    if certificates is not None:
+        config.ssl = certificates.context()
+    return Server(config, connections)
 
 
 def _scheduler(address: str) -> Placement:

@@ -13,6 +13,8 @@ import secrets
 import threading
 import time
 
+from azureml_local.storage.clock import expired
+
 LINK_SECONDS = 15 * 60
 SESSION_SECONDS = 24 * 3600
 MAX_LINKS = 1000
@@ -57,7 +59,7 @@ class Sessions:
         content, _, signature = (cookie or "").rpartition(".")
         if not content or not hmac.compare_digest(signature.encode(), self._sign("session", content).encode()):
             return False
-        return int(content.partition(".")[0]) > time.time()
+        return not expired(int(content.partition(".")[0]))
 
     def form_token(self, cookie: str) -> str:
         """What a form must carry: a page of somebody else can make a browser send the cookie, but not this."""

@@ -19,10 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from azureml_local.storage.folder import write_private
-from azureml_local.trust import Trust, trusting
+from azureml_local.trust import Trust, replace, trusting
 
 LIFETIME = datetime.timedelta(days=397)
 RENEW_BEFORE = datetime.timedelta(days=30)
+# Long past: to a clock that was set back a certificate must not be one that isn't valid yet.
+VALID_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+SLACK = datetime.timedelta(days=1)
 NAMES: list[x509.GeneralName] = [
     x509.DNSName("localhost"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -44,6 +47,8 @@ class Certificates:
         self._inherited = inherited_bundle
         self.ca = folder / "ca.pem"
         self.server = folder / "server.pem"  # key and certificate
+        self._context: ssl.SSLContext | None = None
+        self._good: tuple[datetime.datetime, datetime.datetime] | None = None  # from when and until when
 
     def ensure(self) -> Trust:
         """Make what is missing or about to expire; renew what clients trust."""
@@ -52,10 +57,29 @@ class Certificates:
         return trusting(self._folder, self.ca.read_bytes(), self._inherited)
 
     def context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.server)
+        """What a server's connections are made with, for as long as it runs.
+
+        Each handshake looks whether the certificate is still good, so that a server which runs for a year, or whose
+        clock steps by one, goes on with a new one. Clients read what they trust for each connection, and find it.
+        """
+        context = self._current()
+
+        def renew(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            connection.context = self._current()
+
+        context.sni_callback = renew
         return context
+
+    def _current(self) -> ssl.SSLContext:
+        moment = datetime.datetime.now(datetime.timezone.utc)
+        if self._context is None or self._good is None or not self._good[0] <= moment < self._good[1]:
+            self.ensure()
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._context.load_cert_chain(self.server)
+            leaf = x509.load_pem_x509_certificate(self.server.read_bytes())
+            self._good = leaf.not_valid_before_utc, leaf.not_valid_after_utc - RENEW_BEFORE
+        return self._context
 
     def are_good(self) -> bool:
         """Whether both files are whole, belong together, and are good for a while."""
@@ -68,10 +92,12 @@ class Certificates:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except (FileNotFoundError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
             return False
-        soon = datetime.datetime.now(datetime.timezone.utc) + RENEW_BEFORE
-        if _name(self._host) not in names:
+        if _name(self._host) not in names or key.public_key() != leaf.public_key():
             return False
-        return key.public_key() == leaf.public_key() and min(ca.not_valid_after_utc, leaf.not_valid_after_utc) > soon
+        moment = datetime.datetime.now(datetime.timezone.utc)
+        begins = max(ca.not_valid_before_utc, leaf.not_valid_before_utc)
+        ends = min(ca.not_valid_after_utc, leaf.not_valid_after_utc)
+        return begins <= moment < ends - RENEW_BEFORE
 
     def _issue(self) -> None:
         ca_key = ec.generate_private_key(ec.SECP256R1())
@@ -103,7 +129,7 @@ class Certificates:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         write_private(self.server, (pem + leaf.public_bytes(serialization.Encoding.PEM)).decode())
-        self.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+        replace(self.ca, ca.public_bytes(serialization.Encoding.PEM))
 
 
 def _name(host: str) -> x509.GeneralName:
@@ -129,7 +155,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - datetime.timedelta(days=1))
+        .not_valid_before(min(VALID_FROM, moment - SLACK))
         .not_valid_after(moment + LIFETIME)
     )
 

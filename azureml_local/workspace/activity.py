@@ -36,7 +36,7 @@ def of_cluster(database: Database, name: str) -> list[Moment]:
     events = (
         select(RunEvent.run_id, RunEvent.time, RunEvent.data)
         .where(RunEvent.run_id.in_(last), RunEvent.name == STATUS_EVENT)
-        .order_by(RunEvent.time, RunEvent.id)
+        .order_by(RunEvent.id)
     )
     waiting: set[str] = set()
     busy: set[str] = set()

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
@@ -164,7 +164,7 @@ class Datasets:
             version = session.scalar(
                 select(DatasetVersion)
                 .where(DatasetVersion.saved_id == saved_id)
-                .order_by(DatasetVersion.created.desc())
+                .order_by(text("dataset_versions.rowid DESC"))  # the order in which they were made, whatever the clock
                 .limit(1)
             )
             dataset = session.get(Dataset, version.dataset_id) if version else None

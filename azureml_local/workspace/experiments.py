@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import Integer, delete, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from azureml_local.storage.clock import now
@@ -38,6 +38,8 @@ FIELDS: Mapping[str, Field] = {
     "tags": Entries(Experiment.tags),
 }
 MAX_PAGE = 1000
+# The order in which they were made, which no clock can change.
+MADE = literal_column("experiments.rowid", Integer)
 
 
 def shown_name(experiment: Experiment) -> str:
@@ -89,7 +91,7 @@ class Experiments:
 
     def list(self, *, archived: bool | None = False) -> Sequence[Experiment]:
         """Newest first. ``archived``: only those (True), only the others (False), or all (None)."""
-        query = select(Experiment).order_by(Experiment.created.desc())
+        query = select(Experiment).order_by(MADE.desc())
         if archived is not None:
             query = query.where(Experiment.archived.is_not(None) if archived else Experiment.archived.is_(None))
         with self._database.read() as session:
@@ -102,22 +104,19 @@ class Experiments:
 
         Raises Invalid when it didn't, and for a filter that experiments can't be filtered by.
         """
-        key = tuple_(Experiment.created, Experiment.id)
-        query = select(Experiment).order_by(Experiment.created.desc(), Experiment.id.desc())
+        query = select(Experiment, MADE).order_by(MADE.desc())
         if archived is not None:
             query = query.where(Experiment.archived.is_not(None) if archived else Experiment.archived.is_(None))
         if (holds := condition(wanted, FIELDS)) is not None:
             query = query.where(holds)
         if after is not None:
-            created, separator, last = after.partition("|")
-            if not separator:
+            if not (after.isascii() and after.isdecimal() and len(after) < 19):
                 raise Invalid(f"{after[:40]!r} is no continuation token of this list.")
-            query = query.where(key < (created, last))
+            query = query.where(int(after) > MADE)
         limit = min(top, MAX_PAGE)
         with self._database.read() as session:
-            rows = list(session.scalars(query.limit(limit + 1)))
-        end = rows[limit - 1] if len(rows) > limit else None
-        return Page(rows[:limit], f"{end.created}|{end.id}" if end else None)
+            rows = session.execute(query.limit(limit + 1)).all()
+        return Page([row for row, _ in rows[:limit]], str(rows[limit - 1][1]) if len(rows) > limit else None)
 
     # Writing ------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Integer, String, cast, exists, func, literal_column, select
 from sqlalchemy.orm import aliased
 
 from azureml_local.storage.clock import now
@@ -198,21 +198,18 @@ class Models(Assets):
         Raises Invalid for a mark that isn't one of these.
         """
         wanted = wanted or ModelFilter()
-        query = select(AssetVersion).where(*wanted.conditions(AssetVersion))
+        # The order in which the rows were made, which no clock can change.
+        made = literal_column("asset_versions.rowid", Integer)
+        query = select(AssetVersion, made).where(*wanted.conditions(AssetVersion))
         if latest_only:
             newer = aliased(AssetVersion)
             later = (newer.name == AssetVersion.name, newer.order > AssetVersion.order)
             query = query.where(~exists().where(*later, *wanted.conditions(newer)))
-        position = (AssetVersion.created, AssetVersion.order, AssetVersion.name)
         if after is not None:
-            query = query.where(tuple_(*position) < tuple_(*_mark(after)))
-        query = query.order_by(*(column.desc() for column in position)).limit(limit + 1)
+            query = query.where(made < _mark(after))
         with self._database.read() as session:
-            found = session.scalars(query).all()
-        if len(found) <= limit:
-            return found, None
-        last = found[limit - 1]
-        return found[:limit], f"{last.created}~{last.order}~{last.name}"
+            found = session.execute(query.order_by(made.desc()).limit(limit + 1)).all()
+        return [model for model, _ in found[:limit]], str(found[limit - 1][1]) if len(found) > limit else None
 
     def _no_version(self, name: str, version: str) -> NotFound:
         return NotFound(f"There is no version {version!r} of the model {name!r} in this workspace.")
@@ -225,9 +222,7 @@ def _with_properties(known: Json, added: Json) -> Json:
     return {**known, **added}
 
 
-def _mark(text: str) -> tuple[str, int, str]:
-    created, _, rest = text.partition("~")
-    order, _, name = rest.partition("~")
-    if not (order.isascii() and order.isdecimal() and len(order) < 19 and name):
+def _mark(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise Invalid(f"{text[:80]!r} is no mark of a list of models.")
-    return created, int(order), name
+    return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -15,6 +16,8 @@ import psutil
 import pytest
 
 from azureml_local.cluster.process import JobProcess, describe_end, end_strays, marked
+from azureml_local.processes import identity_of
+from azureml_local.storage.clock import mark
 
 # A process that has left its parents, its session and its group, and says nothing of its run in its environment.
 DAEMON = """
@@ -152,7 +155,7 @@ def test_a_daemon_ends_with_its_job(folder: Path) -> None:
 def test_a_daemon_is_ended_when_its_job_is_cancelled(folder: Path) -> None:
     process = spawn(folder, DAEMON + "print('both', flush=True); time.sleep(600)")
     until_said(folder, "both")
-    JobProcess.attach(process.pid, process.started, folder / "exit_status").terminate()
+    JobProcess.attach(process.record(), folder / "exit_status").terminate()
     assert living(folder) == []
     assert end(process) == -15
 
@@ -180,7 +183,7 @@ def test_a_new_server_ends_what_it_can_not_go_on_with(folder: Path) -> None:
 @pytest.mark.case("lost-connections")
 def test_a_server_that_was_started_in_between_learns_how_it_ended(folder: Path) -> None:
     process = spawn(folder, "import time; time.sleep(0.5); raise SystemExit(5)")
-    again = JobProcess.attach(process.pid, process.started, folder / "exit_status")
+    again = JobProcess.attach(process.record(), folder / "exit_status")
     assert not again.wait(0)
     assert end(process) == 5
     assert end(again) == 5
@@ -188,7 +191,7 @@ def test_a_server_that_was_started_in_between_learns_how_it_ended(folder: Path) 
 
 def test_an_end_that_nobody_saw_is_not_invented(folder: Path) -> None:
     process = spawn(folder, "import time; time.sleep(600)")
-    again = JobProcess.attach(process.pid, process.started, folder / "exit_status")
+    again = JobProcess.attach(process.record(), folder / "exit_status")
     psutil.Process(process.pid).kill()
     end(process)
     assert end(again) is None
@@ -198,7 +201,7 @@ def test_an_end_that_nobody_saw_is_not_invented(folder: Path) -> None:
 
 def test_another_process_with_the_same_number_is_left_alone(folder: Path) -> None:
     process = spawn(folder, "import time; time.sleep(600)")
-    stranger = JobProcess.attach(process.pid, process.started - 100, folder / "another_status")
+    stranger = JobProcess.attach({**process.record(), "identity": identity_of(os.getpid())}, folder / "another_status")
     stranger.kill()
     assert not process.wait(0.3)
     process.kill()
@@ -240,7 +243,7 @@ def test_a_full_disk_ends_the_job_and_its_end_is_known(folder: Path) -> None:
         process.begin()
         assert end(process) == 1
         assert (disk / "log.txt").read_bytes().startswith(b"up\nx")
-        assert JobProcess.attach(1, 0, disk / "exit_status").wait(0)
+        assert JobProcess.attach({"pid": 1, "identity": "", "started": mark()}, disk / "exit_status").wait(0)
         assert (disk / "exit_status").read_text().strip() == "1"
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -256,26 +259,25 @@ def test_a_job_begins_when_it_is_told_to(folder: Path) -> None:
     process = waiting(folder, "raise SystemExit(5)")
     assert not process.wait(0.3)
     process.begin()
-    assert JobProcess.attach(process.pid, process.started, folder / "exit_status").began()
+    assert JobProcess.attach(process.record(), folder / "exit_status").began()
     assert end(process) == 5
 
 
 KILLED_BEFORE = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from azureml_local.cluster.process import JobProcess
 folder = Path(sys.argv[1])
 process = JobProcess.spawn(["touch", "done"], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
                            log=folder / "log.txt", status_file=folder / "exit_status")
-print(process.pid, process.started, flush=True)
+print(json.dumps(process.record()), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_a_job_whose_server_is_killed_before_it_begins_never_does(folder: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE, str(folder)], stdout=subprocess.PIPE, text=True)
-    pid, started = killed.stdout.split()
-    assert not JobProcess.attach(int(pid), float(started), folder / "exit_status").began()
+    assert not JobProcess.attach(json.loads(killed.stdout), folder / "exit_status").began()
     assert living(folder) == []
     assert {path.name for path in folder.iterdir()} == {"log.txt"}
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from azureml_local.cluster.logs import JOB_LOG
 from azureml_local.cluster.process import JobProcess, marked, status_file
 from azureml_local.cluster.record import Machinery
 from azureml_local.cluster.shared import SharedFolders
+from azureml_local.storage.clock import seconds_since_mark
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
@@ -71,7 +71,7 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
             process.begin()
         if "sleep" not in script:
             assert process.wait(20)
-        notes: dict[str, Any] = {"final": final} if final else {"pid": process.pid, "started": process.started}
+        notes: dict[str, Any] = {"final": final} if final else process.record()
         if known:
             workspace.runs.note_process(run.id, notes)
         return workspace.runs.advance(run.id, status)
@@ -156,7 +156,8 @@ def test_the_time_limit_counts_from_the_processs_start(
     workspace: Workspace, left: Left, new_server: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = left("Running")
-    later = SimpleNamespace(time=lambda: time.time() + 601, strftime=time.strftime)
-    monkeypatch.setattr("azureml_local.cluster.assignment.time", later)
+    monkeypatch.setattr(
+        "azureml_local.cluster.process.seconds_since_mark", lambda marked: seconds_since_mark(marked) + 601
+    )
     new_server()
     assert "max_run_duration_seconds (600)" in ended(workspace, run)[1]

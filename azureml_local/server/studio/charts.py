@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from azureml_local.server.studio.render import called
+from azureml_local.storage.clock import now, parse
 from azureml_local.workspace.activity import Moment
 from azureml_local.workspace.comparison import Cell, Compared, columns_of
 
@@ -73,7 +73,7 @@ def activity(moments: Sequence[Moment]) -> Mapping[str, object] | None:
     """How many nodes of a cluster were busy, and how many runs waited, over time; None where nothing ever happened."""
     if not moments:
         return None
-    last = moments[-1]._replace(time=time.time())
+    last = moments[-1]._replace(time=parse(now()).timestamp())
     times, *counts = (list(each) for each in zip(*moments, last, strict=True))
     return {"kind": "steps", "x": "time", "names": ["busy nodes", "runs that wait"], "data": [times, *counts]}
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -22,7 +21,7 @@ from azureml_local.server.context import context
 from azureml_local.server.errors import Forbidden
 from azureml_local.server.studio.access import Viewer, viewer
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import now, parse, seconds_since
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.runs import FINAL
@@ -166,11 +165,11 @@ def when(text: str) -> str:
 def day(text: str) -> str:
     """Shorter, for tables: the time for today's, the date for others."""
     moment = parse(text).astimezone()
-    return moment.strftime("%H:%M:%S" if moment.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
+    return moment.strftime("%H:%M:%S" if moment.date() == parse(now()).astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def ago(text: str) -> str:
-    return span((datetime.now(timezone.utc) - parse(text)).total_seconds())
+    return span(seconds_since(text))
 
 
 def called(run: Run) -> str:
@@ -191,8 +190,7 @@ def duration(run: Run) -> str:
     """How long it ran, or has run so far; empty while it hasn't begun."""
     if run.started is None:
         return ""
-    end = parse(run.ended) if run.ended else datetime.now(timezone.utc)
-    return span((end - parse(run.started)).total_seconds())
+    return between((run.started, run.ended)) if run.ended else ago(run.started)
 
 
 def span(seconds: float) -> str:
