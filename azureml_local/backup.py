@@ -1,13 +1,15 @@
 """``azureml-local backup`` and ``restore``: a whole workspace in one file, taken while its server runs.
 
-The database is copied by SQLite's own backup, in one step. The files of blobs are never changed once they are written
-(an append blob only grows behind what its row counts), only removed; so they are kept by a second link before the
-database is copied, and the archive holds what the copy names.
+The files of blobs are never changed once they are written (an append blob only grows behind what its row counts), only
+removed when no row names them any more. So they are kept by a second link: most of them while the server writes on, and
+those that are new since then while nobody may write, which takes as long as reading their names. The database is copied
+as it was in that moment, by SQLite's own backup.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
 import json
@@ -17,18 +19,20 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from sqlalchemy import select
 
 from azureml_local import __version__
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.folder import StateFolder, StateFolderError
+from azureml_local.storage.folder import BACKUP_SCRATCH, StateFolder, StateFolderError
 from azureml_local.storage.inspection import blob_files_in, compare_blobs, damage, lost_parts, open_read_only
+from azureml_local.storage.locks import try_lock
 from azureml_local.storage.tables import Blob, Run
 from azureml_local.workspace.runs import FINAL, user_error
 
@@ -36,8 +40,9 @@ FORMAT = 1
 MANIFEST, DATABASE, SECRETS, BLOBS = "manifest.json", "workspace.sqlite3", "secrets.json", "blobs/"
 MEMBER = re.compile(r"workspace\.sqlite3|secrets\.json|blobs(/[0-9A-Za-z_-]{1,64}){1,3}")
 MAX_MANIFEST = 1 << 28
-# How often a copy is taken anew because a file that it names was replaced in that moment.
-TRIES = 5
+LOCK_SECONDS = 60.0
+# A disk that knows no links, or not so many of one file, or not from one disk to another.
+NO_LINK = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP)
 
 
 class BackupError(StateFolderError):
@@ -59,20 +64,17 @@ def backup(folder: StateFolder, target: Path) -> Summary:
     if target.exists():
         raise BackupError(f"{target} exists already; a backup never overwrites one.")
     # Beside what it copies: links don't reach other disks.
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder.root) as scratch:
-        copy = Path(scratch) / DATABASE
-        kept = Path(scratch) / "blobs"
-        for _ in range(TRIES):
-            _keep(folder.blobs, kept, blob_files_in(folder.blobs))
-            _copy_database(folder.database, copy)
-            sizes = _sizes(copy)
-            _keep(folder.blobs, kept, iter(sizes))
-            missing = [file for file in sizes if not (kept / file).exists()]
-            if not missing:
-                break
-        else:
+    with _scratch(folder.root) as scratch:
+        copy, kept = scratch / DATABASE, scratch / "blobs"
+        _keep(folder.blobs, kept, blob_files_in(folder.blobs))
+        with open_read_only(folder.database) as moment:
+            with _nobody_writes(folder.database):
+                sizes = _sizes(moment)
+                missing = _keep(folder.blobs, kept, sizes)
+            _copy_database(moment, copy)
+        if missing:
             raise BackupError(
-                f"{len(missing)} files of blobs are gone from {folder.blobs}. `azureml-local doctor` says which."
+                f"{missing} files of blobs are gone from {folder.blobs}. `azureml-local doctor` says which."
             )
         unfinished = target.with_name(target.name + ".unfinished")
         try:
@@ -112,30 +114,69 @@ def restore(source: Path, folder: StateFolder) -> Summary:
 # Making one --------------------------------------------------------------------------------------------------------
 
 
-def _keep(blobs: Path, kept: Path, files: Iterator[str]) -> None:
+@contextlib.contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder that is locked as long as it is used: a server that starts meanwhile removes what killed ones left."""
+    while True:
+        with tempfile.TemporaryDirectory(prefix=BACKUP_SCRATCH, dir=root, ignore_cleanup_errors=True) as folder:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                if try_lock(descriptor) and Path(folder).exists():  # or a server was faster
+                    yield Path(folder)
+                    return
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _nobody_writes(database: Path) -> Iterator[None]:
+    """The server's writers wait. Raises sqlite3.Error."""
+    uri = f"file:{quote(str(database))}?mode=rw"
+    connect = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    with contextlib.closing(connect) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def _keep(blobs: Path, kept: Path, files: Iterable[str]) -> int:
+    """Link what isn't yet. Returns how many weren't there, which is no loss while somebody replaces them."""
+    missing = 0
     for file in files:
         link = kept / file
-        if not link.exists():
+        if not os.path.lexists(link):
             link.parent.mkdir(parents=True, exist_ok=True)
-            # One that is replaced or discarded in this moment is not there any more, and a disk may know no links.
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    os.link(blobs / file, link)
-                except PermissionError:
-                    shutil.copyfile(blobs / file, link)
+            try:
+                _link(blobs / file, link)
+            except FileNotFoundError:
+                missing += 1
+    return missing
 
 
-def _copy_database(source: Path, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    with open_read_only(source) as live, contextlib.closing(sqlite3.connect(copy)) as to:
-        live.backup(to)
+def _link(source: Path, link: Path) -> None:
+    try:
+        os.link(source, link)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+        shutil.copyfile(source, link)
 
 
-def _sizes(copy: Path) -> dict[str, int | None]:
-    """The files that a database names, with their sizes; none for one that a job is writing."""
-    with open_read_only(copy) as database:
-        rows = database.execute("SELECT file, size, live FROM blobs UNION ALL SELECT file, size, 0 FROM blocks")
-        return {file: None if live else size for file, size, live in rows}
+def _copy_database(moment: sqlite3.Connection, copy: Path) -> None:
+    """As the connection's transaction sees it, whatever was written since that was begun."""
+    with contextlib.closing(sqlite3.connect(copy)) as to:
+        moment.backup(to)
+    moment.execute("ROLLBACK")
+
+
+def _sizes(database: sqlite3.Connection) -> dict[str, int | None]:
+    """The files that a database names, with their sizes; none for one that a job is writing.
+
+    Begins a transaction: what the connection reads from now on is as it is now.
+    """
+    database.execute("BEGIN")
+    rows = database.execute("SELECT file, size, live FROM blobs UNION ALL SELECT file, size, 0 FROM blocks")
+    return {file: None if live else size for file, size, live in rows}
 
 
 def _write(target: Path, copy: Path, secrets: bytes, kept: Path, named: dict[str, int | None]) -> None:

@@ -24,6 +24,8 @@ from typing import Any, TextIO
 
 from packaging.version import Version
 
+from azureml_local.storage.locks import try_lock
+
 from .conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
 from .installer import (
     POLL_SECONDS,
@@ -34,7 +36,6 @@ from .installer import (
     own_interpreter,
     run_uv,
 )
-from .locks import try_lock
 
 __all__ = ["EnvironmentBuildCanceled", "EnvironmentBuildError", "EnvironmentBuilder", "JobEnvironment"]
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.cluster.locks import try_lock
+from azureml_local.storage.locks import try_lock
 from azureml_local.storage.trees import remove_tree, seal
 
 POLL_SECONDS = 0.05

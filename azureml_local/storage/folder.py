@@ -12,6 +12,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 FOLDER_NAME = ".azureml-local"
+# A folder of this name, with something behind it, is a backup's that is being made.
+BACKUP_SCRATCH = ".backup-"
 
 
 class StateFolderError(Exception):

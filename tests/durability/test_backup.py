@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -209,3 +210,34 @@ def test_a_damaged_archive_is_refused(store: StateFolder, tmp_path: Path) -> Non
         with pytest.raises(BackupError):
             restore(archive, StateFolder(tmp_path / "made"))
         assert not (tmp_path / "made").exists()
+
+
+def test_files_that_are_replaced_all_the_time_are_no_loss(store: StateFolder, tmp_path: Path) -> None:
+    """As when a job writes its checkpoint again and again: whatever a copy of the database names is kept."""
+    workspace = Workspace(store)
+    for number in range(2000):
+        workspace.blobs.put_bytes("c", f"data/{number:04}", b"x")
+    stop, count = threading.Event(), [0]
+
+    def replace() -> None:
+        while not stop.is_set():
+            workspace.blobs.put_bytes("c", f"checkpoint{count[0] % 4}", str(count[0]).encode())
+            count[0] += 1
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        for number in range(3):
+            before = count[0]
+            backup(store, tmp_path / f"{number}.tar.gz")
+            assert count[0] > before
+    finally:
+        stop.set()
+        writer.join()
+        workspace.close()
+    made = StateFolder(tmp_path / "made")
+    restore(tmp_path / "2.tar.gz", made)
+    restored = Workspace(made)
+    numbers = [int(restored.blobs.read_bytes("c", f"checkpoint{number}")) for number in range(4)]
+    assert max(numbers) - min(numbers) == 3
+    restored.close()

@@ -12,6 +12,7 @@ import pytest
 from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.clock import text_of
 from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.locks import try_lock
 from azureml_local.storage.tables import Block
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict
@@ -43,9 +44,12 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
     workspace.runs.advance("ended", "Completed")
     workspace.runs.conclude("left", "Failed", left=True)
     (folder.runs / "unknown").mkdir()
-    for scratch, age in ((".backup-now", timedelta()), (".backup-killed", timedelta(days=2))):
+    for scratch in (".backup-now", ".backup-killed"):
         (folder.root / scratch).mkdir()
-        os.utime(folder.root / scratch, (time.time() - age.total_seconds(),) * 2)
+    backup = os.open(folder.root / ".backup-now", os.O_RDONLY)
+    assert try_lock(backup)
+    week_ago = {"time": time.time() - 7 * 24 * 3600, "boot": None, "elapsed": 0.0}
+    workspace.database.set_setting("starts", [week_ago])
 
     for _ in range(2):
         clean(workspace)
@@ -56,6 +60,7 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
         assert sorted(files) == [b"", b"kept", b"new"]
         assert sorted(path.name for path in folder.runs.iterdir()) == ["left", "running", "unknown"]
         assert [path.name for path in folder.root.glob(".backup-*")] == [".backup-now"]
+    os.close(backup)
     workspace.close()
 
 
