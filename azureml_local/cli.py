@@ -90,7 +90,7 @@ def up(
 ) -> None:
     """Start the local workspace in the background."""
     folder = folder_of(state)
-    name = _configured_name()
+    names = _configured_names()
     server = LocalServer.find(folder)
     options = machines.options(host, exposed=expose, scheduler=scheduler, running=server is not None)
     if server is None:
@@ -100,7 +100,7 @@ def up(
         out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
     else:
         out.print(f"It is up already, at {server.instance.endpoints.api}.")
-    server.answer_to(name)
+    server.answer_to(*names)
     out.print('Use it:  azureml-local run -- COMMAND   or   eval "$(azureml-local env)"')
 
 
@@ -170,7 +170,7 @@ def env(
     server = LocalServer.find(folder_of(state))
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
-    server.answer_to(_configured_name())
+    server.answer_to(*_configured_names())
     print(written(server.variables(), form))
 
 
@@ -185,7 +185,7 @@ def run(
 ) -> None:
     """Run any command with a local workspace: azureml-local run -- jupyter lab."""
     folder = None if ephemeral else folder_of(state)
-    with workspace_for_command(folder, _configured_name(), *_options(None, environments)) as server:
+    with workspace_for_command(folder, _configured_names(), *_options(None, environments)) as server:
         raise typer.Exit(run_child(command, server))
 
 
@@ -206,7 +206,7 @@ def tutorial(
         )
     began = time.monotonic()
     try:
-        with workspace_for_command(folder_of(state), _configured_name(), *_options(None, environments)) as server:
+        with workspace_for_command(folder_of(state), _configured_names(), *_options(None, environments)) as server:
             source = server.status()["mnist"]["description"]
             out.print(f"{notebook} on the local workspace at {server.instance.endpoints.api}")
             out.print(f"MNIST here is {source}", markup=False)
@@ -333,13 +333,12 @@ def _options(port: int | None, environments: str) -> list[str]:
     return ["--environments", environments, *(["--port", str(port)] if port is not None else [])]
 
 
-def _configured_name() -> WorkspaceName:
-    """The workspace that this folder's config.json names; one is written where there is none. Raises ConfigError."""
-    path = config.find(Path.cwd())
-    if path is None:
+def _configured_names() -> list[WorkspaceName]:
+    """The names in this folder's config.json, and in others; one is written where there is none. Raises ConfigError."""
+    if config.find(Path.cwd()) is None:
         path = config.write_default(Path.cwd())
         err.print(f"There was no config.json; {path} is a new one, for the local workspace.", markup=False)
-    return config.read(path)
+    return config.names(Path.cwd())
 
 
 __all__ = ["app", "main"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
 STARTUP_FOLDER = Path(__file__).parent / "startup"
@@ -78,7 +79,7 @@ def job_variables(
     endpoints: Endpoints,
     *,
     trust: Trust,
-    arm_id: str,
+    workspace: WorkspaceName,
     workspace_id: str,
     experiment: tuple[str, str],
     run_id: str,
@@ -89,14 +90,14 @@ def job_variables(
     says nothing.
 
     Args:
+        workspace: the name that the run was submitted under: the SDK's data engine refuses to read what is of another.
         experiment: its name and its id.
         token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
     """
-    parts = arm_id.split("/")
     return {
-        "AZUREML_ARM_SUBSCRIPTION": parts[2],
-        "AZUREML_ARM_RESOURCEGROUP": parts[4],
-        "AZUREML_ARM_WORKSPACE_NAME": parts[8],
+        "AZUREML_ARM_SUBSCRIPTION": workspace.subscription_id,
+        "AZUREML_ARM_RESOURCEGROUP": workspace.resource_group,
+        "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
         "AZUREML_ARM_PROJECT_NAME": experiment[0],
         "AZUREML_RUN_ID": run_id,
         "AZUREML_RUN_TOKEN": token,

@@ -152,13 +152,15 @@ class LocalServer:
         """End all, or those of a kind. Returns how many there were."""
         return int(self._ask("DELETE", "/local/simulations" + (f"?kind={kind}" if kind else ""))["cleared"])
 
-    def answer_to(self, name: WorkspaceName) -> None:
-        body = {
-            "subscription_id": name.subscription_id,
-            "resource_group": name.resource_group,
-            "workspace_name": name.name,
-        }
-        self._ask("POST", "/local/names", body)
+    def answer_to(self, *names: WorkspaceName) -> None:
+        """From now on it is the workspace of these names too."""
+        for name in names:
+            body = {
+                "subscription_id": name.subscription_id,
+                "resource_group": name.resource_group,
+                "workspace_name": name.name,
+            }
+            self._ask("POST", "/local/names", body)
 
     def _get(self, path: str) -> dict[str, Any]:
         # The first question about MNIST may have it downloaded.

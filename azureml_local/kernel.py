@@ -113,8 +113,9 @@ def running_server(folder: StateFolder) -> LocalServer:
     if server is None:
         raise KernelError(f"There is no kernel, because the workspace in {folder.root} didn't start; see above.")
     try:
-        path = config.find(Path.cwd()) or config.write_default(Path.cwd())
-        server.answer_to(config.read(path))
+        if config.find(Path.cwd()) is None:
+            config.write_default(Path.cwd())
+        server.answer_to(*config.names(Path.cwd()))
     except (config.ConfigError, OSError) as error:
         # The notebook runs all the same: Workspace.from_config() says what is wrong where its reader looks.
         print(f"azureml-local: {error}", file=sys.stderr)

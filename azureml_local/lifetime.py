@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from azureml_local.instance import LocalServer, ServerError
@@ -41,10 +41,12 @@ def server_for_a_while(folder: StateFolder | None, *options: str) -> Iterator[Lo
 
 
 @contextlib.contextmanager
-def workspace_for_command(folder: StateFolder | None, name: WorkspaceName, *options: str) -> Iterator[LocalServer]:
-    """The same, and it is the workspace of this name."""
+def workspace_for_command(
+    folder: StateFolder | None, names: Iterable[WorkspaceName], *options: str
+) -> Iterator[LocalServer]:
+    """The same, and it is the workspace of these names."""
     with server_for_a_while(folder, *options) as server:
-        server.answer_to(name)
+        server.answer_to(*names)
         yield server
 
 

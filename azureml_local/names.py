@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# Of the scope in a config.json, Workspace.from_config reads these three parts and no others.
+ARM_ID = re.compile(r"/[^/]*/([^/]+)/[^/]*/([^/]+)/[^/]*/[^/]*/[^/]*/([^/]+)(?:/.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,14 @@ class WorkspaceName:
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{self.name}"
         )
+
+    @classmethod
+    def of_arm_id(cls, arm_id: str) -> WorkspaceName:
+        """The name in ``/subscriptions/S/resourceGroups/G/providers/P/workspaces/W``. Raises ValueError."""
+        found = ARM_ID.fullmatch(arm_id)
+        if found is None:
+            raise ValueError(f"{arm_id[:200]!r} is no resource id of a workspace")
+        return cls(*found.groups())
 
     def key(self) -> tuple[str, str, str]:
         """What two spellings of one workspace have in common."""

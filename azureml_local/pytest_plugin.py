@@ -26,7 +26,7 @@ class EphemeralWorkspace:
         self._ends = contextlib.ExitStack()
         self.server = self._ends.enter_context(server_for_a_while(None, *options))
         self._written = None if config.find(root) else config.write_default(root)
-        self.server.answer_to(config.read(config.find(root) or config.write_default(root)))
+        self.server.answer_to(*config.names(root))
         # The SDK finds everything through the environment, and so do processes that are started from here,
         # kernels for example.
         self._before = dict(os.environ)

@@ -21,7 +21,7 @@ ALLOWED = {
     "workspace": {"workspace", "storage", "names"},
     "storage": {"storage"},
     "opendata": {"opendata"},
-    "environment": {"trust"},
+    "environment": {"names", "trust"},
     "descriptors": set(),
     "processes": {"storage"},
     "trust": set(),

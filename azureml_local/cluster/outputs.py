@@ -123,7 +123,7 @@ class Outputs:
 
     def _save(self, spec: OutputSpec, path: str) -> str:
         datasets = self.workspace.datasets
-        place = datastores.dataflow_path(self.workspace.identity.names[0], path)
+        place = datastores.dataflow_path(self.workspace.identity.first, path)
         kind, dataflow = "file", _dataflow(place)
         if spec.transformation:
             kind, dataflow = _transformed(dataflow, spec)

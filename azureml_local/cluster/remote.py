@@ -132,10 +132,12 @@ class RemotePart:
 
     def _place(self) -> Placed | None:
         assert self._desk.placement is not None
-        order = {"run": self._record.run.id, "attempt": self._attempt, **self._desk.order}
-        order["token"] = self._record.machinery.job_variables(self._record.run)["AZUREML_RUN_TOKEN"]
+        record = self._record
+        order = {"run": record.run.id, "attempt": self._attempt, **self._desk.order}
+        order["workspace"] = record.workspace.identity.of_run(record.run).arm_id
+        order["token"] = record.machinery.job_variables(record.run)["AZUREML_RUN_TOKEN"]
         try:
-            return self._desk.placement.place(self._record.run.id, order)
+            return self._desk.placement.place(record.run.id, order)
         except OSError as error:
             self._record.say(f"{error} The next try is in {RETRY_SECONDS:g} s.")
             return None

@@ -277,7 +277,7 @@ def _context(
         return job_variables(
             endpoints,
             trust=trust,
-            arm_id=workspace.identity.names[0].arm_id,
+            workspace=workspace.identity.of_run(run),
             workspace_id=workspace.identity.workspace_id,
             experiment=(shown_name(workspace.experiments.get_by_id(run.experiment_id)), run.experiment_id),
             run_id=run.id,
@@ -289,7 +289,6 @@ def _context(
     order = {
         "version": __version__,
         "server": endpoints.api,
-        "workspace": workspace.identity.names[0].arm_id,
         "certificate": (folder.tls / "ca.pem").read_text(),
     }
     machinery = Machinery(

@@ -20,9 +20,16 @@ from azureml_local.storage import moves
 from azureml_local.storage.tables import RUN_ENTRIES, Base, run_entries
 
 # SQL that gives what is new the values that follow from old ones; run once, after it was added.
+FIRST_NAME = (
+    "SELECT '/subscriptions/' || json_extract(value, '$[0][0]') || '/resourceGroups/' || json_extract(value, '$[0][1]')"
+    " || '/providers/Microsoft.MachineLearningServices/workspaces/' || json_extract(value, '$[0][2]')"
+    " FROM store WHERE key = 'names'"
+)
 DERIVED: tuple[str, ...] = (
     "UPDATE runs SET folded_id = lower(id) WHERE folded_id IS NULL",
     f"INSERT OR IGNORE INTO run_entries {run_entries('runs', 'runs, ')}",
+    # Up to format 3, jobs had the workspace's first name, whoever submitted them.
+    f"UPDATE runs SET workspace = ({FIRST_NAME}) WHERE workspace IS NULL",
 )
 
 

@@ -43,6 +43,7 @@ class Run(Base):
 
     ``folded_id`` is the id in lower case: no two runs may differ by case only. ``definition`` is SDK v1's run
     configuration, ``job`` the properties of an SDK v2 job as they were sent; a run has one of them, or neither.
+    ``workspace`` is the ARM id of the workspace, by the name that the client used which made the run.
     """
 
     __tablename__ = "runs"
@@ -77,6 +78,7 @@ class Run(Base):
     error: Mapped[Json | None]
     warnings: Mapped[list[Any]]
     process: Mapped[Json | None]
+    workspace: Mapped[str | None]
 
 
 class RunEntry(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select, text
@@ -269,6 +269,15 @@ class Datasets:
 def _next_number(session: Session, dataset_id: str) -> str:
     versions = session.scalars(select(DatasetVersion.version).where(DatasetVersion.dataset_id == dataset_id))
     return str(max((number for each in versions if (number := number_of(each)) is not None), default=0) + 1)
+
+
+def with_rust_dataflow(dataflow: str, change: Callable[[str], str]) -> str:
+    """The client's JSON with its YAML changed; the very same text, where there is nothing to change. Raises Invalid."""
+    before = rust_dataflow(dataflow)
+    if (after := change(before)) == before:
+        return dataflow
+    body = json.loads(dataflow)
+    return json.dumps({**body, "meta": {**body["meta"], "RsDataflow": after}})
 
 
 def rust_dataflow(dataflow: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 
@@ -14,6 +15,11 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 DEFAULT = "workspaceblobstore"
 CONTAINER = "azureml-blobstore"
+# Where the path of a data flow begins that is in a workspace's datastore.
+PLACE = re.compile(
+    r"azureml://subscriptions/([^/\n]+)/resourcegroups/([^/\n]+)/workspaces/([^/\n]+)/datastores/([^/\n]+)/paths/",
+    re.IGNORECASE,
+)
 
 
 def check_exists(name: str) -> None:
@@ -35,11 +41,25 @@ def etags(database: Database, prefix: str) -> Sequence[tuple[str, str]]:
         return [(name, etag) for name, etag in session.execute(query)]
 
 
-def dataflow_path(workspace: WorkspaceName, path: str) -> str:
+def renamed(flow: str, known: Iterable[WorkspaceName], name: WorkspaceName) -> str:
+    """A data flow (YAML) in which the workspace's datastores are told under this name of the workspace's.
+
+    The SDK's data engine refuses to read what is of another workspace than its own, and takes the names in such a
+    place for the workspace's. Places of a workspace that none of the ``known`` names means stay as they are.
+    """
+    keys = {each.key() for each in known}
+
+    def told(place: re.Match[str]) -> str:
+        return dataflow_path(name, "", place[4]) if WorkspaceName(*place.group(1, 2, 3)).key() in keys else place[0]
+
+    return PLACE.sub(told, flow)
+
+
+def dataflow_path(workspace: WorkspaceName, path: str, datastore: str = DEFAULT) -> str:
     """How a data flow names a place in the datastore (as ``Dataset.File.from_files((datastore, path))`` writes it)."""
     return (
         f"azureml://subscriptions/{workspace.subscription_id}/resourcegroups/{workspace.resource_group}"
-        f"/workspaces/{workspace.name}/datastores/{DEFAULT}/paths/{path}"
+        f"/workspaces/{workspace.name}/datastores/{datastore}/paths/{path}"
     )
 
 

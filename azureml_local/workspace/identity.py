@@ -7,10 +7,11 @@ import uuid
 
 from sqlalchemy import exists, select
 
-from azureml_local.names import WorkspaceName
+from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.storage import tables
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
+from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 LOCATION = "local"
@@ -77,6 +78,20 @@ class Identity:
     def _listed(self) -> str:
         names = [f"{n.name} in {n.resource_group}, subscription {n.subscription_id}" for n in self.names]
         return "; ".join(names) or "nothing yet"
+
+    @property
+    def first(self) -> WorkspaceName:
+        """The one under which the store keeps what has a name of the workspace in it. It stays what it is."""
+        return self.names[0]
+
+    @property
+    def shown(self) -> str:
+        """For people: the names that users have given it, or else its own."""
+        return ", ".join(dict.fromkeys(n.name for n in self.names if n != DEFAULT_NAME)) or DEFAULT_NAME.name
+
+    def of_run(self, run: Run) -> WorkspaceName:
+        """The name that the run was submitted under; the first one, for a run that was made without."""
+        return WorkspaceName.of_arm_id(run.workspace) if run.workspace else self.first
 
     def find(self, subscription_id: str, resource_group: str, name: str) -> WorkspaceName:
         """Azure compares these names without regard to case.

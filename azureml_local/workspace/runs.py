@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from azureml_local.names import WorkspaceName
 from azureml_local.storage.clock import now, seconds_since
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
@@ -72,6 +73,7 @@ class NewRun:
     description: str | None = None
     properties: Json = field(default_factory=dict)
     tags: Json = field(default_factory=dict)
+    workspace: WorkspaceName | None = None  # the parent's, for None
 
 
 def data_container(run: Run | RunRow) -> str:
@@ -186,12 +188,15 @@ class Runs:
                 error=None,
                 warnings=[],
                 process=None,
+                workspace=new.workspace.arm_id if new.workspace else parent.workspace if parent else None,
             )
             session.add(run)
         self._tell(run)
         return run
 
-    def put(self, experiment_id: str, run_id: str, body: Mapping[str, Any]) -> Run:
+    def put(
+        self, experiment_id: str, run_id: str, body: Mapping[str, Any], workspace: WorkspaceName | None = None
+    ) -> Run:
         """Make a run, or change the one that is there, as a PATCH of the history service does.
 
         A client that makes one says where it runs (``target``) or whose child it is (azureml's
@@ -204,7 +209,7 @@ class Runs:
         """
         making = any(body.get(key) is not None for key in ("target", "parentRunId", "status"))
         if making:
-            new = _new_run(experiment_id, run_id, body)
+            new = _new_run(experiment_id, run_id, body, workspace)
             with contextlib.suppress(Conflict):
                 return self.create(new)
             known = self.get(run_id)
@@ -366,7 +371,9 @@ class Runs:
         return run
 
 
-def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun:
+def _new_run(
+    experiment_id: str, run_id: str, body: Mapping[str, Any], workspace: WorkspaceName | None = None
+) -> NewRun:
     def text(key: str, check: Callable[[str, str], str] = check_name) -> str | None:
         return check(f"A run's {key}", body[key]) if isinstance(body.get(key), str) else None
 
@@ -384,6 +391,7 @@ def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any]) -> NewRun
         description=text("description", check_text),
         tags=texts("tags", body.get("tags")),
         properties=texts("properties", body.get("properties")),
+        workspace=workspace,
     )
 
 

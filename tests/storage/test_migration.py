@@ -107,6 +107,7 @@ def test_what_was_in_an_old_store_is_read_as_before(old: Path) -> None:
     workspace = Workspace(StateFolder(old.parent))
     first, child, failed, open_run = sorted(workspace.runs.list(), key=lambda run: run.number)
     assert (first.status, child.parent_id, child.tags) == ("Completed", first.id, {"a": "1"})
+    assert first.workspace == workspace.identity.first.arm_id
     assert failed.error is not None
     assert failed.error["error"]["message"] == "It failed."
     assert [run.id for run in workspace.runs.unfinished()] == [child.id, open_run.id]

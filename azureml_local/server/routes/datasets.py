@@ -7,10 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Query, Response
 
+from azureml_local.names import WorkspaceName
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
 from azureml_local.storage.tables import SavedDataset
-from azureml_local.workspace.datasets import THIS_SERVER, DatasetDetail, rust_dataflow
+from azureml_local.workspace.datasets import THIS_SERVER, DatasetDetail, rust_dataflow, with_rust_dataflow
+from azureml_local.workspace.datastores import renamed
 from azureml_local.workspace.errors import Invalid, NotFound
 
 router = APIRouter()
@@ -31,7 +33,7 @@ def register(
     detail = ctx.workspace.datasets.register(
         str(body.get("name") or ""),
         _kind(body.get("datasetType")),
-        _outgoing_address(ctx, latest.get("dataflow")),
+        _to_keep(ctx, latest.get("dataflow")),
         properties=_object(latest, "properties"),
         description=_text(body, "description"),
         tags=_object(body, "tags"),
@@ -39,7 +41,7 @@ def register(
         exist_ok=if_exists_ok,
         new_version=update_definition,
     )
-    return _registration(ctx, detail)
+    return _registration(ctx, name, detail)
 
 
 @router.get(DATASET + "/datasets")
@@ -52,7 +54,7 @@ def list_datasets(
 ) -> dict[str, Any]:
     """The token is the last name of the page before."""
     found = ctx.workspace.datasets.list(invisible=include_invisible, after=token, limit=page_size + 1)
-    shown = [_registration(ctx, detail) for detail in found[:page_size]]
+    shown = [_registration(ctx, name, detail) for detail in found[:page_size]]
     return {"value": shown, "continuationToken": shown[-1]["name"] if len(found) > page_size else None}
 
 
@@ -66,7 +68,7 @@ def update(ctx: Ctx, name: Named, dataset_id: str, body: dict[str, Any]) -> dict
         description=_text(body, "description"),
         tags=None if body.get("tags") is None else _object(body, "tags"),
     )
-    return _registration(ctx, detail)
+    return _registration(ctx, name, detail)
 
 
 @router.delete(DATASET + "/datasets/{dataset}")
@@ -79,27 +81,27 @@ def unregister(ctx: Ctx, name: Named, dataset: str) -> Response:
 def get_by_name(
     ctx: Ctx, name: Named, dataset: str, version: str | None = Query(None, alias="versionId")
 ) -> dict[str, Any]:
-    return _registration(ctx, ctx.workspace.datasets.get(dataset, version))
+    return _registration(ctx, name, ctx.workspace.datasets.get(dataset, version))
 
 
 @router.get(DATASET + "/datasets/query/savedDatasetId={saved_id}")
 def find_by_saved_id(ctx: Ctx, name: Named, saved_id: str) -> dict[str, Any]:
     detail = ctx.workspace.datasets.by_saved_id(saved_id)
-    return wire.page([_registration(ctx, detail)] if detail else [])
+    return wire.page([_registration(ctx, name, detail)] if detail else [])
 
 
 @router.post(DATASET + "/saveddatasets")
 def save(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
     dataflow = body.get("dataflowJson") or body.get("dataflow")
     saved = ctx.workspace.datasets.save(
-        _kind(body.get("datasetType")), _outgoing_address(ctx, dataflow), _object(body, "properties")
+        _kind(body.get("datasetType")), _to_keep(ctx, dataflow), _object(body, "properties")
     )
-    return _saved(ctx, saved)
+    return _saved(ctx, name, saved)
 
 
 @router.get(DATASET + "/saveddatasets/{saved_id}")
 def get_saved(ctx: Ctx, name: Named, saved_id: str) -> dict[str, Any]:
-    return _saved(ctx, ctx.workspace.datasets.saved(saved_id))
+    return _saved(ctx, name, ctx.workspace.datasets.saved(saved_id))
 
 
 @router.get(DATA + "/dataversion/{data_name}/versions/{version}")
@@ -113,7 +115,7 @@ def data_version(ctx: Ctx, name: Named, data_name: str, version: str) -> dict[st
     return {
         **body,
         "dataVersion": {**body, "legacyDataflow": None},
-        "legacyDataflow": _incoming_address(ctx, rust_dataflow(saved.dataflow)),
+        "legacyDataflow": rust_dataflow(_to_tell(ctx, name, saved.dataflow)),
     }
 
 
@@ -138,17 +140,26 @@ def _kind(value: Any) -> str:
     return kind
 
 
-def _outgoing_address(ctx: Context, dataflow: Any) -> str:
+def _to_keep(ctx: Context, dataflow: Any) -> str:
+    """A client's data flow as the workspace keeps it: whichever of the workspace's names the client has, the same data
+    are the same. Raises Invalid.
+    """
     text = json.dumps(dataflow) if isinstance(dataflow, dict) else str(dataflow or "")
-    rust_dataflow(text)
-    return text.replace(ctx.endpoints.api, THIS_SERVER)
+    identity = ctx.workspace.identity
+    kept = with_rust_dataflow(text, lambda flow: renamed(flow, identity.names, identity.first))
+    return kept.replace(ctx.endpoints.api, THIS_SERVER)
 
 
-def _incoming_address(ctx: Context, text: str) -> str:
-    return text.replace(THIS_SERVER, ctx.endpoints.api)
+def _to_tell(ctx: Context, name: WorkspaceName, kept: str) -> str:
+    """The same for a client, under the name that it knows the workspace by."""
+    try:
+        told = with_rust_dataflow(kept, lambda flow: renamed(flow, ctx.workspace.identity.names, name))
+    except Invalid:  # of an older server; nothing but this dataset is to suffer
+        told = kept
+    return told.replace(THIS_SERVER, ctx.endpoints.api)
 
 
-def _registration(ctx: Context, detail: DatasetDetail) -> dict[str, Any]:
+def _registration(ctx: Context, name: WorkspaceName, detail: DatasetDetail) -> dict[str, Any]:
     dataset, version, saved = detail.dataset, detail.version, detail.saved
     return {
         "datasetId": dataset.id,
@@ -167,17 +178,17 @@ def _registration(ctx: Context, detail: DatasetDetail) -> dict[str, Any]:
             "description": version.description,
             "tags": version.tags,
             "properties": saved.properties,
-            "dataflow": _incoming_address(ctx, saved.dataflow),
+            "dataflow": _to_tell(ctx, name, saved.dataflow),
             "createdTime": version.created,
             "datasetDefinitionState": {"state": "active"},
         },
     }
 
 
-def _saved(ctx: Context, saved: SavedDataset) -> dict[str, Any]:
+def _saved(ctx: Context, name: WorkspaceName, saved: SavedDataset) -> dict[str, Any]:
     return {
         "id": saved.id,
         "datasetType": saved.kind,
-        "dataflowJson": _incoming_address(ctx, saved.dataflow),
+        "dataflowJson": _to_tell(ctx, name, saved.dataflow),
         "properties": saved.properties,
     }

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
 from azureml_local.cluster.local_target import invocation
+from azureml_local.names import WorkspaceName
 from azureml_local.server import permissions
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
@@ -26,7 +27,7 @@ def submit(
     ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[str, Any], run_id: str = Query(alias="runId")
 ) -> dict[str, Any]:
     """Start a run. All that can be refused is refused here, before there is a run to fail."""
-    run = _create(ctx, asker, experiment, run_id, body, snapshot_of(ctx.workspace, body))
+    run = _create(ctx, name, asker, experiment, run_id, body, snapshot_of(ctx.workspace, body))
     ctx.cluster.submit(run)
     return {"runId": run.id}
 
@@ -41,14 +42,20 @@ def submit_local(
     run_id: str = Query(alias="runId"),
 ) -> Response:
     """Start a run on the client's machine; the answer is a zip with the script that the client runs there."""
-    run = _create(ctx, asker, experiment, run_id, body, None)
+    run = _create(ctx, name, asker, experiment, run_id, body, None)
     answer = invocation(ctx.workspace.folder.runs / run.id)
     ctx.cluster.submit(run)
     return Response(answer, media_type="application/zip")
 
 
 def _create(
-    ctx: Context, asker: Caller, experiment: str, run_id: str, body: Mapping[str, Any], snapshot_id: str | None
+    ctx: Context,
+    name: WorkspaceName,
+    asker: Caller,
+    experiment: str,
+    run_id: str,
+    body: Mapping[str, Any],
+    snapshot_id: str | None,
 ) -> Run:
     configuration = body.get("Configuration")
     if not isinstance(configuration, dict):
@@ -75,5 +82,6 @@ def _create(
             parent_id=parent_id,
             # Of a local run the client tells it afterwards (_get_run_details in azureml._execution._commands).
             properties={"ContentSnapshotId": snapshot_id} if snapshot_id else {},
+            workspace=name,
         )
     )

@@ -57,7 +57,7 @@ def _put_run(
     """Change a run, or make it where the client starts one by itself (Experiment.start_logging)."""
     if not experiment:
         experiment = _run(ctx, run_id, "").experiment_id
-    return wire.run(ctx, name, _put(ctx, asker, run_id, experiment, body))
+    return wire.run(ctx, name, _put(ctx, name, asker, run_id, experiment, body))
 
 
 def _details(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:
@@ -142,7 +142,7 @@ def put_runs(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[st
     for one in _batch(body, "runs"):
         run_id = str(one.get("runId") or "")
         try:
-            made[run_id] = wire.run(ctx, name, _put(ctx, asker, run_id, experiment, one))
+            made[run_id] = wire.run(ctx, name, _put(ctx, name, asker, run_id, experiment, one))
         except WorkspaceError as error:
             errors[run_id] = error_body(error.code, str(error))
         except Forbidden as error:
@@ -179,14 +179,14 @@ def _run(ctx: Context, run_id: str, experiment: str) -> Run:
     return run
 
 
-def _put(ctx: Context, asker: Caller, run_id: str, experiment: str, body: dict[str, Any]) -> Run:
+def _put(ctx: Context, name: WorkspaceName, asker: Caller, run_id: str, experiment: str, body: dict[str, Any]) -> Run:
     try:
         experiment_id = _run(ctx, run_id, experiment).experiment_id
         permissions.may_write(ctx.workspace.runs, asker, run_id)
     except NotFound:
         permissions.may_start(ctx.workspace.runs, asker, body.get("parentRunId"))
         experiment_id = ctx.workspace.experiments.find_to_write(experiment).id
-    run = ctx.workspace.runs.put(experiment_id, run_id, body)
+    run = ctx.workspace.runs.put(experiment_id, run_id, body, name)
     for use in wire.dataset_uses(body):
         ctx.workspace.datasets.note_use(run_id, use)
     return run

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
+from azureml_local.names import WorkspaceName
 from azureml_local.server import permissions
 from azureml_local.server.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
@@ -25,19 +26,19 @@ Config = Annotated[dict[str, Any], Depends(json_file("config.json"))]
 @router.post("/runs", status_code=201)
 def submit(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: Config) -> dict[str, Any]:
     """Start a sweep. All that can be refused is refused here, before there is a run to fail."""
-    return _submit(ctx, asker, experiment, body)
+    return _submit(ctx, name, asker, experiment, body)
 
 
 @router.post("/runs/{parent_id}", status_code=201)
 def submit_below(ctx: Ctx, name: Named, asker: Asker, experiment: str, parent_id: str, body: Config) -> dict[str, Any]:
     """The same as a child of a run (Run.submit_child)."""
-    return _submit(ctx, asker, experiment, body, parent_id=parent_id)
+    return _submit(ctx, name, asker, experiment, body, parent_id=parent_id)
 
 
 @router.post("/hdruns/{run_id}", status_code=201)
 def submit_as(ctx: Ctx, name: Named, asker: Asker, experiment: str, run_id: str, body: Config) -> dict[str, Any]:
     """The same under an id of the user's own (HyperDriveConfig's custom run id)."""
-    return _submit(ctx, asker, experiment, body, run_id=run_id)
+    return _submit(ctx, name, asker, experiment, body, run_id=run_id)
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -51,6 +52,7 @@ def cancel(ctx: Ctx, name: Named, experiment: str, run_id: str) -> dict[str, Any
 
 def _submit(
     ctx: Context,
+    name: WorkspaceName,
     asker: Caller,
     experiment: str,
     body: dict[str, Any],
@@ -81,6 +83,7 @@ def _submit(
             snapshot_id,
             sweep,
             parent_id=parent_id,
+            workspace=name,
         )
     )
     ctx.sweeps.submit(run)

@@ -86,7 +86,7 @@ def sign_in_link(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
 def answer_to(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     """From now on the workspace is known by the names of this config.json too."""
     words = [body.get(key) for key in ("subscription_id", "resource_group", "workspace_name")]
-    if not all(isinstance(word, str) and word and "/" not in word for word in words):
+    if not all(isinstance(word, str) and word and word.isprintable() and "/" not in word for word in words):
         raise Invalid("A workspace needs a subscription_id, a resource_group and a workspace_name.")
     ctx.workspace.identity.answer_to(WorkspaceName(*map(str, words)))
     return {}

@@ -45,12 +45,11 @@ PAGE_HEADERS = {
 
 def page(viewing: Viewer, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page. ``here`` says which part of the navigation it belongs to, ``events`` what it follows, if anything."""
-    names = viewing.ctx.workspace.identity.names
     html = (
         templates()
         .get_template(template)
         .render(
-            workspace=names[0].name if names else "azureml-local",
+            workspace=viewing.ctx.workspace.identity.shown,
             viewer=viewing,
             base=viewing.base,
             status=status,
