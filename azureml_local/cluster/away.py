@@ -34,6 +34,10 @@ T = TypeVar("T")
 Unreachable = httpx.TransportError
 
 
+class Unable(httpx.RemoteProtocolError):
+    """The server answers, and can't take it now: its disk is full, for example."""
+
+
 class Dismissed(Exception):
     """The server says that the run isn't this node's, or not any more."""
 
@@ -83,7 +87,7 @@ class Server:
         if answer.status_code in (400, 413, 415, 422):
             raise Refused(answer.text)
         if answer.is_error:  # it is too busy, or its disk is full: later, perhaps
-            raise httpx.RemoteProtocolError(f"{answer.status_code}: {answer.text[:300]}")
+            raise Unable(f"{answer.status_code}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found
 
@@ -268,6 +272,10 @@ class Away:
             self.dismissed = True
             self.cancelled.set()
             return False
+        except Unable as error:
+            logger.warning("The server can't take it now: %s", error)
+            self._reached()
+            return False
         except (Unreachable, OSError) as error:
             silent = time.monotonic() - self._contact
             if silent > self._task["cut_off"] and not self._unreachable:
@@ -276,10 +284,13 @@ class Away:
                 if self._process is None:
                     self.cancelled.set()
             return False
+        self._reached()
+        return True
+
+    def _reached(self) -> None:
         self._contact = time.monotonic()
         if self._process is not None:
             self._process.pull()
-        return True
 
     def _exchange(self) -> None:
         with self._exchanging:

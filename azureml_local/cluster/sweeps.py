@@ -5,6 +5,7 @@ All of it can be read from the store: a server that is started after a crash goe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.patience import passing
 from azureml_local.cluster.policies import reason_to_end
 from azureml_local.cluster.sampling import Hyperparameters, Past, Sampler
 from azureml_local.storage.clock import mark, now, seconds_since_mark
@@ -31,6 +33,7 @@ logger = logging.getLogger("azureml_local.cluster")
 # HyperDriveRun._output_logs_pattern, and the metric that its get_best_run_by_primary_metric reads.
 LOG = "azureml-logs/hyperdrive.txt"
 BEST = "best_child_by_primary_metric"
+RETRY_SECONDS = 1.0
 
 
 @dataclass
@@ -58,7 +61,12 @@ class Sweeps:
         self._workspace.metrics.listen(self._logged)
         for run in self._workspace.runs.unfinished():
             if run.run_type == SWEEP and sweeps.KEY in run.definition:
-                self._begin(run)
+                try:
+                    self._begin(run)
+                except Exception as error:
+                    # A definition that can't be read, for example: no reason for the others not to go on.
+                    logger.exception("The sweep %s of an earlier server can't be gone on with", run.id)
+                    _fail(self._workspace, run.id, error)
 
     def stop(self) -> None:
         """Start no more runs. Those that there are go on, or end with the cluster."""
@@ -114,8 +122,13 @@ class _Sweep:
         self._parent = run
         self._over = over
         self._spec: SweepSpec = sweeps.of_run(run)
-        self._sampler = Sampler(self._spec, int(run.definition[sweeps.KEY]["seed"]))
         self._told: queue.SimpleQueue[_Changed | _Cancel | _Stop] = queue.SimpleQueue()
+        self._log: Path
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of its runs: they are read from the store."""
+        self._sampler = Sampler(self._spec, int(self._parent.definition[sweeps.KEY]["seed"]))
         self._children: dict[str, Child] = {}
         self._inherited: list[Past] = []
         self._best: tuple[str, float] | None = None
@@ -123,26 +136,56 @@ class _Sweep:
         self._ending: str | None = None
         self._cancelled = False
         self._error: str | None = None
-        self._log: Path
 
     def tell(self, what: _Changed | _Cancel | _Stop) -> None:
         self._told.put(what)
 
     def _run(self) -> None:
         try:
+            why = "A new server takes it up"
+            while not self._try_to_the_end(why):
+                if self._stopped_within(RETRY_SECONDS):
+                    return
+                why = "It goes on"
+        except Exception as error:
+            logger.exception("The sweep %s can't go on", self._parent.id)
+            for run_id in self._active():
+                try:
+                    self._cluster.cancel(run_id)
+                except Exception:
+                    logger.exception("The run %s of a sweep can't be cancelled", run_id)
+            _fail(self._workspace, self._parent.id, error)
+        finally:
+            self._over()
+
+    def _try_to_the_end(self, why: str) -> bool:
+        """False where the store could not be written, as on a full disk: then all is read from it again, as by a server
+        that is started anew.
+        """
+        try:
+            self._forget()
             self._log = self._workspace.artifacts.open_log(data_container(self._parent), LOG)
-            self._load()
+            self._load(why)
             if self._go_on():
                 self._finish()
         except Exception as error:
-            # A full disk, for example: then this may not be kept either, and the next server goes on with it.
-            logger.exception("The sweep %s can't go on", self._parent.id)
-            for run_id in self._active():
-                self._cluster.cancel(run_id)
-            reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "SystemError")
-            self._workspace.runs.advance(self._parent.id, "Failed", error=reason)
-        finally:
-            self._over()
+            trouble = passing(error)
+            if trouble is None:
+                raise
+            logger.warning("The sweep %s can't be written, and is tried again: %s", self._parent.id, trouble)
+            return False
+        return True
+
+    def _stopped_within(self, seconds: float) -> bool:
+        """Whether the server ends meanwhile. All else that it is told of stands in the store too."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if isinstance(self._told.get(timeout=left), _Stop):
+                    return True
+            except queue.Empty:
+                break
+        return False
 
     def _go_on(self) -> bool:
         """Until all its runs are over. False when the server ends before that."""
@@ -174,21 +217,22 @@ class _Sweep:
                 elif told.status in FINAL:
                     self._say(f"Run {child.number} is {told.status}.")
 
-    def _load(self) -> None:
-        """What an earlier server made of it."""
+    def _load(self, why: str) -> None:
+        """What an earlier server made of it, or this one before the store could not be written."""
         for run in self._workspace.runs.list(parent_id=self._parent.id):
-            if (made := run.tags.get("hyperparameters")) is not None and run.id.startswith(f"{self._parent.id}_"):
-                child = Child(int(run.id.rpartition("_")[2]), json.loads(made), run.status)
+            number = run.id.removeprefix(f"{self._parent.id}_")
+            if (made := _hyperparameters(run)) is not None and number.isdecimal():
+                child = Child(int(number), made, run.status)
                 self._children[run.id] = child
                 child.values = self._logged(run.id)
                 child.seen = len(child.values)
                 self._note_best(run.id, child, known=True)
         for parent_id in self._spec.resume_from:
             for run in self._workspace.runs.list(parent_id=parent_id):
-                if (made := run.tags.get("hyperparameters")) is not None:
-                    self._inherited.append(Past(json.loads(made), self._best_of(self._logged(run.id))))
+                if (made := _hyperparameters(run)) is not None:
+                    self._inherited.append(Past(made, self._best_of(self._logged(run.id))))
         if self._children:
-            self._say(f"A new server takes it up, with {len(self._children)} runs.")
+            self._say(f"{why}, with {len(self._children)} runs.")
 
     # Its runs -----------------------------------------------------------------------------------------------
 
@@ -329,5 +373,24 @@ class _Sweep:
         self._workspace.runs.modify(self._parent.id, {"tags": {f"{SYSTEM}{key}": text for key, text in tags.items()}})
 
     def _say(self, line: str) -> None:
-        with self._log.open("a", encoding="utf-8") as log:
+        # A full disk, for example: the sweep goes on.
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
             print(time.strftime("%H:%M:%S"), line, file=log)
+
+
+def _hyperparameters(run: Run) -> Hyperparameters | None:
+    """Those that a run was started with; None for one that no sweep started. Users may have changed a tag."""
+    for name in (f"{SYSTEM}hyperparameters", "hyperparameters"):
+        with contextlib.suppress(KeyError, ValueError):
+            if isinstance(made := json.loads(run.tags[name]), dict):
+                return made
+    return None
+
+
+def _fail(workspace: Workspace, run_id: str, error: Exception) -> None:
+    """A sweep fails for a fault of ours; where that can't be kept either, the next server tries to go on with it."""
+    reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "SystemError")
+    try:
+        workspace.runs.advance(run_id, "Failed", error=reason)
+    except Exception:
+        logger.exception("The sweep %s can't be told to have failed", run_id)
