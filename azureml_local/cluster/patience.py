@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
 # A server that stops has so long to bring what has ended to its end; the next one goes on with the rest.
-STOP_SECONDS = 20.0
+STOP_SECONDS = 10.0
 
 
 def passing(error: BaseException) -> Trouble | None:

@@ -27,6 +27,7 @@ TROUBLE: dict[Kind, tuple[int, str]] = {
     "unwritable": (503, "StoreNotWritable"),
     "damaged": (500, "StoreDamaged"),
     "lost": (410, "BlobContentLost"),
+    "gone": (410, "StateFolderGone"),
     "busy": (503, "ServerBusy"),
 }
 KEY = re.compile(r"^(/(?:studio|discovery)/)[^/]+")

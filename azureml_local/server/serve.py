@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ from azureml_local.workspace.housekeeping import clean
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8843
+# How often a server looks whether its state folder is still there.
+WATCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,29 @@ def _serve(
         context.sweeps.stop()
         context.cluster.stop()
 
+    gone = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(WATCH_SECONDS):
+            if not folder.database.exists():
+                gone.set()
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    done = threading.Event()
+    threading.Thread(target=watch, name="state folder", daemon=True).start()
     try:
         work = _run([(api, api_socket), (plain, plain_socket)], started, ending, context.streams.close)
         _run_until_done(api.config, work)
     finally:
+        done.set()
         ending()
         workspace.close()
+    if gone.is_set():
+        raise StateFolderError(
+            f"The state folder {folder.root} was removed or moved while the server ran. The server has ended its runs, "
+            "and nothing more was kept."
+        )
 
 
 def _run_until_done(config: uvicorn.Config, work: Coroutine[Any, Any, None]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from azureml_local.storage import migration
 from azureml_local.storage.folder import StateFolderError
 from azureml_local.storage.tables import StoreInfo
-from azureml_local.storage.trouble import explain
+from azureml_local.storage.trouble import StateGone, explain
 
 logger = logging.getLogger("azureml_local.storage")
 
@@ -110,6 +112,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         with self._writing, self._sessions() as session:
+            self._check_there()
             session.connection(execution_options={"write": True})
             yield session
             session.commit()
@@ -125,6 +128,7 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """As `write`, past SQLAlchemy. Raises sqlite3.Error."""
         with self._writing, self._transaction("BEGIN IMMEDIATE") as connection:
+            self._check_there()
             yield connection
             connection.execute("COMMIT")
 
@@ -137,6 +141,11 @@ class Database:
             yield connection
         finally:
             pooled.close()  # and roll back what isn't committed
+
+    def _check_there(self) -> None:
+        """Raises StateGone. An open file can be written for as long as it is open, though its folder was removed."""
+        if not self.path.exists():
+            raise StateGone(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
 
     def setting(self, key: str) -> Any:
         with self.read() as session:

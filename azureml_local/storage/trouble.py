@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["full", "unwritable", "damaged", "lost", "busy"]
+Kind = Literal["full", "unwritable", "damaged", "lost", "gone", "busy"]
 
 ADVICE: dict[Kind, str] = {
     "full": "The disk of the state folder is full. Make room; nothing that was acknowledged before is lost.",
@@ -21,6 +21,10 @@ ADVICE: dict[Kind, str] = {
     "lost": (
         "A blob is registered, but its file is gone from the state folder. `azureml-local doctor` lists what is "
         "missing; upload it again, or restore a backup."
+    ),
+    "gone": (
+        "The state folder of this workspace was removed or moved while its server ran, so nothing is kept any "
+        "more. The server ends; `azureml-local up` starts one on a new folder."
     ),
     "busy": "Another process holds the database of this workspace for too long. Try again.",
 }
@@ -42,6 +46,10 @@ WORDS: dict[str, Kind] = {
 BLOB_FILE = re.compile(r"[0-9a-f]{32}")
 
 
+class StateGone(OSError):
+    """The database's file isn't where it was opened: what would be written now, nobody finds again."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     kind: Kind
@@ -56,7 +64,9 @@ def explain(error: BaseException) -> Trouble | None:
     kind: Kind | None = None
     if isinstance(error, OSError):
         kind = ERRNO.get(error.errno or 0)
-        if isinstance(error, FileNotFoundError) and BLOB_FILE.fullmatch(str(error.filename).rsplit("/", 1)[-1]):
+        if isinstance(error, StateGone):
+            kind = "gone"
+        elif isinstance(error, FileNotFoundError) and BLOB_FILE.fullmatch(str(error.filename).rsplit("/", 1)[-1]):
             kind = "lost"
         cause = str(error)
     else:
