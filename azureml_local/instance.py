@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -100,7 +101,7 @@ class LocalServer:
                 if process is None:
                     return
                 process.send_signal(signal.SIGTERM)
-                process.wait(timeout=30)
+                _wait_for(process, 30)
         except psutil.NoSuchProcess:
             return
         except (psutil.TimeoutExpired, subprocess.TimeoutExpired) as error:
@@ -204,6 +205,20 @@ class LocalServer:
             headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
             trust_env=False,
         )
+
+
+def _wait_for(process: psutil.Process, seconds: float) -> None:
+    """Until a process has ended; also one whose parent, as in a container without an init, never asks how.
+
+    Raises psutil.TimeoutExpired, psutil.NoSuchProcess.
+    """
+    deadline = time.monotonic() + seconds
+    while process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            raise psutil.TimeoutExpired(seconds, process.pid)
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(timeout=0.1)
+            return
 
 
 @dataclass(frozen=True)

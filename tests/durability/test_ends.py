@@ -42,14 +42,17 @@ def server(disk: Path) -> Iterator[KillableServer]:
     made.close()
 
 
-def fill(folder: Path) -> None:
-    """Take what room is left, of bytes and of inodes."""
+def take_all_names(folder: Path) -> None:
+    """Make files until there is no inode for another one, if the disk has few."""
     folder.mkdir()
     with contextlib.suppress(OSError):
-        for number in range(10_000):
+        for number in range(10_000 if os.statvfs(folder).f_favail < 10_000 else 1):
             (folder / str(number)).touch()
-            if not os.statvfs(folder).f_favail < 10_000:
-                break
+
+
+def fill(folder: Path) -> None:
+    """Take what room is left, of bytes and of inodes."""
+    take_all_names(folder)
     with contextlib.suppress(OSError), (folder / "0").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
@@ -93,25 +96,24 @@ def test_outputs_that_the_store_has_no_room_for_fail_the_run_and_stay(
     client = Client(server.wait())
     prepare(client)
     one_node(client)
+    (disk / "ready").touch()
     run = submit(
         client,
         "large",
         f"mkdir outputs; echo small > outputs/small; until test -e {disk}/go; do sleep 0.05; done; "
-        "head -c 9000000 /dev/urandom > outputs/large",
+        f"head -c 9000000 /dev/urandom > outputs/large; until test -s {disk}/ready; do sleep 0.05; done",
     )
     wait_for(lambda: details(client, run)["status"] == "Running", 60)
     if os.statvfs(disk).f_favail > 10_000:
         (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 12_000_000))
         (disk / "go").touch()
+        wait_for(lambda: any(file.stat().st_size == 9_000_000 for file in server.folder.runs.rglob("large")))
     else:
         # Room for what the job writes, and then for no other file.
-        folder = disk / "filler"
-        folder.mkdir()
         (disk / "go").touch()
-        wait_for(lambda: next(server.folder.runs.rglob("large"), None))
-        with contextlib.suppress(OSError):
-            for number in range(10_000):
-                (folder / str(number)).touch()
+        wait_for(lambda: any(file.stat().st_size == 9_000_000 for file in server.folder.runs.rglob("large")))
+        take_all_names(disk / "filler")
+    (disk / "ready").write_text("full")
     wait_for(lambda: details(client, run)["status"] in FINAL, 90)
     ended = details(client, run)
     assert ended["status"] == "Failed"

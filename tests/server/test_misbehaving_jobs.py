@@ -87,6 +87,13 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
         "odd names": start(
             r"mkdir outputs; echo 1 > outputs/good; echo 2 > $'outputs/b\377d'; echo 3 > $'outputs/a\nb'"
         ),
+        "pipe as status": start('rm "$AZUREML_LOCAL_JOB"; mkfifo "$AZUREML_LOCAL_JOB"; exit 3'),
+        "no rights": start(
+            "mkdir -p outputs/deep; echo 1 > outputs/deep/model; chmod 0 outputs/deep/model outputs/deep outputs"
+        ),
+        "odd kinds": start(
+            "mkdir outputs; echo 1 > outputs/good; mkfifo outputs/pipe; ln -s /etc outputs/link; ln -s /etc logs"
+        ),
         "no folder": start('rm -rf "$PWD"; echo gone'),
         "too long": start("echo " + "x" * 200_000),
     }
@@ -100,7 +107,17 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
     assert log_of(runs["full disk"], tmp_path).startswith(b"y\ny\n")
     assert end_of(runs["odd names"], wait_for) == ("Completed", "")
     assert "outputs/good" in runs["odd names"].get_file_names()
+    # In the run's warnings, which the SDK prints at its end.
+    [warning] = [each["message"] for each in runs["odd names"].get_details()["warnings"]]
+    assert "could not be kept: 'outputs/b\\\\udcffd' (its name is not UTF-8)" in warning
     assert b"could not be kept" in log_of(runs["odd names"], tmp_path, "system_logs/local_node.txt")
+    assert "exited with status 3" in end_of(runs["pipe as status"], wait_for)[1]
+    assert end_of(runs["no rights"], wait_for) == ("Completed", "")
+    assert "outputs/deep/model" in runs["no rights"].get_file_names()
+    assert end_of(runs["odd kinds"], wait_for) == ("Completed", "")
+    assert [name for name in runs["odd kinds"].get_file_names() if name[:4] in ("outp", "logs")] == ["outputs/good"]
+    [warning] = [each["message"] for each in runs["odd kinds"].get_details()["warnings"]]
+    assert warning.startswith("3 files that the job has left could not be kept")
     assert end_of(runs["no folder"], wait_for) == ("Completed", "")
     assert log_of(runs["no folder"], tmp_path) == b"gone\n"
     assert "can't be started: Argument list too long" in end_of(runs["too long"], wait_for)[1]
