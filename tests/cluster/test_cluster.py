@@ -74,9 +74,9 @@ class Local:
             time.sleep(0.01)
 
     def _note(self, run: Run) -> None:
-        self.seen[run.id].append(run.status)
         self.reasons[run.status] = self.cluster.waiting_for(run)
         self.workspace.runs.followed(run)
+        self.seen[run.id].append(run.status)  # last: tests wait for it
 
 
 class Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from azureml_local import __version__
 from azureml_local.cluster.away import Away, Dismissed, Refused, Unreachable
 from azureml_local.cluster.kinds import Kind
+from azureml_local.cluster.left import Left
 from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.worker import CantRun, perform
 
@@ -80,11 +82,15 @@ def test_all_arrives_once_however_often_the_line_breaks(line: Line, tmp_path: Pa
     files = {f"wd/outputs/{name}": tmp_path / name for name in ("good", "bad", "empty")}
     for name in ("good", "bad", "empty"):
         (tmp_path / name).write_bytes(b"" if name == "empty" else name.encode())
-    home.bring({**files, "wd/outputs/\udcff": tmp_path / "good", "wd/outputs/gone": tmp_path / "gone"})
+    os.mkfifo(tmp_path / "pipe")
+    there = {**files, "wd/outputs/gone": tmp_path / "gone", "wd/outputs/pipe": tmp_path / "pipe"}
+    home.bring(Left(there, {"wd/outputs/\udcff": "its name is not UTF-8"}))
     home.finish(ran=True)
     assert line.events[:2] == [{"say": "one"}, {"stage": "Running"}]
     assert line.events[-1] == {"ran": True}
-    assert sum("could not be kept" in event.get("say", "") for event in line.events) == 3
+    [warning] = [event["warn"] for event in line.events if "warn" in event]
+    assert warning.startswith("4 files that the job has left could not be kept")
+    assert all(name in warning for name in ("gone", "pipe", "udcff", "bad"))
     assert line.bytes["job"] == b"x" * 100
     assert (line.bytes["wd/outputs/good"], line.bytes["wd/outputs/empty"]) == (b"good", b"")
 
