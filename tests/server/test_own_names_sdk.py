@@ -26,6 +26,7 @@ READ = """
     run = Run.get_context(allow_offline=False)
     workspace = run.experiment.workspace
     for way, given in zip(sys.argv[1::2], sys.argv[2::2]):
+        way = way.lstrip("-")
         if way == "output":
             Path(given, "out.csv").write_text("n\\n4\\n")
             continue
@@ -163,7 +164,7 @@ def test_a_sweeps_children_read_under_the_name_of_their_sweep(
     run = Experiment(one, "own-names-sweep").submit(sweep)
     run.wait_for_completion()
     [child] = run.get_children()
-    assert child.get_metrics() == {"direct": 3, "download": 3, "workspace": words(ONE)}
+    assert child.get_metrics() == {"direct": 3, "download": 3, "by_name": 3, "workspace": words(ONE)}
 
 
 # The SDK leaves its process of a local submission behind.
@@ -189,7 +190,8 @@ def test_an_interactive_run_reads_under_its_clients_own_names(one: Any, other: A
     run.log("sum", int(numbers.sum()))
     run.complete()
     assert run.get_metrics() == {"sum": 3}
-    assert run.get_portal_url().endswith(run.id)
+    assert f"/runs/{run.id}?" in run.get_portal_url()
+    assert "/other-group/workspaces/other_workspace" in run.get_portal_url()
 
 
 def test_names_that_differ_by_case_only_are_one_name(server: LocalServer, one: Any, table: Any) -> None:
