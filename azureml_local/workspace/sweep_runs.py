@@ -80,12 +80,12 @@ def child(parent: Run, spec: SweepSpec, run_id: str, hyperparameters: Mapping[st
 
 
 def _with_arguments(definition: Mapping[str, Any], spec: SweepSpec, hyperparameters: Mapping[str, Any]) -> Json:
-    """The run configuration of one run: its script's arguments end with the hyperparameters."""
+    """The run configuration of one run: its script's arguments end with the hyperparameters, as text, as in Azure."""
     configuration = {key: value for key, value in definition.items() if key != sweeps.KEY}
-    words = [word for each in spec.parameters for word in (each.argument, hyperparameters[each.name])]
+    words = [word for each in spec.parameters for word in (each.argument, str(hyperparameters[each.name]))]
     if command := configuration.get("command"):
         given = command if isinstance(command, list) else [command]
-        configuration["command"] = " ".join([*map(str, given), *(shlex.quote(str(word)) for word in words)])
+        configuration["command"] = " ".join([*map(str, given), *map(shlex.quote, words)])
     else:
         given = configuration.get("arguments") or []
         configuration["arguments"] = [*(shlex.split(given) if isinstance(given, str) else given), *words]

@@ -104,7 +104,7 @@ def test_a_grid_is_run_and_its_best_run_found(sweep: Start, experiment: Any, wor
     }
     best = parent.get_best_run_by_primary_metric(include_failed=False)
     assert best.id == f"{parent.id}_2"
-    assert best.get_details()["runDefinition"]["arguments"] == ["--steps", 1, "--x", 2.5, "--kind", "steady"]
+    assert best.get_details()["runDefinition"]["arguments"] == ["--steps", 1, "--x", "2.5", "--kind", "steady"]
     assert details["properties"]["best_child_run_id"] in (f"{parent.id}_2", f"{parent.id}_3")
     ranking = parent.get_children_sorted_by_primary_metric()
     assert [row["best_primary_metric"] for row in ranking] == [2.5, 2.5, 1.0, 1.0]
