@@ -67,7 +67,11 @@ class EmbeddedPart:
         record, machinery = self._record, self._record.machinery
         task = Task(
             spec=spec,
-            variables={**machinery.job_variables(record.run), **self._threads()},
+            variables={
+                **machinery.job_variables(record.run),
+                **self._threads(),
+                **(client.variables if client is not None else {}),
+            },
             flows=record.flows(),
             fingerprints=record.fingerprints,
             folder=record.folder,

@@ -3,8 +3,8 @@
 The SDK copies the project to a folder of the client's (``$TMPDIR/azureml_runs/{run}``), unpacks there what the service
 answers, and starts ``azureml-setup/Invocation.sh`` in it (azureml._execution._commands._start_internal_local_cloud).
 In Azure that script runs the job. Here client and server are on one machine, so the script only tells the server where
-the project is and which Python the client runs in; the server runs the job there, with what it has for every
-job: a log that is followed, metrics, outputs, cancelling, a time limit, and an end that leaves no process behind.
+the project is, which Python the client runs in and how it signs in; the server runs the job there, with what it has for
+every job: a log that is followed, metrics, outputs, cancelling, a time limit, and an end that leaves no process behind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +29,45 @@ LONGEST_ANSWER = 1 << 16
 PATIENCE = 120.0
 POLL_SECONDS = 0.05
 
+# How a client signs in, and to which cloud (`environment.client_variables`). A job on the client's machine signs in as
+# the client does, as in Azure: Workspace.from_config() is the same workspace. A job on a cluster has none of them, and
+# hands none on to a local one that it submits.
+SIGN_IN = (
+    "ARM_CLOUD_METADATA_URL",
+    "AZUREML_CURRENT_CLOUD",
+    "MSI_ENDPOINT",
+    "MSI_SECRET",
+    "APPSETTING_WEBSITE_SITE_NAME",
+    "AZURE_CONFIG_DIR",
+    "AZUREML_AUTH_CONFIG_DIR",
+)
+
 SCRIPT = """\
 #!/bin/bash
-# Tells the workspace's server that this run's files are here, and which Python its client has. The job itself is run
-# by the server, which is on this machine too.
+# Tells the workspace's server that this run's files are here, which Python its client has and how it signs in. The job
+# itself is run by the server, which is on this machine too.
 answer={answer}
 IFS= read -r -d '' client 2>/dev/null < "/proc/$PPID/cmdline"
 case "${{client##*/}}" in python*) ;; *) client=python ;; esac
 umask 077
-printf '%s\\0%s\\0' "$PWD" "$(command -v "$client" || command -v python3)" > "$answer.part" &&
-    mv "$answer.part" "$answer"
+{{
+    printf '%s\\0%s\\0' "$PWD" "$(command -v "$client" || command -v python3)"
+    for name in {sign_in}; do
+        if [ -n "${{!name+set}}" ]; then printf '%s=%s\\0' "$name" "${{!name}}"; fi
+    done
+}} > "$answer.part" && mv "$answer.part" "$answer"
 """
 
 
 @dataclass(frozen=True)
 class Client:
-    """What the client's script said: the folder of the project's copy, and the client's own interpreter."""
+    """What the client's script said: the folder of the project's copy, the client's own interpreter, and those of its
+    variables that it signs in with.
+    """
 
     folder: Path
     python: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def invocation(folder: Path) -> bytes:
@@ -55,7 +75,7 @@ def invocation(folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(INVOCATION, SCRIPT.format(answer=shlex.quote(str(folder / ANSWER))))
+        archive.writestr(INVOCATION, SCRIPT.format(answer=shlex.quote(str(folder / ANSWER)), sign_in=" ".join(SIGN_IN)))
     return packed.getvalue()
 
 
@@ -63,10 +83,11 @@ def client_of(folder: Path) -> Client | None:
     """What the client has said, if it has."""
     try:
         with open_regular(folder / ANSWER) as file:
-            where, python, _ = file.read(LONGEST_ANSWER).split(b"\0")
+            where, python, *rest = file.read(LONGEST_ANSWER).decode("utf-8", "surrogateescape").split("\0")
     except (OSError, ValueError):
         return None
-    return Client(Path(where.decode("utf-8", "surrogateescape")), python.decode("utf-8", "surrogateescape"))
+    told = dict(word.split("=", 1) for word in rest if "=" in word)
+    return Client(Path(where), python, {name: told[name] for name in SIGN_IN if name in told})
 
 
 def await_client(folder: Path, cancelled: threading.Event) -> Client | None:

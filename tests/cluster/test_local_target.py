@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from azureml_local.workspace.errors import Invalid
 START = "import subprocess, sys; subprocess.run(['/bin/bash', '-c', sys.argv[1]], check=True)"
 
 
-def test_the_client_says_where_the_project_is_and_what_it_runs_in(tmp_path: Path) -> None:
+def test_the_client_says_where_the_project_is_what_it_runs_in_and_how_it_signs_in(tmp_path: Path) -> None:
     run, project = tmp_path / "it's a run; $(id)", tmp_path / "ä project"
     project.mkdir()
     with zipfile.ZipFile(io.BytesIO(invocation(run))) as archive:
@@ -27,9 +28,12 @@ def test_the_client_says_where_the_project_is_and_what_it_runs_in(tmp_path: Path
     assert client_of(run) is None
     script = project / "azureml-setup" / "Invocation.sh"
     script.chmod(0o755)
-    subprocess.run([sys.executable, "-c", START, "./azureml-setup/Invocation.sh"], cwd=project, check=True)
-    assert client_of(run) == Client(project, sys.executable)
-    assert await_client(run, threading.Event()) == Client(project, sys.executable)
+    signs_in = {"MSI_ENDPOINT": "http://x", "MSI_SECRET": "a=b\n$(id)", "AZURE_CONFIG_DIR": ""}
+    others = {name: text for name, text in os.environ.items() if name not in local_target.SIGN_IN}
+    start = [sys.executable, "-c", START, "./azureml-setup/Invocation.sh"]
+    subprocess.run(start, cwd=project, check=True, env={**others, **signs_in, "OTHER_SECRET": "never"})
+    assert client_of(run) == await_client(run, threading.Event()) == Client(project, sys.executable, signs_in)
+    assert (run / "client").stat().st_mode & 0o077 == 0
     assert [path.name for path in run.iterdir()] == ["client"]
 
 

@@ -21,7 +21,7 @@ OTHER = WorkspaceName("99999999-8888-7777-6666-555555555555", "other-group", "ot
 READ = """
     import sys
     from pathlib import Path
-    from azureml.core import Dataset, Run
+    from azureml.core import Dataset, Run, Workspace
 
     run = Run.get_context(allow_offline=False)
     workspace = run.experiment.workspace
@@ -34,7 +34,8 @@ READ = """
             files = [Path(given)] if Path(given).is_file() else sorted(Path(given).rglob("*.csv"))
             numbers = [int(line) for file in files for line in file.read_text().split()[1:]]
         else:
-            table = run.input_datasets["direct"] if way == "direct" else Dataset.get_by_name(workspace, given)
+            asked = Workspace.from_config() if way == "from_config" else workspace
+            table = run.input_datasets["direct"] if way == "direct" else Dataset.get_by_name(asked, given)
             numbers = [int(number) for number in table.to_pandas_dataframe()["n"]]
         run.log(way, sum(numbers))
     run.log("workspace", "/".join([workspace.subscription_id, workspace.resource_group, workspace.name]))
@@ -175,9 +176,11 @@ def test_a_job_on_the_clients_machine_reads_under_the_clients_own_names(
 ) -> None:
     from azureml.core import Experiment
 
-    arguments = ["mount", files.as_named_input("mount").as_mount(), "by_name", "own-numbers"]
-    run = Experiment(other, "own-names-local").submit(script(*arguments, compute_target="local"))
-    assert metrics(run) == {"mount": 3, "by_name": 3, "workspace": words(OTHER)}
+    ways = ["mount", files.as_named_input("mount").as_mount(), "by_name", "own-numbers", "from_config", "own-numbers"]
+    configuration = script(*ways, compute_target="local")
+    other.write_config(configuration.source_directory)
+    run = Experiment(other, "own-names-local").submit(configuration)
+    assert metrics(run) == {"mount": 3, "by_name": 3, "from_config": 3, "workspace": words(OTHER)}
     del run
     gc.collect()
 
