@@ -34,6 +34,7 @@ from azureml_local.storage.folder import BACKUP_SCRATCH, StateFolder, StateFolde
 from azureml_local.storage.inspection import blob_files_in, compare_blobs, damage, lost_parts, open_read_only
 from azureml_local.storage.locks import try_lock
 from azureml_local.storage.tables import Blob, Run
+from azureml_local.workspace.run_kinds import is_submitted
 from azureml_local.workspace.runs import FINAL, user_error
 
 FORMAT = 1
@@ -268,7 +269,7 @@ def _end_unfinished(made: StateFolder) -> None:
         for blob in session.scalars(select(Blob).where(Blob.live)):
             blob.live, blob.size = False, (made.blobs / blob.file).stat().st_size
         for run in session.scalars(select(Run).where(Run.status.not_in(FINAL))):
-            if run.definition:
+            if is_submitted(run):
                 reason = f"The run was {run.status} when the backup was made that this workspace was restored from."
                 run.status, run.ended, run.process = "Failed", now(), None
                 run.error = run.error or user_error(reason, "SystemError")

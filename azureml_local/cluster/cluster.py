@@ -22,7 +22,8 @@ from azureml_local.cluster.record import Machinery
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.errors import NotFound
-from azureml_local.workspace.runs import FINAL, SWEEP, data_container, user_error
+from azureml_local.workspace.run_kinds import is_orchestrated, is_submitted
+from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 logger = logging.getLogger("azureml_local.cluster")
 
@@ -47,6 +48,7 @@ class Cluster:
         self._queues: dict[str, deque[Run]] = {}
         self._logs = waiting.QueueLogs(machinery.workspace.artifacts)
         self._running: dict[str, tuple[Execution, threading.Thread]] = {}
+        self._orchestrators: dict[str, Callable[[str], None]] = {}
         self._stopping = False
         self._scheduler = threading.Thread(target=self._schedule, name="cluster", daemon=True)
 
@@ -99,7 +101,7 @@ class Cluster:
 
     def _take_up_one(self, run: Run) -> None:
         known = run.process or {}
-        if not run.definition or not run.target or run.run_type == SWEEP:
+        if not is_submitted(run) or not run.target or is_orchestrated(run):
             return  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
         if "pid" in known or "who" in known:
             self._begin(run, run.target, Execution.resume)
@@ -179,7 +181,14 @@ class Cluster:
         return waiting.STAGES.get(run.status)
 
     def cancel(self, run_id: str) -> None:
-        """End a run, wherever it is. Once it is over nothing happens any more."""
+        """End a run, wherever it is, with all that it orchestrates. Once it is over nothing happens any more.
+
+        Raises NotFound.
+        """
+        run = self._workspace.runs.get(run_id)
+        if is_orchestrated(run) and run.run_type is not None:
+            self._orchestrators[run.run_type](run_id)
+            return
         with self._changed:
             for queue in self._queues.values():
                 for run in [each for each in queue if each.id == run_id]:
@@ -192,6 +201,10 @@ class Cluster:
                 self._workspace.runs.advance(run_id, "CancelRequested")
         else:
             self._workspace.runs.advance(run_id, "Canceled")
+
+    def orchestrate(self, run_type: str, cancel: Callable[[str], None]) -> None:
+        """From now on runs of this type are cancelled so: they are no jobs, and end when their children have."""
+        self._orchestrators[run_type] = cancel
 
     # Scheduling ---------------------------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.metrics import TABLE
-from azureml_local.workspace.runs import FINAL, SWEEP, data_container, user_error
+from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated, is_submitted
+from azureml_local.workspace.runs import FINAL, data_container, user_error
 from azureml_local.workspace.sweep_runs import SYSTEM
 from azureml_local.workspace.sweeps import SweepSpec
 
@@ -54,13 +55,14 @@ class Sweeps:
         self._workspace = workspace
         self._cluster = cluster
         self._going_on: dict[str, _Sweep] = {}
+        cluster.orchestrate(SWEEP, self._cancel)
 
     def start(self) -> None:
         """Go on with the sweeps of an earlier server."""
         self._workspace.runs.listen(self._run_changed)
         self._workspace.metrics.listen(self._logged)
         for run in self._workspace.runs.unfinished():
-            if run.run_type == SWEEP and sweeps.KEY in run.definition:
+            if is_orchestrated(run) and sweeps.KEY in run.definition:
                 try:
                     self._begin(run)
                 except Exception as error:
@@ -78,7 +80,7 @@ class Sweeps:
     def submit(self, run: Run) -> None:
         self._begin(run)
 
-    def cancel(self, run_id: str) -> None:
+    def _cancel(self, run_id: str) -> None:
         """End a sweep and all its runs. Nothing, for one that is over."""
         self._workspace.runs.advance(run_id, "CancelRequested")
         if (sweep := self._going_on.get(run_id)) is not None:
@@ -94,8 +96,9 @@ class Sweeps:
             sweep.tell(_Changed(run.id, run.status))
 
     def _logged(self, run_id: str) -> None:
-        if (sweep := self._going_on.get(run_id.rpartition("_")[0])) is not None:
-            sweep.tell(_Changed(run_id, None))
+        for sweep in list(self._going_on.values()):
+            if sweep.has(run_id):
+                sweep.tell(_Changed(run_id, None))
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,10 @@ class _Sweep:
         self._ending: str | None = None
         self._cancelled = False
         self._error: str | None = None
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run is one of its children."""
+        return run_id in self._children
 
     def tell(self, what: _Changed | _Cancel | _Stop) -> None:
         self._told.put(what)
@@ -219,10 +226,9 @@ class _Sweep:
 
     def _load(self, why: str) -> None:
         """What an earlier server made of it, or this one before the store could not be written."""
-        for run in self._workspace.runs.list(parent_id=self._parent.id):
-            number = run.id.removeprefix(f"{self._parent.id}_")
-            if (made := _hyperparameters(run)) is not None and number.isdecimal():
-                child = Child(int(number), made, run.status)
+        for run in reversed(self._workspace.runs.list(parent_id=self._parent.id)):
+            if (made := _hyperparameters(run)) is not None and is_submitted(run):
+                child = Child(len(self._children), made, run.status)
                 self._children[run.id] = child
                 child.values = self._logged(run.id)
                 child.seen = len(child.values)

@@ -73,7 +73,7 @@ class Run(Base):
     tags: Mapped[Json]
     properties: Mapped[Json]
     definition: Mapped[Json]
-    job: Mapped[Json | None]
+    job: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     snapshot_id: Mapped[str | None]
     error: Mapped[Json | None]
     warnings: Mapped[list[Any]]

@@ -21,6 +21,8 @@ from azureml_local.workspace.identity import Identity
 from azureml_local.workspace.keyvault import KeyVault
 from azureml_local.workspace.metrics import Metrics
 from azureml_local.workspace.models import Models
+from azureml_local.workspace.parameters import Parameters
+from azureml_local.workspace.run_data import NamedDataOfRuns
 from azureml_local.workspace.runs import Runs
 from azureml_local.workspace.snapshots import Snapshots
 
@@ -35,6 +37,8 @@ class Workspace:
         self.identity = Identity(self.database)
         self.experiments = Experiments(self.database)
         self.runs = Runs(self.database)
+        self.parameters = Parameters(self.database)
+        self.run_data = NamedDataOfRuns(self.database)
         self.metrics = Metrics(self.database)
         self.artifacts = Artifacts(self.blobs)
         self.snapshots = Snapshots(self.database, self.blobs)

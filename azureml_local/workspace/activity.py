@@ -9,7 +9,8 @@ from sqlalchemy import select
 from azureml_local.storage.clock import parse
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Run, RunEvent
-from azureml_local.workspace.runs import FINAL, STATUS_EVENT, SWEEP
+from azureml_local.workspace.run_kinds import not_orchestrated
+from azureml_local.workspace.runs import FINAL, STATUS_EVENT
 
 MOST_RUNS = 300
 QUEUED = "Queued"
@@ -27,12 +28,7 @@ class Moment(NamedTuple):
 
 def of_cluster(database: Database, name: str) -> list[Moment]:
     """The last `MOST_RUNS` runs of a cluster, oldest change first. A sweep itself has no node; its runs have."""
-    last = (
-        select(Run.id)
-        .where(Run.target == name, Run.run_type.is_distinct_from(SWEEP))
-        .order_by(Run.number.desc())
-        .limit(MOST_RUNS)
-    )
+    last = select(Run.id).where(Run.target == name, not_orchestrated()).order_by(Run.number.desc()).limit(MOST_RUNS)
     events = (
         select(RunEvent.run_id, RunEvent.time, RunEvent.data)
         .where(RunEvent.run_id.in_(last), RunEvent.name == STATUS_EVENT)

@@ -19,15 +19,14 @@ from azureml_local.names import WorkspaceName
 from azureml_local.storage.clock import now, seconds_since
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
+from azureml_local.workspace import parameters
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
+from azureml_local.workspace.run_kinds import is_job, is_submitted
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
 from azureml_local.workspace.texts import check_name, check_text, texts
 
 logger = logging.getLogger("azureml_local.workspace")
-
-# The parent of a sweep, which is no job itself.
-SWEEP = "hyperdrive"
 
 # In Azure's order (azureml.core.run: RUNNING_STATES, POST_PROCESSING_STATES, TERMINAL_STATES). A run goes
 # down this list, never up.
@@ -66,6 +65,8 @@ class NewRun:
     target: str | None = None
     script_name: str | None = None
     definition: Json = field(default_factory=dict)
+    job: Json | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
     snapshot_id: str | None = None
     parent_id: str | None = None
     name: str | None = None
@@ -139,9 +140,8 @@ class Runs:
 
     def jobs_at_work(self) -> int:
         """How many submitted runs run or wait."""
-        jobs = (Run.target.is_not(None), Run.snapshot_id.is_not(None), Run.run_type != SWEEP)
         with self._database.connect() as connection:
-            count = select(func.count()).select_from(Run).where(Run.status.not_in(FINAL), *jobs)
+            count = select(func.count()).select_from(Run).where(Run.status.not_in(FINAL), is_job())
             return int(connection.scalar(count) or 0)
 
     def events(self, run_id: str) -> Sequence[RunEvent]:
@@ -184,6 +184,7 @@ class Runs:
                 tags=new.tags,
                 properties=new.properties,
                 definition=new.definition,
+                job=new.job,
                 snapshot_id=new.snapshot_id,
                 error=None,
                 warnings=[],
@@ -191,6 +192,8 @@ class Runs:
                 workspace=new.workspace.arm_id if new.workspace else parent.workspace if parent else None,
             )
             session.add(run)
+            session.flush()
+            parameters.add(session, run.id, new.parameters)
         self._tell(run)
         return run
 
@@ -293,6 +296,15 @@ class Runs:
             run.process = {"left": True} if left else None
         self._tell(run)
         return run
+
+    def report(self, run_id: str, status: str) -> Run:
+        """What a client says of a run's status, whatever its API: it moves the runs that the cluster doesn't run.
+
+        The status of a submitted run is the cluster's to tell: a script that ends its own run early, as MLflow's
+        clients do, doesn't end the job.
+        """
+        run = self.get(run_id)
+        return run if is_submitted(run) else self.advance(run_id, status)
 
     def note_process(self, run_id: str, process: Json) -> None:
         """Keep what a server that is started later must know to go on with a run."""

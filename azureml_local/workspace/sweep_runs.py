@@ -11,7 +11,8 @@ from typing import Any
 
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import sweeps
-from azureml_local.workspace.runs import SWEEP, NewRun
+from azureml_local.workspace.run_kinds import SWEEP
+from azureml_local.workspace.runs import NewRun
 from azureml_local.workspace.sweeps import SweepSpec
 
 # Azure's own tags of a run begin so (azureml.train.hyperdrive.runconfig._get_tag_from_dict).
@@ -71,6 +72,9 @@ def child(parent: Run, spec: SweepSpec, run_id: str, hyperparameters: Mapping[st
         run_type="azureml.scriptrun",
         target=parent.target,
         script_name=parent.script_name,
+        parameters={
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in hyperparameters.items()
+        },
         definition=_with_arguments(parent.definition, spec, hyperparameters),
         snapshot_id=parent.snapshot_id,
         parent_id=parent.id,

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from azureml_local.instance import LocalServer
+from azureml_local.storage.inspection import open_read_only
+
 # It logs as many values as it is told to; the larger x is, the better.
 SCRIPT = """
 import argparse, sys, time
@@ -77,7 +80,9 @@ def sweep(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[
     "HyperDriveRun.get_metrics",
     "HyperDriveRun.hyperdrive_config",
 )
-def test_a_grid_is_run_and_its_best_run_found(sweep: Start, experiment: Any, workspace: Any) -> None:
+def test_a_grid_is_run_and_its_best_run_found(
+    sweep: Start, experiment: Any, workspace: Any, server: LocalServer
+) -> None:
     from azureml.core import Run
     from azureml.train.hyperdrive import GridParameterSampling, HyperDriveRun, choice
     from azureml.train.hyperdrive.exceptions import HyperDriveNotImplementedException
@@ -102,6 +107,9 @@ def test_a_grid_is_run_and_its_best_run_found(sweep: Start, experiment: Any, wor
     assert {name: run.get_status() for name, run in children.items()} == {
         name: "Failed" if sample["kind"] == "failing" else "Completed" for name, sample in hyperparameters.items()
     }
+    with open_read_only(server.folder.database) as database:
+        query = "SELECT name, value FROM run_parameters WHERE run_id = ?"
+        assert dict(database.execute(query, (f"{parent.id}_2",))) == {"--x": "2.5", "kind": "steady"}
     best = parent.get_best_run_by_primary_metric(include_failed=False)
     assert best.id == f"{parent.id}_2"
     assert best.get_details()["runDefinition"]["arguments"] == ["--steps", 1, "--x", "2.5", "--kind", "steady"]
@@ -158,13 +166,17 @@ def test_a_policy_ends_the_worse_of_sixteen_runs(sweep: Start, workspace: Any, h
     assert {"run_id", "status", "best_metric"} <= data["child_runs"][0].keys()
 
 
-@pytest.mark.sdk("HyperDriveRun.cancel")
-def test_cancelling_a_sweep_ends_its_runs(sweep: Start, wait_for: Callable[..., Any]) -> None:
+@pytest.mark.sdk("HyperDriveRun.cancel", "Run.cancel")
+@pytest.mark.parametrize("through", ["hyperdrive", "history"])
+def test_cancelling_a_sweep_ends_its_runs(
+    sweep: Start, experiment: Any, wait_for: Callable[..., Any], through: str
+) -> None:
+    from azureml.core import Run
     from azureml.train.hyperdrive import RandomParameterSampling, choice
 
     parent = sweep(RandomParameterSampling({"x": choice(*range(9))}), ["--steps", 500], max_total_runs=9)
     wait_for(lambda: [run for run in parent.get_children() if run.get_status() == "Running"])
-    parent.cancel()
+    (parent if through == "hyperdrive" else Run(experiment, parent.id)).cancel()
     wait_for(lambda: parent.get_status() == "Canceled")
     assert {run.get_status() for run in parent.get_children()} == {"Canceled"}
     assert parent.cancel() is not None  # again, when it is over: nothing

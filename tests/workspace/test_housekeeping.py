@@ -17,6 +17,7 @@ from azureml_local.storage.tables import Block
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict
 from azureml_local.workspace.housekeeping import clean
+from azureml_local.workspace.run_data import NamedData
 from azureml_local.workspace.runs import NewRun
 
 
@@ -72,7 +73,8 @@ def test_a_server_that_is_killed_while_it_deletes_an_experiment(
     workspace = Workspace(folder)
     experiment, other = (workspace.experiments.get_or_create(name).id for name in ("e", "other"))
     for run, of in (("a", experiment), ("ab", other)):
-        workspace.runs.create(NewRun(run, of))
+        workspace.runs.create(NewRun(run, of, parameters={"lr": "0.1"}))
+        workspace.run_data.put(run, [NamedData("data", "uri_folder")], output=False)
         workspace.blobs.put_bytes("azureml", f"ExperimentRun/dcid.{run}/outputs/x", run.encode())
     with workspace.blobs.writer() as writer:
         writer.write(b"half")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,9 @@ from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.parameters import Parameters
+from azureml_local.workspace.run_data import NamedData, NamedDataOfRuns
+from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import NewRun, Runs, user_error
 
@@ -132,3 +136,53 @@ def test_pages_need_few_of_many_values(database: Database, runs: Runs, experimen
         "s": [("one", {"one": 0.0})],
         "none": [],
     }
+
+
+@pytest.mark.parametrize("submitted", [{"definition": {"script": "train.py"}}, {"job": {"jobType": "Command"}}])
+def test_status_of_a_submitted_run_is_not_moved_by_clients(
+    runs: Runs, experiment_id: str, submitted: dict[str, Any]
+) -> None:
+    runs.create(NewRun("job", experiment_id, **submitted))
+    runs.create(NewRun("interactive", experiment_id))
+    for run_id, status in (("job", "NotStarted"), ("interactive", "Completed")):
+        assert runs.report(run_id, "Completed").status == runs.get(run_id).status == status
+    assert runs.advance("job", "Running").status == "Running"
+
+
+def test_job_is_kept_as_it_was_sent_and_counts_as_work(runs: Runs, experiment_id: str) -> None:
+    sent = {"jobType": "Command", "command": "python x.py", "tags": {"ä": None}}
+    runs.create(NewRun("job", experiment_id, target="cpu", job=sent))
+    runs.create(NewRun("interactive", experiment_id, target="local"))
+    runs.create(NewRun("sweep", experiment_id, run_type=SWEEP, target="cpu", job={"jobType": "Sweep"}))
+    assert [runs.get(run_id).job for run_id in ("job", "interactive")] == [sent, None]
+    assert [is_orchestrated(run) for run in reversed(runs.list())] == [False, False, True]
+    assert runs.jobs_at_work() == 1
+
+
+def test_parameters_are_set_once(runs: Runs, database: Database, experiment_id: str) -> None:
+    parameters = Parameters(database)
+    runs.create(NewRun("r", experiment_id, parameters={"lr": "0.1"}))
+    parameters.log("r", {"lr": "0.1", "depth": "3"})
+    with pytest.raises(Invalid, match=r"has the value '0\.1'"):
+        parameters.log("r", {"new": "1", "lr": "0.2"})
+    assert parameters.of_many(["r", "other"]) == {"r": {"depth": "3", "lr": "0.1"}, "other": {}}
+    with pytest.raises(NotFound):
+        parameters.log("gone", {"a": "1"})
+    with pytest.raises(Invalid):
+        runs.create(NewRun("refused", experiment_id, parameters={"half": "\ud800"}))
+    with pytest.raises(NotFound):
+        runs.get("refused")
+
+
+def test_named_inputs_and_outputs_of_a_run(runs: Runs, database: Database, experiment_id: str) -> None:
+    data = NamedDataOfRuns(database)
+    runs.create(NewRun("r", experiment_id))
+    made = NamedData("model", "uri_folder", "azureml://datastores/workspaceblobstore/paths/azureml/r/model/")
+    data.put("r", [NamedData("model", "uri_file", "azureml://in"), NamedData("reg", "literal")], output=False)
+    data.put("r", [made], output=True)
+    registered = NamedData("model", "uri_folder", made.uri, "azureml:made:1")
+    data.put("r", [registered], output=True)
+    assert data.of("r", output=True) == [registered]
+    assert [each.name for each in data.of("r", output=False)] == ["model", "reg"]
+    with pytest.raises(NotFound):
+        data.put("gone", [made], output=True)

@@ -15,7 +15,7 @@ from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import FINAL, SWEEP
+from azureml_local.workspace.runs import FINAL
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 
@@ -90,7 +90,7 @@ def _token(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str
 def _cancel(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> Response:
     run = _run(ctx, run_id, experiment)
     if run.status not in FINAL:
-        (ctx.sweeps if run.run_type == SWEEP else ctx.cluster).cancel(run_id)
+        ctx.cluster.cancel(run_id)
     return Response(status_code=200)
 
 
@@ -226,9 +226,9 @@ def _tell(ctx: Context, run: Run, message: Mapping[str, Any]) -> None:
     if event == EVENT + "Warning":
         runs.note_warning(run.id, str(data.get("Source") or ""), str(data.get("Message") or ""))
     status = EVENT_STATUS.get(event)
-    # The cluster says how a submitted run stands; the client says it of its own interactive ones.
-    if status and not run.definition:
-        runs.advance(run.id, status)
-    elif status == "Canceled" and run.status not in FINAL:
+    if status is None:
+        return
+    told = runs.report(run.id, status)
+    if status == "Canceled" and told.status not in FINAL:
         # How a run with the target "local" is cancelled (ScriptRun._cancel_local in azureml.core.script_run).
         ctx.cluster.cancel(run.id)

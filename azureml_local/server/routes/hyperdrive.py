@@ -16,7 +16,7 @@ from azureml_local.server.submissions import definition_of, snapshot_of
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import sweep_runs, sweeps
 from azureml_local.workspace.errors import Invalid, NotFound
-from azureml_local.workspace.runs import SWEEP
+from azureml_local.workspace.run_kinds import SWEEP
 
 router = APIRouter(prefix="/hyperdrive/v1.0" + WORKSPACE_PATH + "/experiments/{experiment}")
 
@@ -46,7 +46,7 @@ def cancel(ctx: Ctx, name: Named, experiment: str, run_id: str) -> dict[str, Any
     run = ctx.workspace.runs.get(run_id)
     if run.run_type != SWEEP:
         raise NotFound(f"The run {run_id!r} is no HyperDrive run.")
-    ctx.sweeps.cancel(run_id)
+    ctx.cluster.cancel(run_id)
     return {"code": 200, "result": run_id}
 
 

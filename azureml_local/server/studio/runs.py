@@ -27,7 +27,8 @@ from azureml_local.workspace.comparison import as_list, own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.models import ModelFilter
-from azureml_local.workspace.runs import FINAL, STATUS_EVENT, SWEEP, data_container
+from azureml_local.workspace.run_kinds import SWEEP
+from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
 from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
@@ -126,7 +127,7 @@ def environment_page(viewing: Viewing, run_id: str) -> Response:
 def cancel(viewing: Acting, run_id: str) -> Response:
     run = viewing.ctx.workspace.runs.get(run_id)
     if run.status not in FINAL:
-        (viewing.ctx.sweeps if run.run_type == SWEEP else viewing.ctx.cluster).cancel(run_id)
+        viewing.ctx.cluster.cancel(run_id)
     return moved(viewing, f"/runs/{path_part(run_id)}")
 
 

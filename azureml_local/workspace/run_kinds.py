@@ -1,0 +1,33 @@
+"""Kinds of runs, by who moves them: the client that made them, the cluster, or an orchestrator."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from azureml_local.storage.tables import Run
+
+# The parent of a sweep, which is no job itself.
+SWEEP = "hyperdrive"
+
+# Runs whose work is to start other runs and wait for them; they have no node of their own.
+ORCHESTRATED = frozenset({SWEEP})
+
+
+def is_submitted(run: Run) -> bool:
+    """Whether the cluster runs it. Of any other run (an interactive one) its client says how it stands."""
+    return bool(run.definition or run.job)
+
+
+def is_orchestrated(run: Run) -> bool:
+    """Whether it is submitted, and starts its children instead of being a job."""
+    return is_submitted(run) and run.run_type in ORCHESTRATED
+
+
+def not_orchestrated() -> ColumnElement[bool]:
+    """As a condition: it starts no others in its place."""
+    return or_(Run.run_type.is_(None), Run.run_type.not_in(ORCHESTRATED))
+
+
+def is_job() -> ColumnElement[bool]:
+    """As a condition: it was submitted to a target, and is a job of its own."""
+    return and_(Run.target.is_not(None), or_(Run.snapshot_id.is_not(None), Run.job.is_not(None)), not_orchestrated())
