@@ -24,6 +24,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.metrics import TABLE
+from azureml_local.workspace.new_runs import RunChange
 from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated, is_submitted
 from azureml_local.workspace.runs import FINAL, data_container, user_error
 from azureml_local.workspace.sweep_runs import SYSTEM
@@ -361,7 +362,8 @@ class _Sweep:
         self._log_best(final=True)
         if self._best is not None:
             self._workspace.runs.modify(
-                self._parent.id, {"properties": {"best_child_run_id": self._best[0], "score": repr(self._best[1])}}
+                self._parent.id,
+                RunChange(properties={"best_child_run_id": self._best[0], "score": repr(self._best[1])}),
             )
         failed = [run_id for run_id, child in self._children.items() if child.status == "Failed"]
         if self._children and len(failed) == len(self._children) and not self._cancelled and self._error is None:
@@ -376,7 +378,8 @@ class _Sweep:
         self._workspace.artifacts.close_log(data_container(self._parent), LOG)
 
     def _tag(self, **tags: str) -> None:
-        self._workspace.runs.modify(self._parent.id, {"tags": {f"{SYSTEM}{key}": text for key, text in tags.items()}})
+        change = RunChange(tags={f"{SYSTEM}{key}": text for key, text in tags.items()})
+        self._workspace.runs.modify(self._parent.id, change)
 
     def _say(self, line: str) -> None:
         # A full disk, for example: the sweep goes on.

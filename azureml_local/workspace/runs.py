@@ -8,20 +8,19 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from azureml_local.names import WorkspaceName
 from azureml_local.storage.clock import now, seconds_since
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Json, Run, RunEvent
 from azureml_local.workspace import parameters
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
+from azureml_local.workspace.new_runs import NewRun, RunChange, checked
 from azureml_local.workspace.run_kinds import is_job, is_submitted
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
 from azureml_local.workspace.texts import check_name, check_text, texts
@@ -55,26 +54,6 @@ MAX_WARNINGS = 100
 # So many seconds after it was submitted, the end of a run is kept back from a client that has not yet begun to follow
 # it: the SDK prints no log at all of a run that is final at the first look, and has its first look by then.
 FOLLOWER_GRACE = 3.0
-
-
-@dataclass(frozen=True)
-class NewRun:
-    run_id: str
-    experiment_id: str
-    run_type: str | None = None
-    target: str | None = None
-    script_name: str | None = None
-    definition: Json = field(default_factory=dict)
-    job: Json | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    snapshot_id: str | None = None
-    parent_id: str | None = None
-    name: str | None = None
-    display_name: str | None = None
-    description: str | None = None
-    properties: Json = field(default_factory=dict)
-    tags: Json = field(default_factory=dict)
-    workspace: WorkspaceName | None = None  # the parent's, for None
 
 
 def data_container(run: Run | RunRow) -> str:
@@ -197,33 +176,28 @@ class Runs:
         self._tell(run)
         return run
 
-    def put(
-        self, experiment_id: str, run_id: str, body: Mapping[str, Any], workspace: WorkspaceName | None = None
-    ) -> Run:
-        """Make a run, or change the one that is there, as a PATCH of the history service does.
+    def put(self, experiment_id: str, run_id: str, change: RunChange, new: NewRun | None = None) -> Run:
+        """Make a run for a client, or change the one that is there.
 
-        A client that makes one says where it runs (``target``) or whose child it is (azureml's
-        RunHistoryFacade.create_run and create_child_run); one that only changes a run never does. So a second run
-        under an id that is taken is told from a change, and from a call that is sent again.
+        A client that makes one gives ``new``. The same one again, as when a call is sent again, is a change.
 
         Raises:
             NotFound: there is no run to change.
-            Invalid: the id is taken by a run that has begun, or by one of another experiment or parent.
+            Invalid: the id is taken by a run that has begun, or by one of another experiment or parent; or a text
+                can't be kept.
         """
-        making = any(body.get(key) is not None for key in ("target", "parentRunId", "status"))
-        if making:
-            new = _new_run(experiment_id, run_id, body, workspace)
+        if new is not None:
             with contextlib.suppress(Conflict):
-                return self.create(new)
+                return self.create(checked(new))
             known = self.get(run_id)
             same = (known.experiment_id, known.parent_id) == (experiment_id, new.parent_id)
             if not same or known.status != "NotStarted":
                 raise Invalid(f"There is a run {run_id!r} already. Leave run_id out, and the SDK makes a new one.")
         elif self.get(run_id).experiment_id != experiment_id:
             raise NotFound(f"There is no run {run_id!r} in this experiment.")
-        return self.modify(run_id, body)
+        return self.modify(run_id, change)
 
-    def modify(self, run_id: str, changes: Mapping[str, Any]) -> Run:
+    def modify(self, run_id: str, change: RunChange) -> Run:
         """Merge tags and properties, set the names, the description or the hidden flag.
 
         Raises:
@@ -231,8 +205,8 @@ class Runs:
         """
         with self._database.write() as session:
             run = self._locked(session, run_id)
-            run.tags = {**run.tags, **texts("tags", changes.get("tags"))}
-            properties = texts("properties", changes.get("properties"))
+            run.tags = {**run.tags, **texts("tags", change.tags)}
+            properties = texts("properties", change.properties)
             for key, value in properties.items():
                 if run.properties.get(key, value) != value:
                     raise Invalid(
@@ -240,13 +214,14 @@ class Runs:
                         "properties can't be changed. Use a tag for what changes."
                     )
             run.properties = {**run.properties, **properties}
-            for key, column in (("name", "name"), ("displayName", "display_name")):
-                if isinstance(changes.get(key), str):
-                    setattr(run, column, check_name(f"A run's {key}", changes[key]))
-            if isinstance(changes.get("description"), str):
-                run.description = check_text("description", changes["description"])
-            if isinstance(changes.get("hidden"), bool):
-                run.hidden = changes["hidden"]
+            if change.name is not None:
+                run.name = check_name("A run's name", change.name)
+            if change.display_name is not None:
+                run.display_name = check_name("A run's display name", change.display_name)
+            if change.description is not None:
+                run.description = check_text("description", change.description)
+            if change.hidden is not None:
+                run.hidden = change.hidden
         return run
 
     def remove_tags(self, run_id: str, keys: Iterable[str]) -> Run:
@@ -381,30 +356,6 @@ class Runs:
         if run is None:
             raise NotFound(f"There is no run {run_id!r} in this workspace.")
         return run
-
-
-def _new_run(
-    experiment_id: str, run_id: str, body: Mapping[str, Any], workspace: WorkspaceName | None = None
-) -> NewRun:
-    def text(key: str, check: Callable[[str, str], str] = check_name) -> str | None:
-        return check(f"A run's {key}", body[key]) if isinstance(body.get(key), str) else None
-
-    if body.get("status") not in (None, "NotStarted"):
-        raise Invalid("A run's status is set by its events, not by a change of the run.")
-    return NewRun(
-        run_id=run_id,
-        experiment_id=experiment_id,
-        run_type=text("runType"),
-        target=text("target"),
-        script_name=text("scriptName"),
-        parent_id=text("parentRunId"),
-        name=text("name"),
-        display_name=text("displayName"),
-        description=text("description", check_text),
-        tags=texts("tags", body.get("tags")),
-        properties=texts("properties", body.get("properties")),
-        workspace=workspace,
-    )
 
 
 def user_error(message: str, code: str = "UserError", **more: Any) -> Json:

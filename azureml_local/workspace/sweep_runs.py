@@ -11,8 +11,8 @@ from typing import Any
 
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import sweeps
+from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_kinds import SWEEP
-from azureml_local.workspace.runs import NewRun
 from azureml_local.workspace.sweeps import SweepSpec
 
 # Azure's own tags of a run begin so (azureml.train.hyperdrive.runconfig._get_tag_from_dict).

@@ -20,7 +20,8 @@ from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run, RunEvent
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
-from azureml_local.workspace.runs import FINAL, ORDER, NewRun
+from azureml_local.workspace.new_runs import NewRun
+from azureml_local.workspace.runs import FINAL, ORDER
 
 NODES = 2
 SNAPSHOT = "00000000-0000-0000-0000-00000000000a"

@@ -22,7 +22,8 @@ from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.runs import NewRun, data_container
+from azureml_local.workspace.new_runs import NewRun
+from azureml_local.workspace.runs import data_container
 
 Left = Callable[..., Run]
 

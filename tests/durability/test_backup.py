@@ -18,7 +18,7 @@ import pytest
 from azureml_local.backup import BackupError, backup, restore
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.new_runs import NewRun
 from tests.durability.ledger import Ledger
 from tests.durability.servers import KillableServer
 from tests.durability.test_kill import all_is_there, store_fits_together

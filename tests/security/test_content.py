@@ -174,6 +174,16 @@ def test_model_field_of_another_type_is_refused(inside: Inside, field: bytes) ->
     assert inside.client.request("GET", f"{management}/models?name=odd").json()["value"] == []
 
 
+@pytest.mark.case("malformed-requests")
+def test_run_made_with_a_status_is_refused(inside: Inside) -> None:
+    inside.client.request("POST", f"{HISTORY}/experiments/shown")
+    place = f"{HISTORY}/experiments/shown/runs/finished-already"
+    refused = inside.client.request("PATCH", place, json={"target": "local", "status": "Completed"})
+    assert refused.status_code == 400
+    assert "set by its events" in refused.json()["error"]["message"]
+    assert inside.client.request("GET", place).status_code == 404
+
+
 @pytest.mark.case("links-and-devices")
 def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"

@@ -14,7 +14,7 @@ from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.record import Record
 from azureml_local.cluster.remote import RemotePart
 from azureml_local.names import DEFAULT_NAME
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.new_runs import NewRun
 
 RUN, OTHER = "on-a-node", "of-the-same-tree"
 SNAPSHOT = "00000000-0000-0000-0000-00000000000b"

@@ -16,7 +16,7 @@ from azureml_local.server.auth import Caller
 from azureml_local.server.errors import Forbidden
 from azureml_local.server.gate import OPEN
 from azureml_local.server.routes.blobs import CONTAINERS
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.new_runs import NewRun
 
 NAMES = {
     "subscription_id": DEFAULT_NAME.subscription_id,

@@ -9,8 +9,8 @@ import pytest
 
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace, activity
+from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_kinds import SWEEP
-from azureml_local.workspace.runs import NewRun
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, Sorting, Wanted, as_list, parameters
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.new_runs import NewRun, RunChange
 
 RUNS = {  # the rate as an argument, the accuracy, a tag
     "a": (0.5, 0.9, "x"),
@@ -123,7 +123,7 @@ def test_a_mark_changes_with_what_the_run_shows(workspace: Workspace) -> None:
     seen = {run}
     workspace.metrics.append("a", [{"name": "m", "columns": {"m": "int"}, "value": [{"data": {"m": 1}}]}])
     seen.add(workspace.changes.mark_of_run("a"))
-    workspace.runs.modify("a", {"displayName": "another"})
+    workspace.runs.modify("a", RunChange(display_name="another"))
     seen.add(workspace.changes.mark_of_run("a"))
     workspace.blobs.put_bytes("azureml", "ExperimentRun/dcid.a/outputs/x", b"1")
     seen.add(workspace.changes.mark_of_run("a"))

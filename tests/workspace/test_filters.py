@@ -15,8 +15,9 @@ from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
+from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import NewRun, Runs
+from azureml_local.workspace.runs import Runs
 
 
 @pytest.fixture(scope="module")

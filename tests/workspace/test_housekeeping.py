@@ -17,8 +17,8 @@ from azureml_local.storage.tables import Block
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict
 from azureml_local.workspace.housekeeping import clean
+from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_data import NamedData
-from azureml_local.workspace.runs import NewRun
 
 
 def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.new_runs import NewRun, RunChange
 from azureml_local.workspace.parameters import Parameters
 from azureml_local.workspace.run_data import NamedData, NamedDataOfRuns
 from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated
 from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import NewRun, Runs, user_error
+from azureml_local.workspace.runs import Runs, user_error
 
 
 @pytest.fixture
@@ -65,43 +66,44 @@ def test_ids_differ_by_more_than_case(runs: Runs, experiment_id: str) -> None:
 
 
 def test_a_client_that_sends_its_call_again_gets_the_same_run(runs: Runs, experiment_id: str) -> None:
-    body = {"target": "local", "name": "n", "tags": {"a": 1, "b": None}}
-    first = runs.put(experiment_id, "r", body)
-    again = runs.put(experiment_id, "r", body)
+    new = NewRun("r", experiment_id, target="local", name="n", tags={"a": 1, "b": None})
+    change = RunChange(name="n", tags={"a": 1, "b": None})
+    first = runs.put(experiment_id, "r", change, new)
+    again = runs.put(experiment_id, "r", change, new)
     assert (again.number, again.tags) == (first.number, {"a": "1", "b": None})
     runs.advance("r", "Running")
     with pytest.raises(Invalid, match="already"):
-        runs.put(experiment_id, "r", body)
-    assert runs.put(experiment_id, "r", {"displayName": "changed"}).display_name == "changed"
+        runs.put(experiment_id, "r", change, new)
+    assert runs.put(experiment_id, "r", RunChange(display_name="changed")).display_name == "changed"
 
 
 def test_only_a_client_that_says_where_a_run_is_makes_one(runs: Runs, experiment_id: str) -> None:
     with pytest.raises(NotFound):
-        runs.put(experiment_id, "gone", {"tags": {"a": "b"}})
+        runs.put(experiment_id, "gone", RunChange(tags={"a": "b"}))
     runs.create(NewRun("r", experiment_id))
     with pytest.raises(NotFound, match="in this experiment"):
-        runs.put("another", "r", {"tags": {"a": "b"}})
+        runs.put("another", "r", RunChange(tags={"a": "b"}))
     with pytest.raises(Invalid, match="already"):
-        runs.put("another", "r", {"target": "local"})
-    with pytest.raises(Invalid, match="events"):
-        runs.put(experiment_id, "new", {"target": "local", "status": "Completed"})
+        runs.put("another", "r", RunChange(), NewRun("r", "another", target="local"))
 
 
 def test_properties_never_change(runs: Runs, experiment_id: str) -> None:
     runs.create(NewRun("r", experiment_id, properties={"a": "1"}))
-    assert runs.modify("r", {"properties": {"a": "1", "b": "2"}}).properties == {"a": "1", "b": "2"}
+    assert runs.modify("r", RunChange(properties={"a": "1", "b": "2"})).properties == {"a": "1", "b": "2"}
     with pytest.raises(Invalid, match="'1'; properties can't be changed"):
-        runs.modify("r", {"properties": {"a": "2"}, "tags": {"kept": "no"}})
+        runs.modify("r", RunChange(properties={"a": "2"}, tags={"kept": "no"}))
     assert runs.get("r").tags == {}
 
 
 @pytest.mark.parametrize(
     "tags", [["a"], "a", {"\ud800": "half a pair"}, {"a\0": "b"}, {"a": "b\0"}, {"a": "x" * 200_000}]
 )
-def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id: str, tags: object) -> None:
+def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id: str, tags: Any) -> None:
     runs.create(NewRun("r", experiment_id))
     with pytest.raises(Invalid):
-        runs.modify("r", {"tags": tags})
+        runs.modify("r", RunChange(tags=tags))
+    with pytest.raises(Invalid):
+        runs.put(experiment_id, "new", RunChange(), NewRun("new", experiment_id, tags=tags))
 
 
 def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:

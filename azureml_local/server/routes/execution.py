@@ -17,7 +17,7 @@ from azureml_local.server.multipart import json_file
 from azureml_local.server.submissions import definition_of, snapshot_of
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.runs import NewRun
+from azureml_local.workspace.new_runs import NewRun
 
 router = APIRouter(prefix="/execution/v1.0" + WORKSPACE_PATH)
 

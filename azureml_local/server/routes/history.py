@@ -14,6 +14,7 @@ from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Na
 from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
+from azureml_local.workspace.new_runs import NewRun, RunChange
 from azureml_local.workspace.run_lists import Listing
 from azureml_local.workspace.runs import FINAL
 
@@ -186,10 +187,54 @@ def _put(ctx: Context, name: WorkspaceName, asker: Caller, run_id: str, experime
     except NotFound:
         permissions.may_start(ctx.workspace.runs, asker, body.get("parentRunId"))
         experiment_id = ctx.workspace.experiments.find_to_write(experiment).id
-    run = ctx.workspace.runs.put(experiment_id, run_id, body, name)
+    new = _new_run(experiment_id, run_id, body, name)
+    run = ctx.workspace.runs.put(experiment_id, run_id, _change(body), new)
     for use in wire.dataset_uses(body):
         ctx.workspace.datasets.note_use(run_id, use)
     return run
+
+
+def _new_run(experiment_id: str, run_id: str, body: Mapping[str, Any], name: WorkspaceName) -> NewRun | None:
+    """The run that a client makes, None where it only changes one.
+
+    One that makes a run says where it runs or whose child it is (azureml's RunHistoryFacade.create_run and
+    create_child_run); one that changes a run never does.
+    """
+    if all(body.get(key) is None for key in ("target", "parentRunId", "status")):
+        return None
+    if body.get("status") not in (None, "NotStarted"):
+        raise Invalid("A run's status is set by its events, not by a change of the run.")
+    return NewRun(
+        run_id=run_id,
+        experiment_id=experiment_id,
+        run_type=_text(body, "runType"),
+        target=_text(body, "target"),
+        script_name=_text(body, "scriptName"),
+        parent_id=_text(body, "parentRunId"),
+        name=_text(body, "name"),
+        display_name=_text(body, "displayName"),
+        description=_text(body, "description"),
+        tags=body.get("tags") or {},
+        properties=body.get("properties") or {},
+        workspace=name,
+    )
+
+
+def _change(body: Mapping[str, Any]) -> RunChange:
+    hidden = body.get("hidden")
+    return RunChange(
+        name=_text(body, "name"),
+        display_name=_text(body, "displayName"),
+        description=_text(body, "description"),
+        hidden=hidden if isinstance(hidden, bool) else None,
+        tags=body.get("tags"),
+        properties=body.get("properties"),
+    )
+
+
+def _text(body: Mapping[str, Any], key: str) -> str | None:
+    value = body.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _listed(ctx: Context, name: WorkspaceName, asked: Mapping[str, Any], **scope: str) -> Response:
