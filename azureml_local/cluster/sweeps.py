@@ -228,7 +228,7 @@ class _Sweep:
     def _load(self, why: str) -> None:
         """What an earlier server made of it, or this one before the store could not be written."""
         for run in reversed(self._workspace.runs.list(parent_id=self._parent.id)):
-            if (made := _hyperparameters(run)) is not None and is_submitted(run):
+            if (made := sweep_runs.hyperparameters_of(run)) is not None and is_submitted(run):
                 child = Child(len(self._children), made, run.status)
                 self._children[run.id] = child
                 child.values = self._logged(run.id)
@@ -236,7 +236,7 @@ class _Sweep:
                 self._note_best(run.id, child, known=True)
         for parent_id in self._spec.resume_from:
             for run in self._workspace.runs.list(parent_id=parent_id):
-                if (made := _hyperparameters(run)) is not None:
+                if (made := sweep_runs.hyperparameters_of(run)) is not None:
                     self._inherited.append(Past(made, self._best_of(self._logged(run.id))))
         if self._children:
             self._say(f"{why}, with {len(self._children)} runs.")
@@ -385,15 +385,6 @@ class _Sweep:
         # A full disk, for example: the sweep goes on.
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
             print(time.strftime("%H:%M:%S"), line, file=log)
-
-
-def _hyperparameters(run: Run) -> Hyperparameters | None:
-    """Those that a run was started with; None for one that no sweep started. Users may have changed a tag."""
-    for name in (f"{SYSTEM}hyperparameters", "hyperparameters"):
-        with contextlib.suppress(KeyError, ValueError):
-            if isinstance(made := json.loads(run.tags[name]), dict):
-                return made
-    return None
 
 
 def _fail(workspace: Workspace, run_id: str, error: Exception) -> None:

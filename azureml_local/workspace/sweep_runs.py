@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shlex
@@ -81,6 +82,15 @@ def child(parent: Run, spec: SweepSpec, run_id: str, hyperparameters: Mapping[st
         properties={"ContentSnapshotId": parent.snapshot_id} if parent.snapshot_id else {},
         tags={"hyperparameters": text, f"{SYSTEM}hyperparameters": text},
     )
+
+
+def hyperparameters_of(run: Run) -> Json | None:
+    """Those that a run was started with; None for one that no sweep started. Users may have changed a tag."""
+    for name in (f"{SYSTEM}hyperparameters", "hyperparameters"):
+        with contextlib.suppress(KeyError, ValueError):
+            if isinstance(made := json.loads(run.tags[name]), dict):
+                return made
+    return None
 
 
 def _with_arguments(definition: Mapping[str, Any], spec: SweepSpec, hyperparameters: Mapping[str, Any]) -> Json:
