@@ -225,7 +225,7 @@ def ports(folder: StateFolder) -> Iterator[Finding]:
 def certificates(folder: StateFolder) -> Iterator[Finding]:
     from cryptography import x509
 
-    from azureml_local.server.tls import Certificates
+    from azureml_local.server.access.certificates import Certificates
 
     if not folder.tls.exists() or not (folder.tls / "ca.pem").exists():
         yield Finding("certificates", "none yet; the next start makes them")

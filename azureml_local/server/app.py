@@ -7,9 +7,11 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.server import errors, studio
-from azureml_local.server.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
+from azureml_local.server.access import identity
+from azureml_local.server.access.gate import Gate
 from azureml_local.server.context import Context
-from azureml_local.server.gate import Gate
+from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
+from azureml_local.server.http.faults import SimulatedTrouble
 from azureml_local.server.routes import (
     arm,
     artifacts,
@@ -25,7 +27,6 @@ from azureml_local.server.routes import (
     experiments,
     history,
     hyperdrive,
-    identity,
     imagebuilds,
     local,
     metrics,
@@ -34,7 +35,6 @@ from azureml_local.server.routes import (
     opendata,
     resources,
 )
-from azureml_local.server.simulated import SimulatedTrouble
 
 API = (
     compute,  # before arm, which refuses whatever else is posted to a workspace

@@ -13,10 +13,10 @@ from azureml_local.cluster.sweeps import Sweeps
 from azureml_local.environment import Endpoints
 from azureml_local.names import WorkspaceName
 from azureml_local.opendata.mirror import MnistSource
-from azureml_local.server.auth import BlobUrls, Caller, Tokens, derived_key
+from azureml_local.server.access.auth import BlobUrls, Caller, Tokens, derived_key
+from azureml_local.server.access.signin import Sessions, SignInLinks
 from azureml_local.server.errors import Unauthorized
-from azureml_local.server.signin import Sessions, SignInLinks
-from azureml_local.server.streams import Streams
+from azureml_local.server.http.streams import Streams
 from azureml_local.storage.folder import Secrets
 from azureml_local.workspace import Workspace
 

@@ -35,15 +35,15 @@ from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.processes import identity_of
+from azureml_local.server.access.auth import BlobUrls, Tokens
+from azureml_local.server.access.certificates import Certificates
+from azureml_local.server.access.guard import Guard
 from azureml_local.server.app import api_app, plain_app
-from azureml_local.server.auth import BlobUrls, Tokens
 from azureml_local.server.context import Context
-from azureml_local.server.guard import Guard
+from azureml_local.server.http.listener import Server
+from azureml_local.server.http.memory import one_heap
+from azureml_local.server.http.protocol import Http
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
-from azureml_local.server.listener import Server
-from azureml_local.server.memory import one_heap
-from azureml_local.server.protocol import Http
-from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.tables import Run

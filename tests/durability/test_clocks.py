@@ -18,8 +18,8 @@ from azureml_local import processes
 from azureml_local.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.processes import identity_of
-from azureml_local.server import tls
-from azureml_local.server.tls import Certificates
+from azureml_local.server.access import certificates as tls
+from azureml_local.server.access.certificates import Certificates
 from azureml_local.storage.clock import elapsed, text_of
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace

@@ -310,7 +310,7 @@ def test_orphans_and_stale_instances_are_noted_and_cleared(store: StateFolder, k
 
 @pytest.mark.parametrize("harm", ["", "no certificate", None])
 def test_certificates_are_made_anew_where_they_are_damaged(store: StateFolder, harm: str | None) -> None:
-    from azureml_local.server.tls import Certificates
+    from azureml_local.server.access.certificates import Certificates
 
     before = (store.tls / "ca.pem").read_text()
     if harm is None:  # of another store

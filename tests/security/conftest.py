@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, Phase, settings
 from azureml_local.environment import Endpoints
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.server import serve
+from azureml_local.server.access.certificates import Certificates
+from azureml_local.server.access.guard import Guard
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.context import Context
-from azureml_local.server.guard import Guard
-from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder, cache_folder
 from azureml_local.workspace import Workspace
 

@@ -15,8 +15,8 @@ import pytest
 
 from azureml_local.instance import LocalServer, ServerError
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.serve import Settings
-from azureml_local.server.tls import Certificates
 from azureml_local.storage.folder import StateFolder
 
 WORKSPACE = f"{DEFAULT_NAME.arm_id}?api-version=2022-05-01"
@@ -205,7 +205,7 @@ def test_a_named_host_is_in_the_certificate_and_the_only_other_one_that_is_answe
 
     from cryptography import x509
 
-    from azureml_local.server.guard import Guard
+    from azureml_local.server.access.guard import Guard
 
     first = Certificates(tmp_path).ensure().bundle.read_bytes()
     assert Certificates(tmp_path, host="10.1.2.3").ensure().bundle.read_bytes() != first

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from azureml_local.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
-from azureml_local.server.auth import BlobUrls
+from azureml_local.server.access.auth import BlobUrls
 from azureml_local.storage.blobnames import check_name
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.folder import Secrets

@@ -18,10 +18,10 @@ import uvloop
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from azureml_local.server import bodies, listener, protocol
-from azureml_local.server.bodies import JSON_ONLY, Bodies
-from azureml_local.server.listener import Server
-from azureml_local.server.tls import Certificates
+from azureml_local.server.access.certificates import Certificates
+from azureml_local.server.http import bodies, listener, protocol
+from azureml_local.server.http.bodies import JSON_ONLY, Bodies
+from azureml_local.server.http.listener import Server
 
 MOST = 20  # connections to a server of these tests
 PIECE = 65536

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from azureml_local.instance import LocalServer, ServerError
-from azureml_local.server import signin, streams
-from azureml_local.server.signin import COOKIE, Sessions, SignInLinks
+from azureml_local.server.access import signin
+from azureml_local.server.access.signin import COOKIE, Sessions, SignInLinks
+from azureml_local.server.http import streams
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from azureml_local.server.odata import parse_filter
+from azureml_local.server.http.odata import parse_filter
 from azureml_local.storage.database import SCHEMA_VERSION, Database
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from azureml_local.workspace import Workspace

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azureml_local.server.odata import parse_filter, parse_order
+from azureml_local.server.http.odata import parse_filter, parse_order
 from azureml_local.storage.database import Database
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import Experiments

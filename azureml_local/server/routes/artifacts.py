@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
-from azureml_local.server.ranges import send_file
+from azureml_local.server.http.ranges import send_file
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path, new_blob_name
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound

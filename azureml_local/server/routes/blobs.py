@@ -24,7 +24,7 @@ from azureml_local.server import blobwrites, blobxml, errors, sharedkey
 from azureml_local.server.blobwrites import METADATA, base64_of, in_thread
 from azureml_local.server.conditions import condition_of
 from azureml_local.server.context import Context
-from azureml_local.server.ranges import parse_range, send_file
+from azureml_local.server.http.ranges import parse_range, send_file
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server import odata, permissions, wire
-from azureml_local.server.auth import Caller
+from azureml_local.server import wire
+from azureml_local.server.access import permissions
+from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.errors import Forbidden, error_body
+from azureml_local.server.http import odata
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.new_runs import NewRun, RunChange

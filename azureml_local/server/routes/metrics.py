@@ -9,9 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from azureml_local.server import odata, wire
+from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
 from azureml_local.server.errors import error_body
+from azureml_local.server.http import odata
 from azureml_local.storage.tables import Metric
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.metrics import FLOATS, INLINE, TABLE, Value

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from azureml_local.server.context import Ctx
-from azureml_local.server.ranges import send_file
+from azureml_local.server.http.ranges import send_file
 from azureml_local.workspace.errors import NotFound
 
 router = APIRouter(prefix="/opendata")

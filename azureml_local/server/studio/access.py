@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 
+from azureml_local.server.access.signin import COOKIE
 from azureml_local.server.context import Context, Ctx
 from azureml_local.server.errors import Forbidden
-from azureml_local.server.signin import COOKIE
 from azureml_local.workspace.errors import NotFound
 
 

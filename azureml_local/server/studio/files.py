@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from azureml_local.server.context import Context
-from azureml_local.server.ranges import send_file
+from azureml_local.server.http.ranges import send_file
 from azureml_local.server.studio import figures
 from azureml_local.server.studio.access import Viewing
 from azureml_local.server.studio.render import page

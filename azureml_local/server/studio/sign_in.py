@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from azureml_local.server.signin import COOKIE, SESSION_SECONDS
+from azureml_local.server.access.signin import COOKIE, SESSION_SECONDS
 from azureml_local.server.studio.access import Viewing
 from azureml_local.server.studio.render import moved, page
 

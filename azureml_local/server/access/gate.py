@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from azureml_local.server import permissions
+from azureml_local.server.access import permissions
 from azureml_local.server.context import Context
 from azureml_local.server.errors import Forbidden, Unauthorized, forbidden, unauthorized
 

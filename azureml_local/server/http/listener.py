@@ -18,7 +18,7 @@ from typing import cast
 
 import uvicorn
 
-from azureml_local.server.protocol import Http
+from azureml_local.server.http.protocol import Http
 
 logger = logging.getLogger("azureml_local.server")
 

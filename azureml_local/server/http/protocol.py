@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from azureml_local.server.memory import give_back
+from azureml_local.server.http.memory import give_back
 
 MAX_HEAD = 64 * 1024  # of the request line with all headers; SDK requests have some 3 KB, two of them the token
 HEAD_SECONDS = 30.0  # from the first byte to the end of the headers

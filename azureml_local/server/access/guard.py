@@ -15,7 +15,7 @@ from email.utils import formatdate
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from azureml_local.server.errors import error_response
-from azureml_local.server.protocol import MAX_HEAD
+from azureml_local.server.http.protocol import MAX_HEAD
 
 LOOPBACK = r"localhost|127\.0\.0\.1|\[::1\]"
 SECURITY_HEADERS = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from azureml_local.server.auth import Caller
+from azureml_local.server.access.auth import Caller
 from azureml_local.server.errors import Forbidden, Unauthorized
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.runs import FINAL, Runs

@@ -1,0 +1,1 @@
+"""What every API uses of HTTP: the protocol with its limits, bodies, ranges, open streams."""
