@@ -21,7 +21,7 @@ from security.conftest import examples
 
 from azureml_local.cluster.conda import EnvironmentBuildError, read_packages
 from azureml_local.cluster.jobspec import parse
-from azureml_local.server import sharedkey
+from azureml_local.server.blob import sharedkey
 from azureml_local.server.http import odata
 from azureml_local.server.http.bodies import MAX_DEPTH, Refusal, check_json
 from azureml_local.server.http.ranges import parse_range

@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.simulation import Simulations
+from azureml_local.server.blob.blobs import CONTAINERS
 from azureml_local.server.errors import blob_error_response, error_response
-from azureml_local.server.routes.blobs import CONTAINERS
 
 RETRY_AFTER = {"Retry-After": "1"}
 

@@ -20,9 +20,12 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from azureml_local.server import blobwrites, blobxml, errors, sharedkey
-from azureml_local.server.blobwrites import METADATA, base64_of, in_thread
-from azureml_local.server.conditions import condition_of
+from azureml_local.server import errors
+from azureml_local.server.blob import listings as blobxml
+from azureml_local.server.blob import sharedkey
+from azureml_local.server.blob import writes as blobwrites
+from azureml_local.server.blob.conditions import condition_of
+from azureml_local.server.blob.writes import METADATA, base64_of, in_thread
 from azureml_local.server.context import Context
 from azureml_local.server.http.ranges import parse_range, send_file
 from azureml_local.storage.blobrows import BlobRow

@@ -14,8 +14,8 @@ from typing import ParamSpec, TypeVar
 from fastapi import Request
 from fastapi.responses import Response
 
-from azureml_local.server import blobxml
-from azureml_local.server.conditions import condition_of
+from azureml_local.server.blob import listings as blobxml
+from azureml_local.server.blob.conditions import condition_of
 from azureml_local.server.context import Context
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BLOCK_BLOB, BlobError
