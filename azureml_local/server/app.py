@@ -9,14 +9,15 @@ from azureml_local import __version__
 from azureml_local.server import errors, studio
 from azureml_local.server.access import identity
 from azureml_local.server.access.gate import Gate
+from azureml_local.server.arm import computes as compute
+from azureml_local.server.arm import resources
+from azureml_local.server.arm import workspaces as arm
 from azureml_local.server.blob import blobs, opendata
 from azureml_local.server.context import Context
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
 from azureml_local.server.http.faults import SimulatedTrouble
 from azureml_local.server.routes import (
-    arm,
     artifacts,
-    compute,
     content,
     credential,
     datasets,
@@ -32,7 +33,6 @@ from azureml_local.server.routes import (
     metrics,
     models,
     node,
-    resources,
 )
 
 API = (

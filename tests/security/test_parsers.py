@@ -21,11 +21,11 @@ from security.conftest import examples
 
 from azureml_local.cluster.conda import EnvironmentBuildError, read_packages
 from azureml_local.cluster.jobspec import parse
+from azureml_local.server.arm import computes as compute_route
 from azureml_local.server.blob import sharedkey
 from azureml_local.server.http import odata
 from azureml_local.server.http.bodies import MAX_DEPTH, Refusal, check_json
 from azureml_local.server.http.ranges import parse_range
-from azureml_local.server.routes import compute as compute_route
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.storage.blobnames import check_name
 from azureml_local.workspace.artifacts import blob_name
