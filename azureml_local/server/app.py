@@ -16,6 +16,8 @@ from azureml_local.server.blob import blobs, opendata
 from azureml_local.server.context import Context
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
 from azureml_local.server.http.faults import SimulatedTrouble
+from azureml_local.server.local import nodes as node
+from azureml_local.server.local import status as local
 from azureml_local.server.routes import (
     artifacts,
     content,
@@ -29,10 +31,8 @@ from azureml_local.server.routes import (
     history,
     hyperdrive,
     imagebuilds,
-    local,
     metrics,
     models,
-    node,
 )
 
 API = (

@@ -1,0 +1,1 @@
+"""This server's own API: for its command line, and for workers on other machines."""
