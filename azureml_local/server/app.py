@@ -14,11 +14,7 @@ from azureml_local.server.arm import resources
 from azureml_local.server.arm import workspaces as arm
 from azureml_local.server.blob import blobs, opendata
 from azureml_local.server.context import Context
-from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
-from azureml_local.server.http.faults import SimulatedTrouble
-from azureml_local.server.local import nodes as node
-from azureml_local.server.local import status as local
-from azureml_local.server.routes import (
+from azureml_local.server.dataplane import (
     artifacts,
     content,
     credential,
@@ -34,6 +30,10 @@ from azureml_local.server.routes import (
     metrics,
     models,
 )
+from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
+from azureml_local.server.http.faults import SimulatedTrouble
+from azureml_local.server.local import nodes as node
+from azureml_local.server.local import status as local
 
 API = (
     compute,  # before arm, which refuses whatever else is posted to a workspace

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
 from azureml_local.names import WorkspaceName
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
+from azureml_local.server.dataplane import wire
 from azureml_local.server.http import odata
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from azureml_local.server import wire
 from azureml_local.server.context import Context
+from azureml_local.server.dataplane import wire
 from azureml_local.server.errors import error_response
 from azureml_local.server.studio.access import Viewing
 from azureml_local.workspace.errors import NotFound

@@ -11,8 +11,8 @@ import yaml
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from azureml_local.server import wire
 from azureml_local.server.context import Context
+from azureml_local.server.dataplane import wire
 from azureml_local.server.studio import charts, figures
 from azureml_local.server.studio.access import Acting, Viewer, Viewing
 from azureml_local.server.studio.events import mark

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.workspace.errors import Invalid, NotFound
 from azureml_local.workspace.keyvault import MAX_BATCH
 

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Query, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.storage.tables import SavedDataset
 from azureml_local.workspace.datasets import THIS_SERVER, DatasetDetail, rust_dataflow, with_rust_dataflow
 from azureml_local.workspace.datastores import renamed

@@ -13,8 +13,8 @@ from azureml_local.names import WorkspaceName
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
 from azureml_local.server.http.multipart import json_file
-from azureml_local.server.submissions import definition_of, snapshot_of
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.new_runs import NewRun

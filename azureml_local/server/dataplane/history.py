@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server import wire
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.server.http import odata
 from azureml_local.storage.tables import Run

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.server.errors import error_body
 from azureml_local.server.http import odata
 from azureml_local.storage.tables import Metric

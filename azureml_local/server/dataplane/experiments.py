@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Query, Response
 
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.server.http import odata
 from azureml_local.workspace.errors import Invalid, NotFound
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from azureml_local.server import wire
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.server.dataplane import wire
 from azureml_local.server.http.ranges import send_file
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.workspace.artifacts import CONTAINER, blob_name, clean_path, new_blob_name
