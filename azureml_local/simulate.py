@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from azureml_local.cluster.kinds import Kind
 from azureml_local.instance import LocalServer, ServerError
 from azureml_local.options import State, folder_of
+from azureml_local.runtime.faults import Kind
 
 app = typer.Typer(
     help="Have something go wrong in the running workspace, to test your own code. docs/simulate.md has examples.",

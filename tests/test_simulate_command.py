@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from azureml_local.cli import app
-from azureml_local.cluster.kinds import Kind
 from azureml_local.instance import LocalServer, ServerError
+from azureml_local.runtime.faults import Kind
 
 
 @pytest.fixture

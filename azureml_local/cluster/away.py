@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.left import Left, open_left, told
-from azureml_local.cluster.process import JobProcess
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.left import Left, open_left, told
+from azureml_local.runtime.process import JobProcess
 
 logger = logging.getLogger("azureml_local.worker")
 

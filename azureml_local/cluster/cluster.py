@@ -14,11 +14,11 @@ from functools import partial
 from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.imagebuilds import ImageBuilds
-from azureml_local.cluster.jobspec import LOCAL_TARGET
-from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
-from azureml_local.cluster.process import end_strays, status_file
 from azureml_local.cluster.record import Machinery
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.jobspec import LOCAL_TARGET
+from azureml_local.runtime.process import end_strays, status_file
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.errors import NotFound

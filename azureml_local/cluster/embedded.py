@@ -6,13 +6,13 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from azureml_local.cluster.assignment import Assignment, Task, follow
-from azureml_local.cluster.jobspec import LOCAL_TARGET, JobSpec, parse
-from azureml_local.cluster.local_target import Client, await_client, client_of, with_interpreter
-from azureml_local.cluster.outputs import OutputFolders
-from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.record import Record
-from azureml_local.cluster.threads import machine_cores, thread_variables
+from azureml_local.runtime.jobrunner import Assignment, Task, follow
+from azureml_local.runtime.jobspec import LOCAL_TARGET, JobSpec, parse
+from azureml_local.runtime.local_target import Client, await_client, client_of, with_interpreter
+from azureml_local.runtime.outputs import OutputFolders
+from azureml_local.runtime.process import JobProcess
+from azureml_local.runtime.threads import machine_cores, thread_variables
 from azureml_local.storage.trees import remove_tree
 
 

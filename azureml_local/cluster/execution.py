@@ -8,16 +8,16 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from azureml_local.cluster.assignment import guarded
 from azureml_local.cluster.embedded import EmbeddedPart
-from azureml_local.cluster.engine import JobPart, Postponed
-from azureml_local.cluster.jobspec import LOCAL_TARGET
 from azureml_local.cluster.keeping import Keeper
-from azureml_local.cluster.left import Left, left_in, open_up
-from azureml_local.cluster.logs import JOB_LOG, NODE_LOG, make_readable
-from azureml_local.cluster.outputs import COLLECTED, OutputError, Outputs
 from azureml_local.cluster.record import Machinery, Record
 from azureml_local.cluster.remote import RemotePart
+from azureml_local.runtime.jobrunner import guarded
+from azureml_local.runtime.jobspec import LOCAL_TARGET
+from azureml_local.runtime.left import Left, left_in, open_up
+from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
+from azureml_local.runtime.outputs import COLLECTED, OutputError, Outputs
+from azureml_local.runtime.reporter import JobPart, Postponed
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN

@@ -7,7 +7,7 @@ import threading
 import uuid
 from dataclasses import dataclass
 
-from azureml_local.cluster.environments import EnvironmentBuildCanceled, EnvironmentBuilder, EnvironmentBuildError
+from azureml_local.runtime.environments import EnvironmentBuildCanceled, EnvironmentBuilder, EnvironmentBuildError
 from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.tables import AssetVersion
 from azureml_local.workspace.artifacts import CONTAINER

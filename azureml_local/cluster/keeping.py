@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from azureml_local.cluster.left import NAMED, open_left, shown, told
-from azureml_local.cluster.patience import passing
 from azureml_local.cluster.record import Record
+from azureml_local.runtime.left import NAMED, open_left, shown, told
+from azureml_local.runtime.patience import passing
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.trouble import Trouble
 

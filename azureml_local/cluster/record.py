@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from azureml_local.cluster.dataflows import Fingerprints
 from azureml_local.cluster.desk import Desk
-from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs
-from azureml_local.cluster.jobspec import parse
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.logs import BUILD_LOG, JOB_LOG, NODE_LOG
-from azureml_local.cluster.patience import Patience, passing
-from azureml_local.cluster.process import JobProcess, status_file
 from azureml_local.cluster.simulation import Simulations
+from azureml_local.runtime.dataflows import Fingerprints
+from azureml_local.runtime.environments import EnvironmentBuilder
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.inputs import Inputs
+from azureml_local.runtime.jobspec import parse
+from azureml_local.runtime.logs import BUILD_LOG, JOB_LOG, NODE_LOG
+from azureml_local.runtime.patience import Patience, passing
+from azureml_local.runtime.process import JobProcess, status_file
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import rust_dataflow

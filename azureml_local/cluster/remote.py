@@ -20,12 +20,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from azureml_local.cluster.desk import Desk, Node, Placed
-from azureml_local.cluster.engine import Postponed
-from azureml_local.cluster.inputs import InputError
-from azureml_local.cluster.jobspec import parse
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.outputs import COLLECTED, OutputFolders
 from azureml_local.cluster.record import Record
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.inputs import InputError
+from azureml_local.runtime.jobspec import parse
+from azureml_local.runtime.outputs import COLLECTED, OutputFolders
+from azureml_local.runtime.reporter import Postponed
 from azureml_local.storage.tables import Json
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import Conflict, Invalid

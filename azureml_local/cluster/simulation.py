@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from azureml_local.cluster.jobspec import LOCAL_TARGET
-from azureml_local.cluster.kinds import Kind
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.workspace.errors import Invalid, NotFound
 
 logger = logging.getLogger("azureml_local.cluster")

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.patience import passing
 from azureml_local.cluster.policies import reason_to_end
 from azureml_local.cluster.sampling import Hyperparameters, Past, Sampler
+from azureml_local.runtime.patience import passing
 from azureml_local.storage.clock import mark, now, seconds_since_mark
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local import __version__
-from azureml_local.cluster.assignment import Assignment, Task, guarded
 from azureml_local.cluster.away import Away, Dismissed, Refused, Server, Unreachable
-from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs
-from azureml_local.cluster.jobspec import JobSpec, parse
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.left import Left, left_in, open_up
-from azureml_local.cluster.outputs import COLLECTED, OutputFolders, written
-from azureml_local.cluster.shared import SharedFolders
+from azureml_local.runtime.environments import EnvironmentBuilder
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.inputs import Inputs
+from azureml_local.runtime.jobrunner import Assignment, Task, guarded
+from azureml_local.runtime.jobspec import JobSpec, parse
+from azureml_local.runtime.left import Left, left_in, open_up
+from azureml_local.runtime.outputs import COLLECTED, OutputFolders, written
+from azureml_local.runtime.shared import SharedFolders
 from azureml_local.storage.folder import cache_folder
 from azureml_local.storage.trees import remove_tree
 from azureml_local.trust import trusting

@@ -23,18 +23,18 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.dataflows import Mirror
 from azureml_local.cluster.desk import Desk, Placement
-from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
-from azureml_local.cluster.shared import SharedFolders
 from azureml_local.cluster.sweeps import Sweeps
-from azureml_local.descriptors import Descriptors, raise_limit
 from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.processes import identity_of
+from azureml_local.runtime.dataflows import Mirror
+from azureml_local.runtime.descriptors import Descriptors, raise_limit
+from azureml_local.runtime.environments import EnvironmentBuilder
+from azureml_local.runtime.inputs import Inputs
+from azureml_local.runtime.shared import SharedFolders
 from azureml_local.server.access.auth import BlobUrls, Tokens
 from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.access.guard import Guard

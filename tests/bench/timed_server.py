@@ -20,7 +20,7 @@ from unittest.mock import patch
 from starlette.types import Receive, Scope, Send
 
 from azureml_local import workspace
-from azureml_local.cluster.environments import EnvironmentBuilder, JobEnvironment
+from azureml_local.runtime.environments import EnvironmentBuilder, JobEnvironment
 from azureml_local.server import serve as server
 from azureml_local.server.access.guard import Guard
 from azureml_local.server.launch import Instance

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import delete
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs
 from azureml_local.cluster.record import Machinery
-from azureml_local.cluster.shared import SharedFolders
+from azureml_local.runtime.environments import EnvironmentBuilder
+from azureml_local.runtime.inputs import Inputs
+from azureml_local.runtime.shared import SharedFolders
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run, RunEvent
 from azureml_local.workspace import Workspace

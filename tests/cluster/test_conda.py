@@ -8,8 +8,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from azureml_local.cluster.conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
-from azureml_local.cluster.conda_names import BROUGHT_ALONG, NO_COUNTERPART, PYPI_NAMES
+from azureml_local.runtime.conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
+from azureml_local.runtime.conda_names import BROUGHT_ALONG, NO_COUNTERPART, PYPI_NAMES
 
 
 def read(*dependencies: Any, pip: list[str] | None = None) -> PackageList:

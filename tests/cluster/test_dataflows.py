@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from azureml_local.cluster.dataflows import Fingerprints, Mirror
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
+from azureml_local.runtime.dataflows import Fingerprints, Mirror
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datastores import CONTAINER, dataflow_path

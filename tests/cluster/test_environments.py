@@ -22,13 +22,13 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from azureml_local.cluster.environments import (
+from azureml_local.runtime.environments import (
     EnvironmentBuildCanceled,
     EnvironmentBuilder,
     EnvironmentBuildError,
     JobEnvironment,
 )
-from azureml_local.cluster.installer import Interpreter, choose, interpreters, telling_words, uv_environment
+from azureml_local.runtime.installer import Interpreter, choose, interpreters, telling_words, uv_environment
 
 HERE = f"python={sys.version_info.major}.{sys.version_info.minor}"
 SIX = "six==1.16.0"

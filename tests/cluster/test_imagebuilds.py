@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from azureml_local.cluster.environments import EnvironmentBuilder
 from azureml_local.cluster.imagebuilds import FAILED, RUNNING, ImageBuilds
+from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.database import Database
 from azureml_local.workspace.artifacts import CONTAINER

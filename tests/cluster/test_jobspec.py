@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.cluster.jobspec import parse, resolve, resolve_command
+from azureml_local.runtime.jobspec import parse, resolve, resolve_command
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 

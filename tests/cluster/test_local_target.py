@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.cluster import local_target
-from azureml_local.cluster.local_target import Client, await_client, client_of, invocation, with_interpreter
+from azureml_local.runtime import local_target
+from azureml_local.runtime.local_target import Client, await_client, client_of, invocation, with_interpreter
 from azureml_local.workspace.errors import Invalid
 
 # As the SDK starts it, from a Python process (azureml._execution._commands._invoke_command).

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.cluster import logs
+from azureml_local.runtime import logs
 
 
 def test_each_byte_that_is_not_utf8_becomes_a_question_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

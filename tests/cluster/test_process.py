@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from azureml_local.cluster.process import JobProcess, describe_end, end_strays, marked
 from azureml_local.processes import identity_of
+from azureml_local.runtime.process import JobProcess, describe_end, end_strays, marked
 from azureml_local.storage.clock import mark
 
 # A process that has left its parents, its session and its group, and says nothing of its run in its environment.
@@ -118,7 +118,7 @@ def test_an_ended_job_is_known_by_its_signal(folder: Path) -> None:
 
 @pytest.mark.case("unruly-jobs")
 def test_a_child_that_ignores_the_request_is_ended_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("azureml_local.cluster.process.TERMINATION_GRACE", 0.5)
+    monkeypatch.setattr("azureml_local.runtime.process.TERMINATION_GRACE", 0.5)
     process = spawn(
         folder,
         "import signal, subprocess, sys, time\n"

@@ -14,10 +14,10 @@ import pytest
 
 from azureml_local import __version__
 from azureml_local.cluster.away import Away, Dismissed, Refused, Unreachable
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.left import Left
-from azureml_local.cluster.process import JobProcess
 from azureml_local.cluster.worker import CantRun, perform
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.left import Left
+from azureml_local.runtime.process import JobProcess
 
 
 def test_nobody_imports_dask_who_has_no_scheduler() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local.cluster.shared import FORMER_KEPT_SECONDS, KEPT_SECONDS, NotShared, SharedFolders, Use
+from azureml_local.runtime.shared import FORMER_KEPT_SECONDS, KEPT_SECONDS, NotShared, SharedFolders, Use
 from azureml_local.storage.trees import make_removable, remove_tree
 
 KEY, NEWER, OTHER = "flow-1", "flow-2", "another-1"

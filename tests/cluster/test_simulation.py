@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.simulation import Simulations
+from azureml_local.runtime.faults import Kind
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.environments import EnvironmentBuilder
-from azureml_local.cluster.inputs import Inputs
-from azureml_local.cluster.logs import JOB_LOG
-from azureml_local.cluster.process import JobProcess, marked, status_file
 from azureml_local.cluster.record import Machinery
-from azureml_local.cluster.shared import SharedFolders
+from azureml_local.runtime.environments import EnvironmentBuilder
+from azureml_local.runtime.inputs import Inputs
+from azureml_local.runtime.logs import JOB_LOG
+from azureml_local.runtime.process import JobProcess, marked, status_file
+from azureml_local.runtime.shared import SharedFolders
 from azureml_local.storage.clock import seconds_since_mark
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.tables import Run
@@ -158,7 +158,7 @@ def test_the_time_limit_counts_from_the_processs_start(
 ) -> None:
     run = left("Running")
     monkeypatch.setattr(
-        "azureml_local.cluster.process.seconds_since_mark", lambda marked: seconds_since_mark(marked) + 601
+        "azureml_local.runtime.process.seconds_since_mark", lambda marked: seconds_since_mark(marked) + 601
     )
     new_server()
     assert "max_run_duration_seconds (600)" in ended(workspace, run)[1]

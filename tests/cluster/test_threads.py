@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.cluster.threads import VARIABLES, machine_cores, thread_variables
+from azureml_local.runtime.threads import VARIABLES, machine_cores, thread_variables
 
 
 @pytest.mark.parametrize(

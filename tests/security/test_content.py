@@ -16,11 +16,11 @@ import pytest
 from fastapi import FastAPI
 from security.conftest import Inside
 
-from azureml_local.cluster.dataflows import Fingerprints, Mirror, mirrored
-from azureml_local.cluster.jobspec import parse
-from azureml_local.cluster.left import left_in
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.opendata.idx import FILE_NAMES
+from azureml_local.runtime.dataflows import Fingerprints, Mirror, mirrored
+from azureml_local.runtime.jobspec import parse
+from azureml_local.runtime.left import left_in
 from azureml_local.server import errors
 from azureml_local.workspace.errors import WorkspaceError
 

@@ -19,8 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from security.conftest import examples
 
-from azureml_local.cluster.conda import EnvironmentBuildError, read_packages
-from azureml_local.cluster.jobspec import parse
+from azureml_local.runtime.conda import EnvironmentBuildError, read_packages
+from azureml_local.runtime.jobspec import parse
 from azureml_local.server.arm import computes as compute_route
 from azureml_local.server.blob import sharedkey
 from azureml_local.server.http import odata

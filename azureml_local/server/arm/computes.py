@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from azureml_local.cluster.kinds import Kind
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
 from azureml_local.names import WorkspaceName
+from azureml_local.runtime.faults import Kind
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.server.dataplane import wire
 from azureml_local.server.http import odata

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from azureml_local.cluster.jobspec import LOCAL_TARGET, parse
-from azureml_local.cluster.local_target import invocation
 from azureml_local.names import WorkspaceName
+from azureml_local.runtime.jobspec import LOCAL_TARGET, parse
+from azureml_local.runtime.local_target import invocation
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azureml_local.cluster.jobspec import JobSpec
+from azureml_local.runtime.jobspec import JobSpec
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Invalid
 

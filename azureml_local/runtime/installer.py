@@ -20,7 +20,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from .conda import EnvironmentBuildError, without_secrets
+from azureml_local.runtime.conda import EnvironmentBuildError, without_secrets
 
 POLL_SECONDS = 0.1  # how soon a cancel is noticed
 _GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL

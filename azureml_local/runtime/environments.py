@@ -24,10 +24,8 @@ from typing import Any, TextIO
 
 from packaging.version import Version
 
-from azureml_local.storage.locks import try_lock
-
-from .conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
-from .installer import (
+from azureml_local.runtime.conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
+from azureml_local.runtime.installer import (
     POLL_SECONDS,
     EnvironmentBuildCanceled,
     Interpreter,
@@ -36,6 +34,7 @@ from .installer import (
     own_interpreter,
     run_uv,
 )
+from azureml_local.storage.locks import try_lock
 
 __all__ = ["EnvironmentBuildCanceled", "EnvironmentBuildError", "EnvironmentBuilder", "JobEnvironment"]
 

@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from .conda_names import PYPI_NAMES, brought_along, no_counterpart
+from azureml_local.runtime.conda_names import PYPI_NAMES, brought_along, no_counterpart
 
 
 class EnvironmentBuildError(Exception):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from azureml_local.cluster.jobspec import OutputSpec
-from azureml_local.cluster.left import Left, left_in
+from azureml_local.runtime.jobspec import OutputSpec
+from azureml_local.runtime.left import Left, left_in
 from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores

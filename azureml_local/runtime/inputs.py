@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.cluster.dataflows import Mirror, mirrored, single_file
-from azureml_local.cluster.engine import Home
-from azureml_local.cluster.jobspec import InputSpec
-from azureml_local.cluster.shared import NotShared, SharedFolders, Use
+from azureml_local.runtime.dataflows import Mirror, mirrored, single_file
+from azureml_local.runtime.jobspec import InputSpec
+from azureml_local.runtime.reporter import Home
+from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own

@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.cluster import job as job_script
-from azureml_local.cluster.engine import Home, Postponed
-from azureml_local.cluster.environments import (
+from azureml_local.runtime import job as job_script
+from azureml_local.runtime.environments import (
     EnvironmentBuildCanceled,
     EnvironmentBuilder,
     EnvironmentBuildError,
     JobEnvironment,
 )
-from azureml_local.cluster.inputs import Brought, InputError, Inputs, Wanted
-from azureml_local.cluster.jobspec import JobSpec, resolve, resolve_command
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.logs import JOB_LOG
-from azureml_local.cluster.outputs import COLLECTED, OutputFolders
-from azureml_local.cluster.patience import passing
-from azureml_local.cluster.process import JobProcess, describe_end, marker, status_file
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.inputs import Brought, InputError, Inputs, Wanted
+from azureml_local.runtime.jobspec import JobSpec, resolve, resolve_command
+from azureml_local.runtime.logs import JOB_LOG
+from azureml_local.runtime.outputs import COLLECTED, OutputFolders
+from azureml_local.runtime.patience import passing
+from azureml_local.runtime.process import JobProcess, describe_end, marker, status_file
+from azureml_local.runtime.reporter import Home, Postponed
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
 

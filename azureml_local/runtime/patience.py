@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from azureml_local.cluster.engine import Postponed
+from azureml_local.runtime.reporter import Postponed
 from azureml_local.storage.trouble import Trouble, explain
 
 logger = logging.getLogger("azureml_local.cluster")

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from azureml_local.cluster.kinds import Kind
-from azureml_local.cluster.outputs import OutputFolders
-from azureml_local.cluster.process import JobProcess
+from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.outputs import OutputFolders
+from azureml_local.runtime.process import JobProcess
 
 
 class Postponed(Exception):

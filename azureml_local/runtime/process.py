@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from azureml_local.cluster import keeper
-from azureml_local.descriptors import limit_of_user
 from azureml_local.processes import find, identity_of
+from azureml_local.runtime import supervisor as keeper
+from azureml_local.runtime.descriptors import limit_of_user
 from azureml_local.storage.clock import mark, seconds_since_mark
 from azureml_local.storage.trees import open_regular
 

@@ -1,0 +1,1 @@
+"""One job on one machine: its environment, inputs, outputs, process and supervisor, logs."""
