@@ -15,7 +15,7 @@ from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.imagebuilds import ImageBuilds
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
-from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.runcontext import Machinery
 from azureml_local.runtime.faults import Kind
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.process import end_strays, status_file

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from azureml_local.cluster.embedded import EmbeddedPart
 from azureml_local.cluster.keeping import Keeper
-from azureml_local.cluster.record import Machinery, Record
-from azureml_local.cluster.remote import RemotePart
+from azureml_local.cluster.localexecutor import EmbeddedPart
+from azureml_local.cluster.remote.executor import RemotePart
+from azureml_local.cluster.runcontext import Machinery, Record
 from azureml_local.runtime.jobrunner import guarded
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.left import Left, left_in, open_up

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from azureml_local.cluster.record import Record
+from azureml_local.cluster.runcontext import Record
 from azureml_local.runtime.left import NAMED, open_left, shown, told
 from azureml_local.runtime.patience import passing
 from azureml_local.storage.blobs import BlobError

@@ -25,7 +25,7 @@ from azureml_local.workspace.datasets import DatasetUse
 
 if TYPE_CHECKING:
     from azureml_local.cluster.keeping import Keeper
-    from azureml_local.cluster.record import Record
+    from azureml_local.cluster.runcontext import Record
 
 # The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
 # own, in the server's interpreter, which has the SDK wherever such an output was submitted.

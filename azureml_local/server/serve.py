@@ -23,9 +23,9 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.desk import Desk, Placement
-from azureml_local.cluster.record import Machinery
-from azureml_local.cluster.sweeps import Sweeps
+from azureml_local.cluster.orchestration.sweeps import Sweeps
+from azureml_local.cluster.remote.registry import Desk, Placement
+from azureml_local.cluster.runcontext import Machinery
 from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
@@ -236,7 +236,7 @@ def _server(app: ASGIApp, connections: int, certificates: Certificates | None = 
 def _scheduler(address: str) -> Placement:
     """Raises SettingsError."""
     try:
-        from azureml_local.cluster.scheduler import DaskScheduler
+        from azureml_local.cluster.remote.scheduler import DaskScheduler
     except ImportError as error:
         raise SettingsError(
             f"--scheduler needs dask.distributed: pip install 'azureml-local[dask]' ({error})."

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.runcontext import Machinery
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.shared import SharedFolders

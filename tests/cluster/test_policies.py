@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from security.conftest import examples
 
-from azureml_local.cluster.policies import reason_to_end
+from azureml_local.cluster.orchestration.policies import reason_to_end
 from azureml_local.workspace.sweeps import BANDIT, MEDIAN, NONE, TRUNCATION, Policy
 
 ROWS = st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=6)

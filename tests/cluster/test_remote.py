@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from azureml_local import __version__
-from azureml_local.cluster.away import Away, Dismissed, Refused, Unreachable
-from azureml_local.cluster.worker import CantRun, perform
+from azureml_local.cluster.remote.reporter import Away, Dismissed, Refused, Unreachable
+from azureml_local.cluster.remote.worker import CantRun, perform
 from azureml_local.runtime.faults import Kind
 from azureml_local.runtime.left import Left
 from azureml_local.runtime.process import JobProcess
@@ -65,7 +65,7 @@ class Line:
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Line:
-    monkeypatch.setattr("azureml_local.cluster.away.REPORT_SECONDS", 0.02)
+    monkeypatch.setattr("azureml_local.cluster.remote.reporter.REPORT_SECONDS", 0.02)
     return Line()
 
 

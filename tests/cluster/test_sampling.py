@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from security.conftest import examples
 
-from azureml_local.cluster.sampling import Past, Sampler
+from azureml_local.cluster.orchestration.sampling import Past, Sampler
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.sweeps import SweepSpec, parse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from azureml_local.cluster.simulation import Simulations
+from azureml_local.cluster.faultinjection import Simulations
 from azureml_local.runtime.faults import Kind
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.record import Machinery
+from azureml_local.cluster.runcontext import Machinery
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.logs import JOB_LOG

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.cluster.sampling import Sampler
+from azureml_local.cluster.orchestration.sampling import Sampler
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.workspace.sweeps import parse
 from tests.durability.servers import KillableServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from azureml_local.cluster import remote
+from azureml_local.cluster.remote import executor as remote
 from azureml_local.server.serve import Settings, serve
 
 

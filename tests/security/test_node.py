@@ -11,8 +11,8 @@ import pytest
 from security.conftest import Inside
 
 from azureml_local.cluster.execution import Execution
-from azureml_local.cluster.record import Record
-from azureml_local.cluster.remote import RemotePart
+from azureml_local.cluster.remote.executor import RemotePart
+from azureml_local.cluster.runcontext import Record
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.workspace.new_runs import NewRun
 
@@ -140,7 +140,7 @@ def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> 
 def test_a_file_of_a_zip_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
     import zipfile
 
-    from azureml_local.cluster.worker import _unpack
+    from azureml_local.cluster.remote.worker import _unpack
     from azureml_local.workspace.errors import Invalid
 
     class Served:

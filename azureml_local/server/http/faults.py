@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from azureml_local.cluster.simulation import Simulations
+from azureml_local.cluster.faultinjection import Simulations
 from azureml_local.runtime.faults import Kind
 from azureml_local.server.blob.blobs import CONTAINERS
 from azureml_local.server.errors import blob_error_response, error_response

@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from azureml_local.cluster.desk import Expected
-from azureml_local.cluster.desk import Node as Teller
+from azureml_local.cluster.remote.registry import Expected
+from azureml_local.cluster.remote.registry import Node as Teller
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.errors import Forbidden

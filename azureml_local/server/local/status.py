@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 
-from azureml_local.cluster.simulation import Simulation
+from azureml_local.cluster.faultinjection import Simulation
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Ctx, authenticated
 from azureml_local.storage.clock import parse

@@ -19,8 +19,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from azureml_local.cluster.desk import Desk, Node, Placed
-from azureml_local.cluster.record import Record
+from azureml_local.cluster.remote.registry import Desk, Node, Placed
+from azureml_local.cluster.runcontext import Record
 from azureml_local.runtime.faults import Kind
 from azureml_local.runtime.inputs import InputError
 from azureml_local.runtime.jobspec import parse

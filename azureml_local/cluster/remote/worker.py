@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local import __version__
-from azureml_local.cluster.away import Away, Dismissed, Refused, Server, Unreachable
+from azureml_local.cluster.remote.reporter import Away, Dismissed, Refused, Server, Unreachable
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.faults import Kind
 from azureml_local.runtime.inputs import Inputs

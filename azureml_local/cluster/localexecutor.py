@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from azureml_local.cluster.record import Record
+from azureml_local.cluster.runcontext import Record
 from azureml_local.runtime.jobrunner import Assignment, Task, follow
 from azureml_local.runtime.jobspec import LOCAL_TARGET, JobSpec, parse
 from azureml_local.runtime.local_target import Client, await_client, client_of, with_interpreter

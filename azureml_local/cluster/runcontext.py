@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from azureml_local.cluster.desk import Desk
-from azureml_local.cluster.simulation import Simulations
+from azureml_local.cluster.faultinjection import Simulations
+from azureml_local.cluster.remote.registry import Desk
 from azureml_local.runtime.dataflows import Fingerprints
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.faults import Kind

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from distributed import Client, Future, fire_and_forget, get_worker
 from tornado.util import TimeoutError as GaveUp
 
-from azureml_local.cluster.worker import CantRun, perform
+from azureml_local.cluster.remote.worker import CantRun, perform
 
 logger = logging.getLogger("azureml_local.cluster")
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.policies import reason_to_end
-from azureml_local.cluster.sampling import Hyperparameters, Past, Sampler
+from azureml_local.cluster.orchestration.policies import reason_to_end
+from azureml_local.cluster.orchestration.sampling import Hyperparameters, Past, Sampler
 from azureml_local.runtime.patience import passing
 from azureml_local.storage.clock import mark, now, seconds_since_mark
 from azureml_local.storage.tables import Run

@@ -1,0 +1,1 @@
+"""Runs that start other runs: sweeps, with their sampling and policies."""
