@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from azureml_local import __version__, config, kernel, machines, simulate
+from azureml_local import __version__, kernel, machines, simulate
 from azureml_local.browser import open_in_browser
-from azureml_local.instance import LocalServer, ServerError
-from azureml_local.lifetime import run_child, workspace_for_command
+from azureml_local.client import config
+from azureml_local.client.instance import LocalServer, ServerError
+from azureml_local.client.lifetime import run_child, workspace_for_command
+from azureml_local.client.variables import Format, UnwritableVariable, written
 from azureml_local.machines import Expose, Host, Scheduler
 from azureml_local.names import WorkspaceName
 from azureml_local.options import State, folder_of
@@ -24,7 +26,6 @@ from azureml_local.server.launch import LOCALHOST, Instance, SettingsError
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolderError, cache_folder
 from azureml_local.storage.trees import make_removable
-from azureml_local.variables import Format, UnwritableVariable, written
 
 app = typer.Typer(
     name="azureml-local",

@@ -25,8 +25,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from azureml_local.environment import PROXIES
-from azureml_local.instance import LocalServer
+from azureml_local.client.environment import PROXIES
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
 from azureml_local.storage.inspection import compare_blobs, damage, lost_parts, open_read_only
 

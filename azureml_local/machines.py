@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from azureml_local.instance import ServerError
+from azureml_local.client.instance import ServerError
 from azureml_local.server.launch import LOCALHOST, Instance, address_of
 
 Scheduler = Annotated[

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from azureml_local import config
-from azureml_local.instance import LocalServer
-from azureml_local.lifetime import server_for_a_while
+from azureml_local.client import config
+from azureml_local.client.instance import LocalServer
+from azureml_local.client.lifetime import server_for_a_while
 
 
 class EphemeralWorkspace:

@@ -22,7 +22,7 @@ from nbconvert import HTMLExporter
 from rich.console import Console
 from rich.status import Status
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 
 CELL_SECONDS = 3600
 HEADING = re.compile(r"^#{1,3}\s+(.+)$", re.MULTILINE)

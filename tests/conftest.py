@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.pytest_plugin import EphemeralWorkspace
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.trees import seal
 

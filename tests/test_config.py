@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from azureml_local import config
-from azureml_local.instance import LocalServer
+from azureml_local.client import config
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import WorkspaceName
 
 

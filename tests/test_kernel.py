@@ -19,7 +19,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from azureml_local import kernel
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 
 pytestmark = pytest.mark.slow  # a kernel takes seconds to start

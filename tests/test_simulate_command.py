@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from azureml_local.cli import app
-from azureml_local.instance import LocalServer, ServerError
+from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.runtime.faults import Kind
 
 

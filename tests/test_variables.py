@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
+from azureml_local.client.variables import Format, UnwritableVariable, written
 from azureml_local.storage.folder import StateFolder
-from azureml_local.variables import Format, UnwritableVariable, written
 
 SHOW = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
 READERS = {

@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.environment import Endpoints
+from azureml_local.client.environment import Endpoints
 from azureml_local.trust import Trust
 
 LOCALHOST = "localhost"

@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
 from azureml_local import __version__
+from azureml_local.client.environment import Endpoints, job_variables
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.cluster.remote.registry import Desk, Placement
 from azureml_local.cluster.runcontext import Machinery
-from azureml_local.environment import Endpoints, job_variables
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.processes import identity_of

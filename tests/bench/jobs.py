@@ -18,7 +18,7 @@ from processes import SCRIPT, Finished, run, temporary_folder, workspace
 from requests_to import NAMED, Connection, connect, job_log
 from table import Part, Row
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.clock import parse
 
 JOBS = 6  # the first is not counted: it makes the cluster's first node

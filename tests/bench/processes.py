@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local import config
-from azureml_local.instance import LocalServer
+from azureml_local.client import config
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]

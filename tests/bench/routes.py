@@ -17,7 +17,7 @@ from processes import announced, temporary_folder, workspace
 from requests_to import NAMED, Connection, connect, sign_in, trusted
 from table import Part, Row
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 
 CALLS = 300
 WARM_UP = 20

@@ -9,7 +9,7 @@ from pathlib import Path
 from processes import run, temporary_folder
 from table import Part, Row
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 
 RUNS = 7

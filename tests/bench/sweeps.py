@@ -17,7 +17,7 @@ from requests_to import NAMED, Connection, connect
 from submit_sweep import NODES
 from table import Part, Row
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.clock import parse
 
 RUNS, TIMES = 8, 2

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 from tests.docs.blocks import ROOT, Folder, blocks
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from azureml_local.cli import app
-from azureml_local.environment import Endpoints, Trust, client_variables, job_variables
+from azureml_local.client.environment import Endpoints, Trust, client_variables, job_variables
 from tests.docs.blocks import ROOT
 
 VARIABLES = (ROOT / "docs" / "reference" / "variables.md").read_text("utf-8")

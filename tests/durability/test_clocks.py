@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from azureml_local import processes
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.processes import identity_of
 from azureml_local.server.access import certificates as tls

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from tests.durability.ledger import ABSENT, Ledger
 from tests.durability.servers import KillableServer
 from tests.durability.workload import (

@@ -17,7 +17,7 @@ import httpx
 from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError, ServiceResponseError
 from azure.storage.blob import BlobClient, ContainerClient
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from tests.durability.ledger import ABSENT, Key, Ledger
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from security.attacks import ATTACKS, Attack
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 
 

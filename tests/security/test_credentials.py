@@ -13,7 +13,7 @@ import jwt
 import psutil
 import pytest
 
-from azureml_local.instance import LocalServer, ServerError
+from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.serve import Settings

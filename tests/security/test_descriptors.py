@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 
 SOFT, HARD = 200, 256

@@ -15,7 +15,7 @@ import jwt
 import psutil
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 
 pytestmark = pytest.mark.slow  # one job, for all of them

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.server.access.auth import BlobUrls
 from azureml_local.storage.blobnames import check_name

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from azureml_local.instance import LocalServer, ServerError
+from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.server.access import signin
 from azureml_local.server.access.signin import COOKIE, Sessions, SignInLinks
 from azureml_local.server.http import streams

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import DEFAULT_NAME
 
 Wait = Callable[..., Any]

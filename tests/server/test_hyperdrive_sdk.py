@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.storage.inspection import open_read_only
 
 # It logs as many values as it is told to; the larger x is, the better.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 
 
 @pytest.fixture

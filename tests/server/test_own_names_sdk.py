@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import WorkspaceName
 
 # Of the same workspace: two clones of a project, each with a config.json of its own. A resource group may have letters

@@ -10,7 +10,7 @@ import httpx
 import markupsafe
 import pytest
 
-from azureml_local.instance import LocalServer, ServerError
+from azureml_local.client.instance import LocalServer, ServerError
 
 Wait = Callable[..., Any]
 Submit = Callable[..., Any]

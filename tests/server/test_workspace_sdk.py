@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.names import WorkspaceName
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 from azureml_local.server.studio import figures, render
 from azureml_local.server.studio.figures import SHADES
 

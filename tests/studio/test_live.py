@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from azureml_local.instance import LocalServer
+from azureml_local.client.instance import LocalServer
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from azureml_local import processes
-from azureml_local.environment import client_variables
+from azureml_local.client.environment import client_variables
 from azureml_local.names import WorkspaceName
 from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder

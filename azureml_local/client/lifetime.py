@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from azureml_local.instance import LocalServer, ServerError
+from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.names import WorkspaceName
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.trees import remove_tree
