@@ -18,7 +18,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from azureml_local import kernel
+from azureml_local.cli import kernel
 from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
 

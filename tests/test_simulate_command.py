@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from azureml_local.cli import app
+from azureml_local.cli.app import app
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.runtime.faults import Kind
 

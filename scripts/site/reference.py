@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from typer.cli import get_docs_for_click
 
 from azureml_local import pytest_plugin
-from azureml_local.cli import app
+from azureml_local.cli.app import app
 from azureml_local.server.app import API, PLAIN
 from azureml_local.server.blob import blobs
 from azureml_local.server.context import WORKSPACE_PATH

@@ -29,11 +29,11 @@ from solvers import fit_seconds
 from table import Part, Row
 from timeline import Span, divide
 
+from azureml_local.cli.tutorial import Report, TutorialError, run_notebook
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer
 from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder, cache_folder
-from azureml_local.tutorial import Report, TutorialError, run_notebook
 
 NOTEBOOK = "img-classification-part1-training.ipynb"
 AGAIN = 3

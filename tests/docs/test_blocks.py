@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import typer
 
-from azureml_local.cli import app
+from azureml_local.cli.app import app
 from tests.docs.blocks import LOOKED_AT, PAGES, ROOT, Block, Folder, blocks, name_of
 
 RUN = [page for page in PAGES if any(not b.reason and b.language not in LOOKED_AT for b in blocks(page))]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from azureml_local.cli import app
+from azureml_local.cli.app import app
 from azureml_local.client.environment import Endpoints, Trust, client_variables, job_variables
 from tests.docs.blocks import ROOT
 

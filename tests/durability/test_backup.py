@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from azureml_local.backup import BackupError, backup, restore
+from azureml_local.cli.backup import BackupError, backup, restore
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.new_runs import NewRun

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from machines.hosts import Client
 
-from azureml_local.backup import DATABASE, MANIFEST, SECRETS, backup
-from azureml_local.doctor import examine
+from azureml_local.cli.backup import DATABASE, MANIFEST, SECRETS, backup
+from azureml_local.cli.doctor import examine
 from tests.durability.servers import KillableServer
 
 SCRIPT = """

@@ -16,7 +16,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from rich.console import Console
 
-from azureml_local.doctor import Finding, examine, proxies, python, sdk, show
+from azureml_local.cli.doctor import Finding, examine, proxies, python, sdk, show
 from azureml_local.server.serve import Settings, serve
 from azureml_local.storage.folder import StateFolder, StateFolderError
 from tests.durability.servers import KillableServer
@@ -349,6 +349,6 @@ def test_a_data_engine_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPat
 def test_what_no_package_can_mend_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows, and Apple's chips, on which this can't run: only the sentences are shown."""
     assert "WSL 2" in next(finding for finding in python("Windows") if finding.serious).advice
-    monkeypatch.setattr("azureml_local.doctor.CLIENT_NEEDS", ("no-such-package",))
+    monkeypatch.setattr("azureml_local.cli.app.doctor.CLIENT_NEEDS", ("no-such-package",))
     assert "Rosetta" in sdk("Darwin", "arm64").advice
     assert "pip install" in sdk("Linux", "aarch64").advice

@@ -170,7 +170,7 @@ def test_only_loopback_listens(server: LocalServer) -> None:
 def test_other_machines_reach_it_only_when_that_is_asked_for_twice(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from azureml_local.cli import app
+    from azureml_local.cli.app import app
     from azureml_local.server.launch import SettingsError, address_of
 
     assert Settings(tmp_path, tmp_path).host == "localhost"

@@ -1,4 +1,4 @@
-"""The command line: ``azureml-local``."""
+"""The commands of ``azureml-local``, and their errors as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from azureml_local import __version__, kernel, machines, simulate
-from azureml_local.browser import open_in_browser
+from azureml_local import __version__
+from azureml_local.cli import kernel, machines, simulate
+from azureml_local.cli.browser import open_in_browser
+from azureml_local.cli.machines import Expose, Host, Scheduler
+from azureml_local.cli.options import State, folder_of
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.client.lifetime import run_child, workspace_for_command
 from azureml_local.client.variables import Format, UnwritableVariable, written
-from azureml_local.machines import Expose, Host, Scheduler
 from azureml_local.names import WorkspaceName
-from azureml_local.options import State, folder_of
 from azureml_local.server.launch import LOCALHOST, Instance, SettingsError
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolderError, cache_folder
@@ -199,7 +200,7 @@ def tutorial(
     environments: Environments = "build",
 ) -> None:
     """Run the tutorial's notebook on the local workspace and sum up what came of it."""
-    from azureml_local.tutorial import TutorialError, run_notebook, summary
+    from azureml_local.cli.tutorial import TutorialError, run_notebook, summary
 
     if not notebook.is_file():
         raise ServerError(
@@ -259,7 +260,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="A new file, e.g. workspace.tar.gz")], state: State = None
 ) -> None:
     """Write the whole workspace to a file, while it is up or not."""
-    from azureml_local.backup import backup as make
+    from azureml_local.cli.backup import backup as make
 
     made = make(folder_of(state), file)
     out.print(f"{file}: the workspace with {made.blobs} files, {made.size:,} bytes. Its secrets are in it.")
@@ -270,7 +271,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="What `azureml-local backup` wrote")], state: State = None
 ) -> None:
     """Make a workspace out of a backup, in a state folder that is new or empty."""
-    from azureml_local.backup import restore as unpack
+    from azureml_local.cli.backup import restore as unpack
 
     folder = folder_of(state)
     made = unpack(file, folder)
@@ -280,7 +281,7 @@ def restore(
 @app.command()
 def doctor(state: State = None) -> None:
     """Look over the installation and the workspace, and say what to do about what is wrong."""
-    from azureml_local.doctor import examine, show
+    from azureml_local.cli.doctor import examine, show
 
     raise typer.Exit(show(examine(folder_of(state)), out))
 

@@ -24,9 +24,9 @@ from typing import Annotated
 import typer
 from filelock import FileLock
 
+from azureml_local.cli.options import State, folder_of
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer
-from azureml_local.options import State, folder_of
 from azureml_local.storage.folder import StateFolder
 
 NAME = "azureml-local"

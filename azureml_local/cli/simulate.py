@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from azureml_local.cli.options import State, folder_of
 from azureml_local.client.instance import LocalServer, ServerError
-from azureml_local.options import State, folder_of
 from azureml_local.runtime.faults import Kind
 
 app = typer.Typer(
