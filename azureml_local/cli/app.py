@@ -22,8 +22,9 @@ from azureml_local.client import config
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.client.lifetime import run_child, workspace_for_command
 from azureml_local.client.variables import Format, UnwritableVariable, written
+from azureml_local.endpoints import LOCALHOST, Instance
 from azureml_local.names import WorkspaceName
-from azureml_local.server.launch import LOCALHOST, Instance, SettingsError
+from azureml_local.server.http.addresses import SettingsError
 from azureml_local.storage import trouble
 from azureml_local.storage.folder import StateFolderError, cache_folder
 from azureml_local.storage.trees import make_removable

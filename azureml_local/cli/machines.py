@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from azureml_local.client.instance import ServerError
-from azureml_local.server.launch import LOCALHOST, Instance, address_of
+from azureml_local.endpoints import LOCALHOST, Instance
+from azureml_local.server.http.addresses import address_of
 
 Scheduler = Annotated[
     str | None,

@@ -19,8 +19,8 @@ import psutil
 
 from azureml_local import processes
 from azureml_local.client.environment import client_variables
+from azureml_local.endpoints import Instance
 from azureml_local.names import WorkspaceName
-from azureml_local.server.launch import Instance
 from azureml_local.storage.folder import StateFolder
 
 START_SECONDS = 30.0

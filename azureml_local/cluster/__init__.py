@@ -1,1 +1,1 @@
-"""What runs a job: the queue and its nodes, environments, inputs, the process."""
+"""Who runs what, where and when: the queue and its nodes, orchestration, workers on other machines."""

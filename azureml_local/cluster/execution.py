@@ -10,13 +10,14 @@ from typing import BinaryIO
 
 from azureml_local.cluster.keeping import Keeper
 from azureml_local.cluster.localexecutor import EmbeddedPart
+from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.remote.executor import RemotePart
 from azureml_local.cluster.runcontext import Machinery, Record
 from azureml_local.runtime.jobrunner import guarded
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
-from azureml_local.runtime.outputs import COLLECTED, OutputError, Outputs
+from azureml_local.runtime.outputs import COLLECTED
 from azureml_local.runtime.reporter import JobPart, Postponed
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from azureml_local.client.environment import Endpoints
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration.sweeps import Sweeps
+from azureml_local.endpoints import Endpoints
 from azureml_local.names import WorkspaceName
 from azureml_local.opendata.mirror import MnistSource
 from azureml_local.server.access.auth import BlobUrls, Caller, Tokens, derived_key

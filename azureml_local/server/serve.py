@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
 from azureml_local import __version__
-from azureml_local.client.environment import Endpoints, job_variables
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.cluster.remote.registry import Desk, Placement
 from azureml_local.cluster.runcontext import Machinery
+from azureml_local.endpoints import LOCALHOST, Endpoints, Instance
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
 from azureml_local.processes import identity_of
@@ -35,15 +35,16 @@ from azureml_local.runtime.descriptors import Descriptors, raise_limit
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.shared import SharedFolders
+from azureml_local.runtime.variables import job_variables
 from azureml_local.server.access.auth import BlobUrls, Tokens
 from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.access.guard import Guard
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.context import Context
+from azureml_local.server.http.addresses import SettingsError, address_of
 from azureml_local.server.http.listener import Server
 from azureml_local.server.http.memory import one_heap
 from azureml_local.server.http.protocol import Http
-from azureml_local.server.launch import LOCALHOST, Instance, SettingsError, address_of
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.tables import Run

@@ -32,7 +32,7 @@ from timeline import Span, divide
 from azureml_local.cli.tutorial import Report, TutorialError, run_notebook
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer
-from azureml_local.server.launch import Instance
+from azureml_local.endpoints import Instance
 from azureml_local.storage.folder import StateFolder, cache_folder
 
 NOTEBOOK = "img-classification-part1-training.ipynb"

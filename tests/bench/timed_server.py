@@ -20,10 +20,10 @@ from unittest.mock import patch
 from starlette.types import Receive, Scope, Send
 
 from azureml_local import workspace
+from azureml_local.endpoints import Instance
 from azureml_local.runtime.environments import EnvironmentBuilder, JobEnvironment
 from azureml_local.server import serve as server
 from azureml_local.server.access.guard import Guard
-from azureml_local.server.launch import Instance
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.runs import Runs
 

@@ -266,7 +266,7 @@ def test_a_job_begins_when_it_is_told_to(folder: Path) -> None:
 KILLED_BEFORE = """
 import json, os, signal, sys
 from pathlib import Path
-from azureml_local.cluster.process import JobProcess
+from azureml_local.runtime.process import JobProcess
 folder = Path(sys.argv[1])
 process = JobProcess.spawn(["touch", "done"], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
                            log=folder / "log.txt", status_file=folder / "exit_status")
@@ -285,7 +285,7 @@ def test_a_job_whose_server_is_killed_before_it_begins_never_does(folder: Path) 
 ON_A_LEASH = """
 import sys, time
 from pathlib import Path
-from azureml_local.cluster.process import JobProcess
+from azureml_local.runtime.process import JobProcess
 folder = Path(sys.argv[1])
 process = JobProcess.spawn([sys.executable, "-c", sys.argv[2]], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
                            log=folder / "log.txt", status_file=folder / "exit_status", leash=float(sys.argv[3]))

@@ -22,7 +22,10 @@ from azureml_local.runtime.process import JobProcess
 
 def test_nobody_imports_dask_who_has_no_scheduler() -> None:
     """It takes as long to import as all the rest of the server."""
-    code = "import sys, azureml_local.server.serve, azureml_local.cli.app; print(*{'dask', 'distributed'} & set(sys.modules))"
+    code = (
+        "import sys, azureml_local.server.serve, azureml_local.cli.app; "
+        "print(*{'dask', 'distributed'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout == "\n"
 
 

@@ -13,7 +13,10 @@ import pytest
 import typer
 
 from azureml_local.cli.app import app
-from azureml_local.client.environment import Endpoints, Trust, client_variables, job_variables
+from azureml_local.client.environment import client_variables
+from azureml_local.endpoints import Endpoints
+from azureml_local.runtime.variables import job_variables
+from azureml_local.trust import Trust
 from tests.docs.blocks import ROOT
 
 VARIABLES = (ROOT / "docs" / "reference" / "variables.md").read_text("utf-8")

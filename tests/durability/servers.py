@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from azureml_local.client.instance import LocalServer
-from azureml_local.server.launch import Instance
+from azureml_local.endpoints import Instance
 from azureml_local.storage.folder import StateFolder
 
 

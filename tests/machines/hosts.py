@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from azureml_local.client.instance import LocalServer
-from azureml_local.server.launch import Instance
+from azureml_local.endpoints import Instance
 from azureml_local.storage.folder import StateFolder
 from tests.durability.servers import free_ports
 

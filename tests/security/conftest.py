@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from azureml_local.client.environment import Endpoints
+from azureml_local.endpoints import Endpoints
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.server import serve
 from azureml_local.server.access.certificates import Certificates

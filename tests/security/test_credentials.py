@@ -171,7 +171,7 @@ def test_other_machines_reach_it_only_when_that_is_asked_for_twice(tmp_path: Pat
     from typer.testing import CliRunner
 
     from azureml_local.cli.app import app
-    from azureml_local.server.launch import SettingsError, address_of
+    from azureml_local.server.http.addresses import SettingsError, address_of
 
     assert Settings(tmp_path, tmp_path).host == "localhost"
     for host in ("localhost", "127.0.0.1", "127.0.0.2"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from azureml_local.client.environment import CLOUD_NAME
+from azureml_local.endpoints import CLOUD_NAME
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.workspace.errors import NotBuilt

@@ -1,45 +1,16 @@
-"""What a running server says of itself in its state folder (``server.json``), for those who want to use it; and where
-it may listen.
-"""
+"""Where a server may listen."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
-from pathlib import Path
 
-from azureml_local.client.environment import Endpoints
-from azureml_local.trust import Trust
-
-LOCALHOST = "localhost"
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 
 
 class SettingsError(Exception):
     """A server can't run as asked; the message says why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Instance:
-    """``identity`` tells the server's process from another one that has its number later (`processes.identity_of`)."""
-
-    pid: int
-    api_port: int
-    plain_port: int
-    bundle: str
-    certificates: str
-    host: str = LOCALHOST
-    identity: str = ""
-
-    @property
-    def endpoints(self) -> Endpoints:
-        return Endpoints.at(self.api_port, self.plain_port, self.host)
-
-    @property
-    def trust(self) -> Trust:
-        return Trust(bundle=Path(self.bundle), folder=Path(self.certificates))
 
 
 def address_of(host: str, *, exposed: bool) -> str:

@@ -1,0 +1,137 @@
+"""Output datasets of a run (``OutputFileDatasetConfig``): its files are copied to the datastore when the job is over.
+
+In Azure, the SDK's own ``azureml.data.context_managers`` does this beside the script: in upload mode it copies
+the folder to the datastore when the script is done, in mount mode a file is copied when it is closed. Here both
+are a folder on this machine whose files are copied when the job is over; in upload mode only if it did well.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from azureml_local.cluster.keeping import Keeper
+from azureml_local.cluster.runcontext import Record
+from azureml_local.runtime.jobspec import OutputSpec
+from azureml_local.runtime.left import Left
+from azureml_local.runtime.outputs import OutputFolders, written
+from azureml_local.storage.blobnames import is_name
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace.datasets import DatasetUse
+
+# The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
+# own, in the server's interpreter, which has the SDK wherever such an output was submitted.
+TRANSFORM = """
+import json, sys
+from azureml.data._dataprep_helper import _convert_dataflow_stub_to_engineless, dataprep_stub
+from azureml.dataprep.api.engineless_dataflow import EnginelessDataflow
+asked = json.load(sys.stdin)
+stub = dataprep_stub().DataflowStub.from_json(asked["transformation"])
+flow = EnginelessDataflow(py_rs_dataflow=asked["files"]) + _convert_dataflow_stub_to_engineless(stub)
+json.dump({"dataflow": flow.to_json(), "tabular": dataprep_stub().is_tabular(stub)}, sys.stdout)
+"""
+
+
+class OutputError(Exception):
+    """An output can't be kept; one sentence for the run's error."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What becomes of the outputs of one run, once their files are on this machine."""
+
+    workspace: Workspace
+    run: Run
+    folders: OutputFolders
+
+    def keep(self, keeper: Keeper, record: Record, *, well: bool, begun: bool) -> None:
+        """Copy the folders to the datastore, and save (and register) a dataset of each.
+
+        ``begun``: an earlier server has begun with it, so that files may be there already.
+
+        Raises:
+            OutputError: files that are there already and may not be overwritten; an impossible transformation.
+        """
+        for spec in self.folders.specs:
+            if spec.mechanism == "upload" and not well:
+                record.say(f"Output {spec.name}: not uploaded, since the run did not complete.")
+                continue
+            path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
+            count = self._copy(keeper, spec, path, begun=begun)
+            registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
+            at = f"{datastores.DEFAULT}/{path}{registered}"
+            record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
+
+    def _copy(self, keeper: Keeper, spec: OutputSpec, path: str, *, begun: bool) -> int:
+        blobs = self.workspace.blobs
+        found = written(self.folders.place(spec), spec.globs)
+        if not spec.overwrite and not begun:
+            names = (f"{path}/{name}" for name in found.files if is_name(f"{path}/{name}"))
+            there = next((name for name in names if blobs.exists(datastores.CONTAINER, name)), None)
+            if there is not None:
+                raise OutputError(
+                    f"The output {spec.name!r} would replace {there!r} in the datastore. Choose another destination, "
+                    "or allow it: as_upload(overwrite=True)."
+                )
+
+        def put(name: str, source: BinaryIO) -> None:
+            blobs.put_file(datastores.CONTAINER, name, source)
+
+        inside = Left()
+        inside.add(f"{path}/", found)
+        keeper.keep(inside.files, put, inside.odd)
+        return len(inside.files)
+
+    def _save(self, spec: OutputSpec, path: str) -> str:
+        datasets = self.workspace.datasets
+        place = datastores.dataflow_path(self.workspace.identity.first, path)
+        kind, dataflow = "file", _dataflow(place)
+        if spec.transformation:
+            kind, dataflow = _transformed(dataflow, spec)
+        saved_id, registered_id, version, said = "", None, None, ""
+        if spec.register_as:
+            detail = datasets.register(
+                spec.register_as,
+                kind,
+                dataflow,
+                properties={},
+                description=spec.description,
+                tags=dict(spec.tags),
+            )
+            saved_id, registered_id, version = detail.saved.id, detail.dataset.id, detail.version.version
+            said = f", registered as {spec.register_as}:{version}"
+        else:
+            saved_id = datasets.save(kind, dataflow, {}).id
+        datasets.note_use(
+            self.run.id,
+            DatasetUse(saved_id, True, "RunOutput", spec.name, spec.mechanism.capitalize(), registered_id, version),
+        )
+        return said
+
+
+def _dataflow(place: str) -> str:
+    """The files at a place, as ``Dataset.File.from_files`` writes it."""
+    lines = ("---", "type: mltable", "paths:", f"  - pattern: {json.dumps(place)}", "metadata:")
+    yaml = "\n".join((*lines, '  infer_column_types: "False"', ""))
+    return json.dumps({"blocks": [], "meta": {"RsDataflow": yaml}})
+
+
+def _transformed(dataflow: str, spec: OutputSpec) -> tuple[str, str]:
+    """A dataset's kind and data flow, after the transformation that its output asks for."""
+    asked: Mapping[str, str | None] = {
+        "files": json.loads(dataflow)["meta"]["RsDataflow"],
+        "transformation": spec.transformation,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRANSFORM], input=json.dumps(asked), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise OutputError(f"The output {spec.name!r} can't be read as its configuration says: {reason}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return ("tabular" if answer["tabular"] else "file"), str(answer["dataflow"])

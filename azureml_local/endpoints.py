@@ -1,0 +1,49 @@
+"""Where a server listens, and what it says of itself in its state folder (``server.json``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from azureml_local.trust import Trust
+
+LOCALHOST = "localhost"
+# The name of the cloud must be this one: a job's sign-in asks for it by this name whatever
+# AZUREML_CURRENT_CLOUD says.
+CLOUD_NAME = "AzureCloud"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http
+    on loopback, whatever the host, for sign-in and for the pages that a person opens in a browser, which does not
+    know our certificate.
+    """
+
+    api: str
+    plain: str
+
+    @classmethod
+    def at(cls, api_port: int, plain_port: int, host: str = LOCALHOST) -> Endpoints:
+        return cls(api=f"https://{host}:{api_port}", plain=f"http://localhost:{plain_port}")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """``identity`` tells the server's process from another one that has its number later (`processes.identity_of`)."""
+
+    pid: int
+    api_port: int
+    plain_port: int
+    bundle: str
+    certificates: str
+    host: str = LOCALHOST
+    identity: str = ""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return Endpoints.at(self.api_port, self.plain_port, self.host)
+
+    @property
+    def trust(self) -> Trust:
+        return Trust(bundle=Path(self.bundle), folder=Path(self.certificates))

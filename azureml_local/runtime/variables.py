@@ -1,0 +1,49 @@
+"""The environment variables by which the SDK in a job finds its run.
+
+Which variable does what was measured with azureml-core 1.61 (each dropped in turn).
+"""
+
+from __future__ import annotations
+
+from azureml_local.endpoints import Endpoints
+from azureml_local.names import WorkspaceName
+from azureml_local.trust import Trust
+
+
+def job_variables(
+    endpoints: Endpoints,
+    *,
+    trust: Trust,
+    workspace: WorkspaceName,
+    workspace_id: str,
+    experiment: tuple[str, str],
+    run_id: str,
+    token: str,
+    token_expiry: str,
+) -> dict[str, str]:
+    """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and
+    says nothing.
+
+    Args:
+        workspace: the name that the run was submitted under: the SDK's data engine refuses to read what is of another.
+        experiment: its name and its id.
+        token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
+    """
+    return {
+        "AZUREML_ARM_SUBSCRIPTION": workspace.subscription_id,
+        "AZUREML_ARM_RESOURCEGROUP": workspace.resource_group,
+        "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
+        "AZUREML_ARM_PROJECT_NAME": experiment[0],
+        "AZUREML_RUN_ID": run_id,
+        "AZUREML_RUN_TOKEN": token,
+        "AZUREML_RUN_TOKEN_EXPIRY": token_expiry,
+        "AZUREML_SERVICE_ENDPOINT": endpoints.api,
+        "AZUREML_EXPERIMENT_ID": experiment[1],
+        "AZUREML_WORKSPACE_ID": workspace_id,
+        # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and
+        # "localhost" has none.
+        **trust.variables(),
+        # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE):
+        # no telemetry.
+        "HBI_WORKSPACE_JOB": "true",
+    }
