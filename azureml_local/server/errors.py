@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from azureml_local.storage.blobs import BlobError
+from azureml_local.storage.database import Vanished
 from azureml_local.storage.trouble import Kind, explain
 from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt, NotFound, WorkspaceError
 
@@ -104,6 +105,10 @@ def install(app: FastAPI) -> None:
     def workspace_error(request: Request, error: WorkspaceError) -> Response:
         status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
         return answer(request, status, error.code, str(error))
+
+    @app.exception_handler(Vanished)
+    def vanished(request: Request, error: Vanished) -> Response:
+        return answer(request, 404, error.code, str(error))
 
     @app.exception_handler(BlobError)
     def blob_error(_: Request, error: BlobError) -> Response:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, create_engine, event, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from azureml_local.storage import migration
@@ -25,6 +25,15 @@ from azureml_local.storage.trouble import StateGone, explain
 logger = logging.getLogger("azureml_local.storage")
 
 SCHEMA_VERSION = 4
+
+
+class Vanished(Exception):
+    """What a new row belongs to is gone: it was deleted since it was looked for. Nothing was written."""
+
+    code = "NotFound"
+
+    def __str__(self) -> str:
+        return "What this belongs to was deleted in this moment."
 
 
 class Database:
@@ -111,11 +120,17 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
+        """Raises Vanished."""
         with self._writing, self._sessions() as session:
             self._check_there()
             session.connection(execution_options={"write": True})
-            yield session
-            session.commit()
+            try:
+                yield session
+                session.commit()
+            except IntegrityError as error:
+                if "FOREIGN KEY" in str(error.orig):
+                    raise Vanished from error
+                raise
 
     def rows(self) -> AbstractContextManager[sqlite3.Connection]:
         """As `read`, past SQLAlchemy: for what is asked so often that its way would be most of it.

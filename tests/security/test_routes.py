@@ -154,3 +154,26 @@ def test_the_servers_code_has_none_of_the_calls_that_make_these_possible() -> No
         for word, where in allowed.items():
             if re.search(rf"(?<![\w.]){re.escape(word)}", text):
                 assert path.relative_to(package).as_posix() in where, f"{word} in {path.name}"
+
+
+def test_a_metric_of_a_run_that_is_deleted_in_this_moment_is_refused(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the route has found the run; and the same for a run of an experiment."""
+    workspace = inside.context.workspace
+    experiment = workspace.experiments.get_or_create("vanishes")
+    run = workspace.runs.create(NewRun("vanished", experiment.id))
+    workspace.runs.advance(run.id, "Completed")
+    workspace.experiments.delete(experiment.id, workspace.artifacts)
+    monkeypatch.setattr(workspace.experiments, "find", lambda _: experiment)
+    value = {"name": "m", "columns": {"m": "double"}, "value": [{"data": {"m": 1.0}}]}
+    new = {"runId": "new", "target": "sdk"}
+    runs = f"/history/v1.0{DEFAULT_NAME.arm_id}/experiments/vanishes"
+    one = inside.client.request("PATCH", f"{runs}/runs/new", json=new)
+    several = inside.client.request("PATCH", f"{runs}/batch/runs", json={"runs": [new]})
+    monkeypatch.setattr(workspace.runs, "get", lambda _: run)
+    metrics = f"/metric/v2.0{DEFAULT_NAME.arm_id}/runs/vanished/batch"
+    metric = inside.client.request("POST", metrics, json={"values": [value]})
+    for answer in (one, metric):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound"), answer.text
+    assert several.json()["errors"]["new"]["error"]["code"] == "NotFound"

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from azureml_local.storage.database import Database
+from azureml_local.storage.database import Database, Vanished
+from azureml_local.storage.folder import StateFolder
+from azureml_local.storage.tables import Metric, Run
+from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
 from azureml_local.workspace.metrics import Metrics
@@ -188,3 +192,23 @@ def test_named_inputs_and_outputs_of_a_run(runs: Runs, database: Database, exper
     assert [each.name for each in data.of("r", output=False)] == ["model", "reg"]
     with pytest.raises(NotFound):
         data.put("gone", [made], output=True)
+
+
+def test_what_belongs_to_a_deleted_experiment_is_not_kept(tmp_path: Path) -> None:
+    """As when it is deleted after a route has looked for the run, or for the experiment, and before it writes."""
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    workspace = Workspace(folder)
+    experiment = workspace.experiments.get_or_create("e").id
+    workspace.runs.create(NewRun("r", experiment))
+    workspace.runs.advance("r", "Completed")
+    workspace.experiments.delete(experiment, workspace.artifacts)
+    value = {"name": "m", "columns": {"m": "double"}, "value": [{"data": {"m": 1.0}}]}
+    with pytest.raises(Vanished, match="was deleted"):
+        workspace.metrics.append("r", [value])
+    with pytest.raises(Vanished):
+        workspace.runs.create(NewRun("another", experiment))
+    with workspace.database.read() as session:
+        assert not session.scalars(select(Metric)).all()
+        assert not session.scalars(select(Run)).all()
+    workspace.close()

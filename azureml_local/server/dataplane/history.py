@@ -14,6 +14,7 @@ from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Na
 from azureml_local.server.dataplane import wire
 from azureml_local.server.errors import Forbidden, error_body
 from azureml_local.server.http import odata
+from azureml_local.storage.database import Vanished
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
 from azureml_local.workspace.new_runs import NewRun, RunChange
@@ -146,7 +147,7 @@ def put_runs(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict[st
         run_id = str(one.get("runId") or "")
         try:
             made[run_id] = wire.run(ctx, name, _put(ctx, name, asker, run_id, experiment, one))
-        except WorkspaceError as error:
+        except (WorkspaceError, Vanished) as error:
             errors[run_id] = error_body(error.code, str(error))
         except Forbidden as error:
             errors[run_id] = error_body("AuthorizationFailed", str(error))
@@ -162,7 +163,7 @@ def post_events(ctx: Ctx, name: Named, asker: Asker, experiment: str, body: dict
             run = _run(ctx, str(data.get("RunId") if isinstance(data, dict) else ""), experiment)
             permissions.may_write(ctx.workspace.runs, asker, run.id)
             _tell(ctx, run, one)
-        except WorkspaceError as error:
+        except (WorkspaceError, Vanished) as error:
             errors.append({"key": one, "value": error_body(error.code, str(error))})
         except Forbidden as error:
             errors.append({"key": one, "value": error_body("AuthorizationFailed", str(error))})
