@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 
 from azureml_local.cluster import waiting
@@ -18,7 +18,7 @@ from azureml_local.cluster.nodes import Allocation, Node, NodePool
 from azureml_local.cluster.runcontext import Machinery
 from azureml_local.runtime.faults import Kind
 from azureml_local.runtime.jobspec import LOCAL_TARGET
-from azureml_local.runtime.process import end_strays, status_file
+from azureml_local.runtime.process import end_strays, marked_of_all, status_file
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.errors import NotFound
@@ -91,15 +91,17 @@ class Cluster:
         """Runs of an earlier server: those whose job has not begun wait for a node again, living processes are
         followed on, and what has ended is brought to its end.
         """
+        # Looked for once: of 2,000 runs that wait hardly any has processes.
+        living = marked_of_all()
         for run in self._workspace.runs.unfinished():
             try:
-                self._take_up_one(run)
+                self._take_up_one(run, living)
             except Exception as error:
                 # A row that can't be read, for example: no reason for the others not to go on.
                 logger.exception("The run %s of an earlier server can't be gone on with", run.id)
                 self._give_up(run.id, f"The server can't go on with the run ({type(error).__name__}: {error}).")
 
-    def _take_up_one(self, run: Run) -> None:
+    def _take_up_one(self, run: Run, living: Container[str]) -> None:
         known = run.process or {}
         if not is_submitted(run) or not run.target or is_orchestrated(run):
             return  # an interactive run: its own process says when it ends; or a sweep, which is no job itself
@@ -107,11 +109,12 @@ class Cluster:
             self._begin(run, run.target, Execution.resume)
             return
         # What fetches its inputs, for example: nobody waits for that any more.
-        end_strays(status_file(self._workspace.folder.runs / run.id))
+        if str(status := status_file(self._workspace.folder.runs / run.id)) in living:
+            end_strays(status)
         if "final" in known or run.status == "CancelRequested":
             self._begin(run, run.target, Execution.conclude)
         else:
-            self._logs.resume(run.id, data_container(run))
+            self._logs.resume(run.id)
             self.submit(run)
 
     def _give_up(self, run_id: str, reason: str) -> None:
@@ -174,11 +177,15 @@ class Cluster:
 
     def waiting_for(self, run: Run) -> str | None:
         """Why a run that isn't over does nothing yet, in words; None for one that does."""
+        return self.waiting_of([run])[run.id]
+
+    def waiting_of(self, runs: Iterable[Run]) -> dict[str, str | None]:
+        """The same of several, by their ids."""
+        found = {run.id: waiting.STAGES.get(run.status) for run in runs}
         with self._changed:
-            for place, waits in enumerate(self._queues.get(run.target or "", ())):
-                if waits.id == run.id:
-                    return self._why(waits, place)
-        return waiting.STAGES.get(run.status)
+            for queue in self._queues.values():
+                found |= {run.id: self._why(run, place) for place, run in enumerate(queue) if run.id in found}
+        return found
 
     def cancel(self, run_id: str) -> None:
         """End a run, wherever it is, with all that it orchestrates. Once it is over nothing happens any more.
@@ -247,7 +254,7 @@ class Cluster:
                 break
             queue.popleft()
         for place, run in enumerate(queue):
-            self._logs.tell(run.id, data_container(run), self._why(run, place))
+            self._logs.tell(run.id, data_container(run), self._why(run, place), near=place < waiting.NEAR)
         return pool.scale_down()
 
     def _replace(self, queue: deque[Run], place: int, change: Callable[[], Run]) -> bool:

@@ -15,6 +15,9 @@ logger = logging.getLogger("azureml_local.cluster")
 # until the environment's build log is there.
 QUEUE_LOG = "azureml-logs/10_queue_log.txt"
 
+# So many runs at the head of a queue are told each new place; of thousands, each would have a line for every start.
+NEAR = 20
+
 STAGES = {
     "NotStarted": "Waiting for whoever made it to start it.",
     # With a node of its compute, but not on it yet.
@@ -49,10 +52,13 @@ class QueueLogs:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._last: dict[str, tuple[Path, str]] = {}
+        self._earlier: set[str] = set()
 
-    def tell(self, run_id: str, container: str, line: str) -> None:
+    def tell(self, run_id: str, container: str, line: str, *, near: bool = True) -> None:
+        """Unless it is known. One that isn't ``near`` is told another reason (the first sentence), no other place."""
+        self._go_on(run_id, container)
         known = self._last.get(run_id)
-        if known is not None and known[1] == line:
+        if known is not None and (known[1] == line or (not near and _reason(known[1]) == _reason(line))):
             return
         try:
             path = known[0] if known is not None else self._artifacts.open_log(container, QUEUE_LOG)
@@ -63,13 +69,21 @@ class QueueLogs:
         _append(path, line)
         self._last[run_id] = path, line
 
-    def resume(self, run_id: str, container: str) -> None:
-        """Go on with the log that an earlier server began, if it did."""
-        if self._artifacts.exists(RUN_ORIGIN, container, QUEUE_LOG):
-            self.tell(run_id, container, "A new server takes up the queue.")
+    def resume(self, run_id: str) -> None:
+        """Go on with the log that an earlier server began, if it did: when there is something to tell, since a server
+        that starts doesn't wait for thousands of files.
+        """
+        self._earlier.add(run_id)
+
+    def _go_on(self, run_id: str, container: str) -> None:
+        if run_id in self._earlier:
+            self._earlier.discard(run_id)
+            if self._artifacts.exists(RUN_ORIGIN, container, QUEUE_LOG):
+                self.tell(run_id, container, "A new server takes up the queue.")
 
     def end(self, run_id: str, container: str, line: str) -> None:
         """It waits no more. Nothing, for a run that never had to."""
+        self._go_on(run_id, container)
         known = self._last.pop(run_id, None)
         if known is not None:
             _append(known[0], line)
@@ -80,7 +94,12 @@ class QueueLogs:
 
     def forget(self, run_id: str) -> None:
         """The run is gone, and its log with it."""
+        self._earlier.discard(run_id)
         self._last.pop(run_id, None)
+
+
+def _reason(line: str) -> str:
+    return line.partition(". ")[0]
 
 
 def _append(path: Path, line: str) -> None:

@@ -223,12 +223,17 @@ def marker(status_file: Path) -> dict[str, str]:
 
 def marked(status_file: Path) -> list[psutil.Process]:
     """The processes that belong to a run, wherever they have gone."""
-    found = []
+    return marked_of_all().get(str(status_file), [])
+
+
+def marked_of_all() -> dict[str, list[psutil.Process]]:
+    """The same of all runs at once, by the path of their status file."""
+    found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         # Other users' processes keep theirs to themselves.
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARKER) == str(status_file) and not _gone(process):
-                found.append(process)
+            if (path := process.environ().get(MARKER)) is not None and not _gone(process):
+                found.setdefault(path, []).append(process)
     return found
 
 

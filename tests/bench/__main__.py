@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import blobs
+import crowds
 import growth
 import jobs
 import phases
@@ -34,7 +35,7 @@ def main() -> None:
         prog="tests/bench", description="Measure what takes time, each beside something to compare it with."
     )
     parser.add_argument("--cold", action="store_true", help="also set up with empty caches (downloads everything)")
-    names = ("setup", "server", "notebook", "job", "sweep", "solvers", "routes", "growth", "blobs", "cost")
+    names = ("setup", "server", "notebook", "job", "sweep", "solvers", "routes", "growth", "crowds", "blobs", "cost")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(names)}")
     arguments = parser.parse_args()
     measures: dict[str, Callable[[], Part]] = dict(
@@ -49,6 +50,7 @@ def main() -> None:
                 solvers.measure,
                 routes.measure,
                 growth.measure,
+                crowds.measure,
                 blobs.measure_blobs,
                 blobs.measure_cost,
             ),

@@ -18,7 +18,8 @@ router = APIRouter(prefix="/local", dependencies=[Depends(authenticated)])
 
 @router.get("/status")
 def status(ctx: Ctx) -> dict[str, Any]:
-    source = ctx.mnist()
+    source, unfinished = ctx.mnist(), ctx.workspace.runs.unfinished()
+    waiting = ctx.cluster.waiting_of(unfinished)
     return {
         "names": [
             {
@@ -36,9 +37,9 @@ def status(ctx: Ctx) -> dict[str, Any]:
                 "run_id": run.id,
                 "status": run.status,
                 "target": run.target,
-                "waiting_for": ctx.cluster.waiting_for(run),
+                "waiting_for": waiting[run.id],
             }
-            for run in ctx.workspace.runs.unfinished()
+            for run in unfinished
         ],
         "computes": [
             {

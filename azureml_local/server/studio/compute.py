@@ -55,7 +55,7 @@ def compute_page(viewing: Viewing) -> Response:
     ctx = viewing.ctx
     seen = mark(ctx)
     found = clusters(ctx)
-    waiting = {run.id: ctx.cluster.waiting_for(run) for each in found for run in each.queue if run.status not in FINAL}
+    waiting = ctx.cluster.waiting_of(run for each in found for run in each.queue if run.status not in FINAL)
     figures = {
         each.row.name: charts.activity(activity.of_cluster(ctx.workspace.database, each.row.name)) for each in found
     }

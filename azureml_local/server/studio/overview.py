@@ -41,7 +41,7 @@ def overview(viewing: Viewing) -> Response:
         names={row.id: shown_name(row) for row in experiments},
         counts=counts,
         rows=workspace.comparison.compared(recent),
-        waiting={run.id: ctx.cluster.waiting_for(run) for run in recent if run.status not in FINAL},
+        waiting=ctx.cluster.waiting_of(run for run in recent if run.status not in FINAL),
         statuses=workspace.comparison.statuses(),
         clusters=clusters(ctx),
         models=workspace.models.list(latest_only=True, limit=6)[0],
