@@ -131,7 +131,7 @@ def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> 
     experiment = workspace.experiments.get_or_create("nodes").id
     workspace.runs.create(NewRun("never-began", experiment, target="nodes", definition=DEFINITION))
     workspace.runs.note_process("never-began", {"attempt": "1", "who": "a", "worker": "w", "ran": False})
-    Execution(inside.context.cluster._machinery, workspace.runs.get("never-began"), "1").resume()
+    Execution(inside.context.cluster._machinery, workspace.runs.get("never-began"), "1", lambda: None).resume()
     run = workspace.runs.get("never-began")
     assert run.status == "Failed"
     assert "never began" in str(run.error)

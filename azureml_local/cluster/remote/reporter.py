@@ -203,7 +203,7 @@ class Away:
                 if (reason := self._bring(path, files[path])) is not None:
                     lost[path] = reason
         if lost:
-            self.warn(told(lost))
+            self.warn(told({path.removeprefix("wd/"): reason for path, reason in lost.items()}))
 
     def _bring(self, path: str, file: Path) -> str | None:
         """Why it can't be kept; None when it is."""
