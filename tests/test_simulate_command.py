@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from azureml_local.cli.app import app
 from azureml_local.client.instance import LocalServer, ServerError
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_begun_listed_seen_in_the_status_and_cleared(command: Callable[..., str]
 
 def test_each_kind_is_a_command_that_says_what_it_does(command: Callable[..., str]) -> None:
     shown = " ".join(CliRunner().invoke(app, ["simulate", "--help"], terminal_width=500).output.split())
-    for kind in Kind:
+    for kind in FaultKind:
         assert kind.value in shown
         assert kind.words.split(",")[0].split(".")[0] in shown
         assert kind.words in command("simulate", kind.value)
@@ -51,7 +51,7 @@ def test_each_kind_is_a_command_that_says_what_it_does(command: Callable[..., st
 
 def test_docs_name_each_kind() -> None:
     page = (Path(__file__).parents[1] / "docs" / "simulate.md").read_text()
-    assert [kind.value for kind in Kind if f"`{kind.value}`" not in page] == []
+    assert [kind.value for kind in FaultKind if f"`{kind.value}`" not in page] == []
 
 
 def test_without_a_server_it_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from azureml_local.cli.options import State, folder_of
 from azureml_local.client.instance import LocalServer, ServerError
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 
 app = typer.Typer(
     help="Have something go wrong in the running workspace, to test your own code. docs/simulate.md has examples.",
@@ -39,14 +39,15 @@ def list_all(state: State = None) -> None:
 
 @app.command()
 def clear(
-    kind: Annotated[Kind | None, typer.Argument(help="Only this kind", show_default=False)] = None, state: State = None
+    kind: Annotated[FaultKind | None, typer.Argument(help="Only this kind", show_default=False)] = None,
+    state: State = None,
 ) -> None:
     """End the simulations."""
     count = _server(state).clear_simulations(kind.value if kind else None)
     print(f"Cleared: {count}.")
 
 
-def _of_a_compute(kind: Kind) -> Callable[..., None]:
+def _of_a_compute(kind: FaultKind) -> Callable[..., None]:
     def command(compute: Compute = None, times: Times = 1, state: State = None) -> None:
         _server(state).simulate(kind.value, compute=compute, times=times)
         _say(kind)
@@ -54,7 +55,7 @@ def _of_a_compute(kind: Kind) -> Callable[..., None]:
     return command
 
 
-def _held(kind: Kind) -> Callable[..., None]:
+def _held(kind: FaultKind) -> Callable[..., None]:
     def command(compute: Compute = None, state: State = None) -> None:
         _server(state).simulate(kind.value, compute=compute)
         _say(kind)
@@ -62,7 +63,7 @@ def _held(kind: Kind) -> Callable[..., None]:
     return command
 
 
-def _of_requests(kind: Kind) -> Callable[..., None]:
+def _of_requests(kind: FaultKind) -> Callable[..., None]:
     def command(requests: Requests = None, times: Times = 1, state: State = None) -> None:
         _server(state).simulate(kind.value, requests=requests, times=times)
         _say(kind)
@@ -70,12 +71,12 @@ def _of_requests(kind: Kind) -> Callable[..., None]:
     return command
 
 
-for _kind in Kind:
+for _kind in FaultKind:
     _make = _of_requests if _kind.of_requests else _held if _kind.held else _of_a_compute
     app.command(_kind.value, help=_kind.words)(_make(_kind))
 
 
-def _say(kind: Kind) -> None:
+def _say(kind: FaultKind) -> None:
     print(f"Simulated from now on: {kind.words} End it with `azureml-local simulate clear`, or `down`.")
 
 

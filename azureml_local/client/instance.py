@@ -131,18 +131,18 @@ class LocalServer:
 
     def simulate(
         self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
-    ) -> Simulated:
+    ) -> InjectedFault:
         """Have something go wrong, from now on: ``with server.simulate("quota-exceeded"): ...``
 
         An event happens once, or so many ``times``; ``allocation-failed`` and ``queue-stuck`` last until the end
-        of the ``with`` block, or until `Simulated.clear` is called. It befalls one ``compute``, or any; 429 and
+        of the ``with`` block, or until `InjectedFault.clear` is called. It befalls one ``compute``, or any; 429 and
         503 befall the ``requests`` of a pattern such as ``"PUT */computes/*"``, or any.
 
         Raises:
             ServerError: there is no such simulation; the message says which there are.
         """
         asked = {"kind": kind, "times": times, "compute": compute, "requests": requests}
-        return Simulated(self, self._ask("POST", "/local/simulations", asked)["id"])
+        return InjectedFault(self, self._ask("POST", "/local/simulations", asked)["id"])
 
     def simulations(self) -> list[dict[str, Any]]:
         """All that were asked for and not cleared, and how often each has happened."""
@@ -222,7 +222,7 @@ def _wait_for(process: psutil.Process, seconds: float) -> None:
 
 
 @dataclass(frozen=True)
-class Simulated:
+class InjectedFault:
     """Trouble that a test has asked for; a ``with`` block ends it."""
 
     server: LocalServer
@@ -236,7 +236,7 @@ class Simulated:
     def clear(self) -> None:
         self.server._ask("DELETE", f"/local/simulations/{self.id}")
 
-    def __enter__(self) -> Simulated:
+    def __enter__(self) -> InjectedFault:
         return self
 
     def __exit__(self, *error: object) -> None:

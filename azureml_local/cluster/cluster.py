@@ -15,8 +15,8 @@ from azureml_local.cluster import waiting
 from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.imagebuilds import ImageBuilds
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
-from azureml_local.cluster.runcontext import Machinery
-from azureml_local.runtime.faults import Kind
+from azureml_local.cluster.runcontext import ClusterServices
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.process import end_strays, marked_of_all, status_file
 from azureml_local.storage.tables import Compute, Run
@@ -37,16 +37,16 @@ class Cluster:
     A thread for each running job, and one that assigns them.
     """
 
-    def __init__(self, machinery: Machinery) -> None:
-        self._machinery = machinery
-        self._workspace = machinery.workspace
-        self.simulations = machinery.simulations
-        self.desk = machinery.desk
-        self.image_builds = ImageBuilds(machinery.workspace.blobs, machinery.builder)
+    def __init__(self, services: ClusterServices) -> None:
+        self._services = services
+        self._workspace = services.workspace
+        self.faults = services.faults
+        self.registry = services.registry
+        self.image_builds = ImageBuilds(services.workspace.blobs, services.builder)
         self._changed = threading.Condition()
         self._pools: dict[str, NodePool] = {}
         self._queues: dict[str, deque[Run]] = {}
-        self._logs = waiting.QueueLogs(machinery.workspace.artifacts)
+        self._logs = waiting.QueueLogs(services.workspace.artifacts)
         self._running: dict[str, tuple[Execution, threading.Thread]] = {}
         self._orchestrators: dict[str, Callable[[str], None]] = {}
         self._stopping = False
@@ -63,10 +63,10 @@ class Cluster:
         self._queues[LOCAL_TARGET] = deque()
         self._take_up()
         try:
-            self._machinery.inputs.shared.sweep()
+            self._services.inputs.shared.sweep()
         except OSError:
             logger.exception("What runs have shared can't be looked through; it is tried again when one fetches data")
-        self.simulations.listen(self._wake)
+        self.faults.listen(self._wake)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Cluster:
             thread.join()
         if self._scheduler.ident:
             self._scheduler.join()
-        self._machinery.desk.stop()
+        self._services.registry.stop()
 
     def _take_up(self) -> None:
         """Runs of an earlier server: those whose job has not begun wait for a node again, living processes are
@@ -238,7 +238,7 @@ class Cluster:
         pool, queue = self._pools[name], self._queues[name]
         self._obstruct(name)
         pool.fill()
-        stuck = self.simulations.holds(Kind.QUEUE_STUCK, name)
+        stuck = self.faults.holds(FaultKind.QUEUE_STUCK, name)
         for place, run in reversed(list(enumerate(queue))):
             if run.status != "Queued":
                 self._replace(queue, place, partial(self._workspace.runs.advance, run.id, "Queued"))
@@ -269,7 +269,7 @@ class Cluster:
         return True
 
     def _obstruct(self, name: str) -> None:
-        self._pools[name].obstructed = self.simulations.holds(Kind.ALLOCATION_FAILED, name)
+        self._pools[name].obstructed = self.faults.holds(FaultKind.ALLOCATION_FAILED, name)
 
     def _why(self, run: Run, place: int) -> str:
         assert run.target is not None
@@ -277,7 +277,7 @@ class Cluster:
             run.target,
             self._pools[run.target].scale.max_nodes,
             place,
-            stuck=self.simulations.holds(Kind.QUEUE_STUCK, run.target),
+            stuck=self.faults.holds(FaultKind.QUEUE_STUCK, run.target),
             obstructed=self._pools[run.target].obstructed,
         )
 
@@ -298,7 +298,7 @@ class Cluster:
                 self._changed.notify_all()
 
         try:
-            execution = Execution(self._machinery, run, node, give_back)
+            execution = Execution(self._services, run, node, give_back)
         except Exception:
             pool.release(run.id)
             raise

@@ -8,17 +8,17 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from azureml_local.cluster.keeping import Keeper
-from azureml_local.cluster.localexecutor import EmbeddedPart
+from azureml_local.cluster.keeping import OutputCollector
+from azureml_local.cluster.localexecutor import LocalExecutor
 from azureml_local.cluster.outputs import OutputError, Outputs
-from azureml_local.cluster.remote.executor import RemotePart
-from azureml_local.cluster.runcontext import Machinery, Record
+from azureml_local.cluster.remote.executor import RemoteExecutor
+from azureml_local.cluster.runcontext import ClusterServices, RunContext
 from azureml_local.runtime.jobrunner import guarded
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
 from azureml_local.runtime.outputs import COLLECTED
-from azureml_local.runtime.reporter import JobPart, Postponed
+from azureml_local.runtime.reporter import Executor, Postponed
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
@@ -36,11 +36,11 @@ class Execution:
     where the job is over and the run's end has to wait: the node is free then.
     """
 
-    def __init__(self, machinery: Machinery, run: Run, node: str, give_back: Callable[[], None]) -> None:
+    def __init__(self, services: ClusterServices, run: Run, node: str, give_back: Callable[[], None]) -> None:
         self._give_back = give_back
-        self._record = Record(machinery, run, node)
-        self._workspace = machinery.workspace
-        self._part = _part_of(self._record)
+        self._record = RunContext(services, run, node)
+        self._workspace = services.workspace
+        self._executor = _executor_for(self._record)
         self._closing = threading.Lock()
         self._closed = False
 
@@ -62,19 +62,19 @@ class Execution:
 
     def stop(self) -> None:
         """The server stops: a job that runs is cancelled, one that waits for its node goes on waiting."""
-        if not self._part.postpone():
+        if not self._executor.postpone():
             self.cancel()
         self._record.patience.stop()
 
     def run(self) -> None:
         """From *Preparing* to a final status. Never raises: what goes wrong is the run's error."""
-        self._whole(self._part.run)
+        self._whole(self._executor.run)
 
     def resume(self) -> None:
         """Go on with a job that an earlier server started."""
         if self._record.run.status == "CancelRequested":
             self.cancel()
-        self._whole(self._part.resume)
+        self._whole(self._executor.resume)
 
     def conclude(self) -> None:
         """Bring the end of an earlier server's job to its end."""
@@ -115,14 +115,14 @@ class Execution:
     def _keep_outputs(self) -> None:
         record = self._record
         self._end_may_wait()
-        outputs = Outputs(self._workspace, record.run, self._part.outputs())
+        outputs = Outputs(self._workspace, record.run, self._executor.outputs())
         begun = (self._workspace.runs.get(record.run.id).process or {}).get(OUTPUTS_BEGUN, False)
         if outputs.folders.specs and not begun:
             known = self._workspace.runs.get(record.run.id).process or {}
-            record.remember({**known, OUTPUTS_BEGUN: True})
+            record.checkpoint({**known, OUTPUTS_BEGUN: True})
         try:
             well = not record.cancelled.is_set() and not record.failed
-            outputs.keep(Keeper(record, record.waits), record, well=well, begun=begun)
+            outputs.keep(OutputCollector(record, record.waits), record, well=well, begun=begun)
         except OutputError as error:
             record.fail(str(error))
             record.say(str(error))
@@ -139,7 +139,7 @@ class Execution:
         record.settle()
         final = "Canceled" if record.cancelled.is_set() else "Failed" if record.failed else "Completed"
         # First, so that a server that is started later finds what it comes to.
-        record.remember({"final": final, "lost": record.lost, "left": record.left})
+        record.checkpoint({"final": final, "lost": record.lost, "left": record.left})
         self._conclude(final)
 
     def _conclude(self, final: str) -> None:
@@ -178,7 +178,7 @@ class Execution:
         open_up(record.folder)
         found = Left()
         for folder in COLLECTED:
-            found.add("", left_in(self._part.working, folder))
+            found.add("", left_in(self._executor.working, folder))
 
         def put(name: str, source: BinaryIO) -> None:
             if artifacts.exists(RUN_ORIGIN, record.container, name):
@@ -187,12 +187,12 @@ class Execution:
                     return
             artifacts.put_file(RUN_ORIGIN, record.container, name, source)
 
-        return Keeper(record, record.waits).keep(found.files, put, found.odd)
+        return OutputCollector(record, record.waits).keep(found.files, put, found.odd)
 
 
-def _part_of(record: Record) -> JobPart:
+def _executor_for(record: RunContext) -> Executor:
     """Where the job happens, or happened. The client's own machine is this one."""
-    desk = record.machinery.desk
-    if "who" in record.known or (desk.placement is not None and record.target != LOCAL_TARGET and not record.known):
-        return RemotePart(record, desk)
-    return EmbeddedPart(record)
+    registry = record.services.registry
+    if "who" in record.known or (registry.placement is not None and record.target != LOCAL_TARGET and not record.known):
+        return RemoteExecutor(record, registry)
+    return LocalExecutor(record)

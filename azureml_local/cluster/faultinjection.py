@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.workspace.errors import Invalid, NotFound
 
@@ -27,13 +27,13 @@ EXEMPT = "/local/"
 
 
 @dataclass
-class Simulation:
+class Fault:
     """One kind of trouble, for one compute or some requests (None: for all), ``times`` often (None: until it
     is cleared).
     """
 
     id: int
-    kind: Kind
+    kind: FaultKind
     times: int | None
     compute: str | None = None
     requests: str | None = None
@@ -44,12 +44,12 @@ class Simulation:
         return self.times is not None and self.happened >= self.times
 
 
-class Simulations:
+class FaultInjector:
     """Those of one server. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._all: list[Simulation] = []
+        self._all: list[Fault] = []
         self._numbers = itertools.count(1)
         self._listeners: list[Callable[[], None]] = []
 
@@ -57,12 +57,12 @@ class Simulations:
 
     def start(
         self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
-    ) -> Simulation:
+    ) -> Fault:
         """From now on it happens. Raises Invalid for a kind that there isn't, or what it can't have."""
         try:
-            known = Kind(kind)
+            known = FaultKind(kind)
         except ValueError:
-            choice = ", ".join(each.value for each in Kind)
+            choice = ", ".join(each.value for each in FaultKind)
             raise Invalid(f"There is no simulation {kind[:80]!r}. Choose one of: {choice}.") from None
         if known.held and times is not None:
             raise Invalid(f"{known.value} is a state: it has no number of times, and lasts until it is cleared.")
@@ -78,7 +78,7 @@ class Simulations:
                 "method: '*/computes/*' or 'PUT */computes/*'."
             )
         with self._lock:
-            made = Simulation(
+            made = Fault(
                 id=next(self._numbers),
                 kind=known,
                 times=None if known.held else times or 1,
@@ -101,7 +101,7 @@ class Simulations:
         self._tell()
         return len(gone)
 
-    def get(self, identifier: int) -> Simulation:
+    def get(self, identifier: int) -> Fault:
         """Raises NotFound."""
         with self._lock:
             found = next((each for each in self._all if each.id == identifier), None)
@@ -109,7 +109,7 @@ class Simulations:
             raise NotFound(f"There is no simulation {identifier}: it was cleared, or the server has started anew.")
         return found
 
-    def list(self) -> list[Simulation]:
+    def list(self) -> list[Fault]:
         """All that were not cleared, also those that are over."""
         with self._lock:
             return list(self._all)
@@ -120,17 +120,17 @@ class Simulations:
 
     # Meeting it ---------------------------------------------------------------------------------------------
 
-    def take(self, kind: Kind, compute: str) -> Simulation | None:
+    def take(self, kind: FaultKind, compute: str) -> Fault | None:
         """Whether it happens to this compute now; if so, that was one of its times."""
         with self._lock:
             return self._happens(lambda each: each.kind is kind and _befalls(each, compute))
 
-    def holds(self, kind: Kind, compute: str) -> bool:
+    def holds(self, kind: FaultKind, compute: str) -> bool:
         """Whether this state holds for a compute."""
         with self._lock:
             return any(each.kind is kind and _befalls(each, compute) for each in self._all)
 
-    def answer(self, method: str, path: str) -> Simulation | None:
+    def answer(self, method: str, path: str) -> Fault | None:
         """What this request is to meet, if anything; that was one of its times."""
         # Without the lock: every request asks, and nearly always there is none at all.
         if not self._all or path.startswith(EXEMPT):
@@ -138,7 +138,7 @@ class Simulations:
         with self._lock:
             return self._happens(lambda each: each.kind.of_requests and _matches(each.requests, method, path))
 
-    def _happens(self, suits: Callable[[Simulation], bool]) -> Simulation | None:
+    def _happens(self, suits: Callable[[Fault], bool]) -> Fault | None:
         found = next((each for each in self._all if not each.over and suits(each)), None)
         if found is not None:
             found.happened += 1
@@ -152,9 +152,9 @@ class Simulations:
                 logger.exception("A listener failed for a simulation")
 
 
-def _befalls(simulation: Simulation, compute: str) -> bool:
+def _befalls(simulation: Fault, compute: str) -> bool:
     # The machine that submits has no nodes to lose or to wait for, though an environment to build.
-    any_suits = compute != LOCAL_TARGET or simulation.kind is Kind.BUILD_FAILED
+    any_suits = compute != LOCAL_TARGET or simulation.kind is FaultKind.BUILD_FAILED
     return simulation.compute == compute or (simulation.compute is None and any_suits)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from azureml_local.cluster.runcontext import Record
+from azureml_local.cluster.runcontext import RunContext
 from azureml_local.runtime.left import NAMED, open_left, shown, told
 from azureml_local.runtime.patience import passing
 from azureml_local.storage.blobs import BlobError
@@ -20,10 +20,10 @@ from azureml_local.storage.trouble import Trouble
 KEEP_SECONDS = 10.0
 
 
-class Keeper:
+class OutputCollector:
     """Of one run. ``waits`` is called each time that something has to be tried again."""
 
-    def __init__(self, record: Record, waits: Callable[[], None]) -> None:
+    def __init__(self, record: RunContext, waits: Callable[[], None]) -> None:
         self._record = record
         self._waits = waits
 

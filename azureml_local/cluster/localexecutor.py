@@ -6,8 +6,8 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from azureml_local.cluster.runcontext import Record
-from azureml_local.runtime.jobrunner import Assignment, Task, follow
+from azureml_local.cluster.runcontext import RunContext
+from azureml_local.runtime.jobrunner import JobRunner, Task, follow
 from azureml_local.runtime.jobspec import LOCAL_TARGET, JobSpec, parse
 from azureml_local.runtime.local_target import Client, await_client, client_of, with_interpreter
 from azureml_local.runtime.outputs import OutputFolders
@@ -16,10 +16,10 @@ from azureml_local.runtime.threads import machine_cores, thread_variables
 from azureml_local.storage.trees import remove_tree
 
 
-class EmbeddedPart:
-    """An `engine.JobPart` on this machine."""
+class LocalExecutor:
+    """A `reporter.Executor` on this machine."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: RunContext) -> None:
         self._record = record
         self._workspace = record.workspace
         self._client: Client | None = None
@@ -34,7 +34,7 @@ class EmbeddedPart:
             if client is None:
                 return False
             spec = dataclasses.replace(spec, environment=with_interpreter(spec.environment, client.python))
-        return self._assignment(spec, client).run()
+        return self._job_runner(spec, client).run()
 
     def resume(self) -> bool:
         record = self._record
@@ -63,12 +63,12 @@ class EmbeddedPart:
     def outputs(self) -> OutputFolders:
         return OutputFolders(parse(self._record.run.definition).outputs, self._record.folder, self.working)
 
-    def _assignment(self, spec: JobSpec, client: Client | None) -> Assignment:
-        record, machinery = self._record, self._record.machinery
+    def _job_runner(self, spec: JobSpec, client: Client | None) -> JobRunner:
+        record, services = self._record, self._record.services
         task = Task(
             spec=spec,
             variables={
-                **machinery.job_variables(record.run),
+                **services.job_variables(record.run),
                 **self._threads(),
                 **(client.variables if client is not None else {}),
             },
@@ -77,11 +77,11 @@ class EmbeddedPart:
             folder=record.folder,
             working=self.working,
         )
-        return Assignment(
+        return JobRunner(
             record,
             task,
-            builder=machinery.builder,
-            inputs=machinery.inputs,
+            builder=services.builder,
+            inputs=services.inputs,
             write_files=lambda: self._write_files(client),
         )
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from azureml_local.cluster.keeping import Keeper
-from azureml_local.cluster.runcontext import Record
+from azureml_local.cluster.keeping import OutputCollector
+from azureml_local.cluster.runcontext import RunContext
 from azureml_local.runtime.jobspec import OutputSpec
 from azureml_local.runtime.left import Left
 from azureml_local.runtime.outputs import OutputFolders, written
@@ -49,7 +49,7 @@ class Outputs:
     run: Run
     folders: OutputFolders
 
-    def keep(self, keeper: Keeper, record: Record, *, well: bool, begun: bool) -> None:
+    def keep(self, keeper: OutputCollector, record: RunContext, *, well: bool, begun: bool) -> None:
         """Copy the folders to the datastore, and save (and register) a dataset of each.
 
         ``begun``: an earlier server has begun with it, so that files may be there already.
@@ -67,7 +67,7 @@ class Outputs:
             at = f"{datastores.DEFAULT}/{path}{registered}"
             record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
 
-    def _copy(self, keeper: Keeper, spec: OutputSpec, path: str, *, begun: bool) -> int:
+    def _copy(self, keeper: OutputCollector, spec: OutputSpec, path: str, *, begun: bool) -> int:
         blobs = self.workspace.blobs
         found = written(self.folders.place(spec), spec.globs)
         if not spec.overwrite and not begun:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from azureml_local.cluster.faultinjection import Simulations
-from azureml_local.cluster.remote.registry import Desk
+from azureml_local.cluster.faultinjection import FaultInjector
+from azureml_local.cluster.remote.registry import WorkerRegistry
 from azureml_local.runtime.dataflows import Fingerprints
 from azureml_local.runtime.environments import EnvironmentBuilder
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.jobspec import parse
 from azureml_local.runtime.logs import BUILD_LOG, JOB_LOG, NODE_LOG
@@ -31,31 +31,31 @@ SOURCE = "azureml_local"
 
 
 @dataclass(frozen=True)
-class Machinery:
+class ClusterServices:
     """What every execution needs. ``job_variables`` gives the SDK's variables for a run's process."""
 
     workspace: Workspace
     builder: EnvironmentBuilder
     inputs: Inputs
     job_variables: Callable[[Run], dict[str, str]]
-    simulations: Simulations = field(default_factory=Simulations)
-    desk: Desk = field(default_factory=Desk)
+    faults: FaultInjector = field(default_factory=FaultInjector)
+    registry: WorkerRegistry = field(default_factory=WorkerRegistry)
 
 
-class Record:
-    """An `engine.Home` in the server itself. Thread-safe.
+class RunContext:
+    """A `reporter.RunReporter` in the server itself. Thread-safe.
 
     The run's own thread waits where the store can't be written; who reports over the network is told, and tries again.
     """
 
-    def __init__(self, machinery: Machinery, run: Run, node: str) -> None:
-        self.machinery = machinery
-        self.workspace = machinery.workspace
+    def __init__(self, services: ClusterServices, run: Run, node: str) -> None:
+        self.services = services
+        self.workspace = services.workspace
         self.run = run
         self.node = node
         self.target = run.target or ""
         self.container = data_container(run)
-        self.folder = machinery.workspace.folder.runs / run.id
+        self.folder = services.workspace.folder.runs / run.id
         self.cancelled = threading.Event()
         # Whether the node was lost while the job ran.
         self.lost = False
@@ -133,12 +133,12 @@ class Record:
 
     def fingerprints(self) -> dict[str, str]:
         """Of those whose files can be known not to have changed (`dataflows.Fingerprints`)."""
-        known = Fingerprints(self.workspace, self.machinery.inputs.mirror)
+        known = Fingerprints(self.workspace, self.services.inputs.mirror)
         return {dataset_id: key for dataset_id, flow in self.flows().items() if (key := known.of(flow)) is not None}
 
-    def meets(self, kind: Kind) -> bool:
-        met = self.machinery.simulations.take(kind, self.target) is not None
-        if met and kind is Kind.NODE_LOST:
+    def meets(self, kind: FaultKind) -> bool:
+        met = self.services.faults.take(kind, self.target) is not None
+        if met and kind is FaultKind.NODE_LOST:
             self.lose(f"the node {self.node}", " (a simulation)")
         return met
 
@@ -161,9 +161,9 @@ class Record:
         return self.write(lambda: self.workspace.artifacts.open_log(self.container, JOB_LOG))
 
     def note(self, process: JobProcess) -> None:
-        self.remember(process.record())
+        self.checkpoint(process.record())
 
-    def remember(self, known: Json) -> None:
+    def checkpoint(self, known: Json) -> None:
         """What a server that is started later must know to go on with the run."""
         self.write(lambda: self.workspace.runs.note_process(self.run.id, known))
 

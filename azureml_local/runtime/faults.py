@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Kind(str, Enum):
+class FaultKind(str, Enum):
     """What can be simulated; the values are the words of the command line."""
 
     QUOTA_EXCEEDED = "quota-exceeded"
@@ -23,20 +23,20 @@ class Kind(str, Enum):
     @property
     def held(self) -> bool:
         """A state that lasts until it is cleared; the others are events, which happen a number of times."""
-        return self in (Kind.ALLOCATION_FAILED, Kind.QUEUE_STUCK)
+        return self in (FaultKind.ALLOCATION_FAILED, FaultKind.QUEUE_STUCK)
 
     @property
     def of_requests(self) -> bool:
         """It befalls requests; the others befall computes."""
-        return self in (Kind.THROTTLED, Kind.UNAVAILABLE)
+        return self in (FaultKind.THROTTLED, FaultKind.UNAVAILABLE)
 
 
 _WORDS = {
-    Kind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for want of quota.",
-    Kind.ALLOCATION_FAILED: "A cluster gets no new node, and its status has the error. Until it is cleared.",
-    Kind.QUEUE_STUCK: "Runs stay Queued, whatever nodes are free. Until it is cleared.",
-    Kind.BUILD_FAILED: "The environment of the next run fails to build.",
-    Kind.NODE_LOST: "The node of a running job is lost, or of the next one that runs.",
-    Kind.THROTTLED: "A request is answered 429, with Retry-After.",
-    Kind.UNAVAILABLE: "A request is answered 503, with Retry-After.",
+    FaultKind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for want of quota.",
+    FaultKind.ALLOCATION_FAILED: "A cluster gets no new node, and its status has the error. Until it is cleared.",
+    FaultKind.QUEUE_STUCK: "Runs stay Queued, whatever nodes are free. Until it is cleared.",
+    FaultKind.BUILD_FAILED: "The environment of the next run fails to build.",
+    FaultKind.NODE_LOST: "The node of a running job is lost, or of the next one that runs.",
+    FaultKind.THROTTLED: "A request is answered 429, with Retry-After.",
+    FaultKind.UNAVAILABLE: "A request is answered 503, with Retry-After.",
 }

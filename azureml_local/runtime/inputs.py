@@ -23,7 +23,7 @@ from pathlib import Path
 
 from azureml_local.runtime.dataflows import Mirror, mirrored, single_file
 from azureml_local.runtime.jobspec import InputSpec
-from azureml_local.runtime.reporter import Home
+from azureml_local.runtime.reporter import RunReporter
 from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
 
@@ -53,7 +53,7 @@ class InputError(Exception):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InputRequest:
     """What a job reads, and where. ``flows`` are the data flows (YAML) by the ids of the datasets; ``fingerprints``
     tells those that can be shared from one another, by the same ids. ``folder`` is the run's, ``working`` the one
     that its script starts in; in ``written`` are the folders that it writes to.
@@ -99,7 +99,7 @@ class Inputs:
         self.mirror = mirror
 
     @contextlib.contextmanager
-    def brought(self, wanted: Wanted, environment: Mapping[str, str], home: Home) -> Iterator[Brought]:
+    def brought(self, wanted: InputRequest, environment: Mapping[str, str], home: RunReporter) -> Iterator[Brought]:
         """The inputs of a job, for its start. Of no use once the run is cancelled.
 
         Raises:
@@ -118,7 +118,7 @@ class Inputs:
             yield Brought(places, [use.descriptor for use in uses.values()])
 
     def _uses(
-        self, specs: Sequence[InputSpec], wanted: Wanted, home: Home, stack: contextlib.ExitStack
+        self, specs: Sequence[InputSpec], wanted: InputRequest, home: RunReporter, stack: contextlib.ExitStack
     ) -> dict[str, Use]:
         """The shared folders, by the ids of their datasets. Two jobs ask in the same order, and never wait for one
         another.
@@ -145,9 +145,9 @@ class Inputs:
         self,
         specs: Sequence[InputSpec],
         uses: Mapping[str, Use],
-        wanted: Wanted,
+        wanted: InputRequest,
         environment: Mapping[str, str],
-        home: Home,
+        home: RunReporter,
     ) -> None:
         """Fetch what isn't there yet: into the shared folders, and what has none to its place."""
         made = {id(use): (dataset_id, use) for dataset_id, use in uses.items() if not use.complete}
@@ -178,7 +178,7 @@ class Inputs:
         inputs: list[tuple[str, str, str]],
         folder: Path,
         environment: Mapping[str, str],
-        home: Home,
+        home: RunReporter,
         descriptors: Sequence[int],
     ) -> None:
         process = subprocess.Popen(
@@ -217,7 +217,7 @@ def _refusal(inputs: Sequence[tuple[str, str, str]], output: str) -> str:
     return f"The inputs {names} could not be downloaded for the job: {last}"
 
 
-def _put(spec: InputSpec, use: Use | None, wanted: Wanted, home: Home) -> str:
+def _put(spec: InputSpec, use: Use | None, wanted: InputRequest, home: RunReporter) -> str:
     """Bring an input to its place, and say so. Returns what it stands for in the arguments."""
     place, how = wanted.place(spec), ""
     if use is not None and use.complete and spec.mechanism == "mount" and wanted.can_be_a_link(spec):

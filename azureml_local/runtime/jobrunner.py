@@ -18,14 +18,14 @@ from azureml_local.runtime.environments import (
     EnvironmentBuildError,
     JobEnvironment,
 )
-from azureml_local.runtime.faults import Kind
-from azureml_local.runtime.inputs import Brought, InputError, Inputs, Wanted
+from azureml_local.runtime.faults import FaultKind
+from azureml_local.runtime.inputs import Brought, InputError, InputRequest, Inputs
 from azureml_local.runtime.jobspec import JobSpec, resolve, resolve_command
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.patience import passing
 from azureml_local.runtime.process import JobProcess, describe_end, marker, status_file
-from azureml_local.runtime.reporter import Home, Postponed
+from azureml_local.runtime.reporter import Postponed, RunReporter
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
 
@@ -37,9 +37,9 @@ SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done. ``variables`` are the SDK's, for the run's process; ``flows`` the data flows (YAML) of the
-    inputs by the ids of their datasets, and ``fingerprints`` what tells the state of their files (`inputs.Wanted`);
-    ``folder`` is the run's own, ``working`` the one that the script starts in.
+    """A job and where it is to run. ``variables`` are the SDK's, for the run's process; ``flows`` the data flows (YAML)
+    of the inputs by the ids of their datasets, and ``fingerprints`` the state of their files
+    (`inputs.InputRequest`); ``folder`` is the run's own, ``working`` the one that the script starts in.
     """
 
     spec: JobSpec
@@ -50,20 +50,20 @@ class Task:
     working: Path
 
 
-class Assignment:
-    """One job on this machine. ``write_files`` puts the submitted files into the working folder; ``leash``: see
+class JobRunner:
+    """One job on this machine. ``write_files`` puts the submitted files into the working folder; ``lease``: see
     `process.JobProcess.spawn`.
     """
 
     def __init__(
         self,
-        home: Home,
+        home: RunReporter,
         task: Task,
         *,
         builder: EnvironmentBuilder,
         inputs: Inputs,
         write_files: Callable[[], None],
-        leash: float = 0,
+        lease: float = 0,
     ) -> None:
         self._home = home
         self._task = task
@@ -71,7 +71,7 @@ class Assignment:
         self._builder = builder
         self._inputs = inputs
         self._write_files = write_files
-        self._leash = leash
+        self._lease = lease
 
     def run(self) -> bool:
         """From *Preparing* to the end of the job. False when it was cancelled before there was a process.
@@ -104,16 +104,16 @@ class Assignment:
             follow(home, process, spec.max_seconds)
         return True
 
-    def _wanted(self, outputs: OutputFolders) -> Wanted:
+    def _wanted(self, outputs: OutputFolders) -> InputRequest:
         task = self._task
         written = [*(outputs.place(each) for each in task.spec.outputs), *(task.working / name for name in COLLECTED)]
-        return Wanted(task.spec.inputs, task.flows, task.fingerprints, task.folder, task.working, written)
+        return InputRequest(task.spec.inputs, task.flows, task.fingerprints, task.folder, task.working, written)
 
     def _build(self) -> JobEnvironment:
         path = self._home.build_log()
         try:
             with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-                if self._home.meets(Kind.BUILD_FAILED):
+                if self._home.meets(FaultKind.BUILD_FAILED):
                     print(f"ERROR: {BUILD_FAILURE}", file=log)
                     raise EnvironmentBuildError(BUILD_FAILURE)
                 return self._builder.build(self._spec.environment, log, self._home.cancelled)
@@ -146,7 +146,7 @@ class Assignment:
                 environment=values,
                 log=self._home.job_log(),
                 status_file=status_file(task.folder),
-                leash=self._leash,
+                lease=self._lease,
                 held=inputs.descriptors,
             )
         except OSError as error:
@@ -177,13 +177,13 @@ class Assignment:
         }
 
 
-def follow(home: Home, process: JobProcess, max_seconds: float | None) -> None:
+def follow(home: RunReporter, process: JobProcess, max_seconds: float | None) -> None:
     """Until the job's process is gone, and all that it started."""
     lost = False
     while not process.wait(POLL_SECONDS if not home.cancelled.is_set() else 0):
         if home.cancelled.is_set():
             process.terminate()
-        elif home.meets(Kind.NODE_LOST):
+        elif home.meets(FaultKind.NODE_LOST):
             lost = True
             process.kill()
         elif max_seconds and process.seconds() > max_seconds:
@@ -200,7 +200,7 @@ def follow(home: Home, process: JobProcess, max_seconds: float | None) -> None:
         home.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
 
 
-def guarded(home: Home, steps: Callable[[], None]) -> None:
+def guarded(home: RunReporter, steps: Callable[[], None]) -> None:
     """Do the steps; what goes wrong is the run's error. Raises only what is a fault of ours, after that."""
     try:
         steps()

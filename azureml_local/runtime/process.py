@@ -66,15 +66,15 @@ class JobProcess:
         environment: Mapping[str, str],
         log: Path,
         status_file: Path,
-        leash: float = 0,
+        lease: float = 0,
         held: Sequence[int] = (),
     ) -> JobProcess:
         """Start it; it waits for `begin`. Raises OSError when it can't be started.
 
-        With a ``leash`` it ends when this process does, and when nobody has called `pull` for so many seconds. The
+        With a ``lease`` it ends when this process does, and when nobody has called `renew` for so many seconds. The
         descriptors ``held`` are open until it ends.
         """
-        words = [str(Path(keeper.__file__)), str(status_file), str(leash), " ".join(map(str, held))]
+        words = [str(Path(keeper.__file__)), str(status_file), str(lease), " ".join(map(str, held))]
         words.append(str(limit_of_user()))
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -89,7 +89,7 @@ class JobProcess:
                 pass_fds=held,
             )
         # Our child keeps its number until we have waited for it.
-        return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leashed=bool(leash))
+        return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leashed=bool(lease))
 
     @classmethod
     def attach(cls, record: Mapping[str, Any], status_file: Path) -> JobProcess:
@@ -112,19 +112,19 @@ class JobProcess:
 
     def begin(self) -> None:
         """Let the job begin."""
-        self.pull()
+        self.renew()
         if not self._leashed:
             self.close()
 
-    def pull(self) -> None:
-        """Its run is in sight: a job on a leash may go on."""
+    def renew(self) -> None:
+        """Its run is in sight: a job on a lease may go on."""
         with self._pipe:
             if self._child is not None and self._child.stdin is not None and not self._child.stdin.closed:
                 with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile
                     os.write(self._child.stdin.fileno(), b"\n")
 
     def close(self) -> None:
-        """A job that has not begun never will; one on a leash ends."""
+        """A job that has not begun never will; one on a lease ends."""
         with self._pipe:
             if self._child is not None and self._child.stdin is not None:
                 self._child.stdin.close()

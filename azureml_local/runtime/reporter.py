@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.outputs import OutputFolders
 from azureml_local.runtime.process import JobProcess
 
@@ -20,7 +20,7 @@ class Postponed(Exception):
     """The server stops before the job has begun, or before its node has answered: the next one goes on with it."""
 
 
-class Home(Protocol):
+class RunReporter(Protocol):
     """What a job's part knows of its run: whom it tells, and who tells it to end."""
 
     cancelled: threading.Event
@@ -34,7 +34,7 @@ class Home(Protocol):
     def fail(self, message: str, code: str = "UserError") -> None:
         """Why the run fails; the first reason stays."""
 
-    def meets(self, kind: Kind) -> bool:
+    def meets(self, kind: FaultKind) -> bool:
         """Whether this trouble happens to the job now: the node is lost to its run, for example."""
 
     def warn(self, message: str) -> None:
@@ -52,7 +52,7 @@ class Home(Protocol):
         """The process waits to begin. Afterwards it is known to whoever must find it again."""
 
 
-class JobPart(Protocol):
+class Executor(Protocol):
     """The job's part of one execution, as the server sees it. What goes wrong is raised, or is the run's error."""
 
     def run(self) -> bool:

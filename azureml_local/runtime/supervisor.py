@@ -3,7 +3,7 @@
 Started by path with the server's own interpreter, so that it needs nothing but the standard library. It outlives the
 server: how the job ended is in the status file for whichever server asks next.
 
-On another machine than the server's it doesn't outlive who started it: there it is on a leash, and ends the job when
+On another machine than the server's it doesn't outlive who started it: there it is on a lease, and ends the job when
 nobody has pulled at that for a while, or when its holder is gone. So no job goes on where its run can't see it.
 
 On Linux it adopts what its job leaves behind (PR_SET_CHILD_SUBREAPER, prctl(2)): a daemon that forks twice and leaves
@@ -105,9 +105,9 @@ def told_to_begin() -> int | None:
     return pipe if told else None
 
 
-def hold(leash: int, seconds: float) -> None:
-    """End the job when nobody has pulled at the leash for so long, or its other end is gone."""
-    while select.select([leash], [], [], seconds)[0] and os.read(leash, 4096):
+def hold(lease: int, seconds: float) -> None:
+    """End the job when nobody has pulled at the lease for so long, or its other end is gone."""
+    while select.select([lease], [], [], seconds)[0] and os.read(lease, 4096):
         pass
     while True:
         for pid in descendants():
@@ -134,11 +134,11 @@ def put_back(status_file: str, number: int, code: int) -> None:
         os.write(2, f"The job's exit status can't be kept: {error}\n".encode("utf-8", "backslashreplace"))
 
 
-def main(status_file: str, leash_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
+def main(status_file: str, lease_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
     # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
     for descriptor in held:
         os.set_inheritable(descriptor, False)
-    if (leash := told_to_begin()) is None:
+    if (lease := told_to_begin()) is None:
         return
     adopt_orphans()
     # Room for the exit status is taken now: when the job has filled the disk, its end can still be written. That the
@@ -146,8 +146,8 @@ def main(status_file: str, leash_seconds: float, held: list[int], open_files: in
     with open(status_file, "wb", buffering=0) as status:
         status.write(b" " * 8)
         pid = start(argv, open_files)
-        if leash_seconds:
-            threading.Thread(target=hold, args=(leash, leash_seconds), daemon=True).start()
+        if lease_seconds:
+            threading.Thread(target=hold, args=(lease, lease_seconds), daemon=True).start()
         code = os.waitstatus_to_exitcode(wait_for(pid))
         status.seek(0)
         status.write(f"{code:<8}".encode())

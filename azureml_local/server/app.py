@@ -31,7 +31,7 @@ from azureml_local.server.dataplane import (
     models,
 )
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
-from azureml_local.server.http.faults import SimulatedTrouble
+from azureml_local.server.http.faults import FaultMiddleware
 from azureml_local.server.local import nodes as node
 from azureml_local.server.local import status as local
 
@@ -62,7 +62,7 @@ PLAIN = (identity, *studio.PAGES)
 
 def api_app(ctx: Context) -> ASGIApp:
     # The blob service knows signatures and keys of its own, and lets nobody past to the routes whom the gate would not.
-    return SimulatedTrouble(blobs.BlobService(api_routes(ctx), ctx), ctx.cluster.simulations)
+    return FaultMiddleware(blobs.BlobService(api_routes(ctx), ctx), ctx.cluster.faults)
 
 
 def api_routes(ctx: Context) -> FastAPI:

@@ -16,14 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.database import Vanished
-from azureml_local.storage.trouble import Kind, explain
+from azureml_local.storage.trouble import FaultKind, explain
 from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt, NotFound, WorkspaceError
 
 logger = logging.getLogger("azureml_local.server")
 
 STATUS: dict[type[WorkspaceError], int] = {NotFound: 404, Conflict: 409, Invalid: 400, NotBuilt: 501}
 # The SDK tries 500 and 503 again, 507 and 410 not (azureml._restclient.clientbase.RETRYABLE_STATUS_CODES).
-TROUBLE: dict[Kind, tuple[int, str]] = {
+TROUBLE: dict[FaultKind, tuple[int, str]] = {
     "full": (507, "InsufficientStorage"),
     "unwritable": (503, "StoreNotWritable"),
     "damaged": (500, "StoreDamaged"),

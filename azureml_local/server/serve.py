@@ -24,8 +24,8 @@ from starlette.types import ASGIApp
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration.sweeps import Sweeps
-from azureml_local.cluster.remote.registry import Desk, Placement
-from azureml_local.cluster.runcontext import Machinery
+from azureml_local.cluster.remote.registry import Placement, WorkerRegistry
+from azureml_local.cluster.runcontext import ClusterServices
 from azureml_local.endpoints import LOCALHOST, Endpoints, Instance
 from azureml_local.names import DEFAULT_NAME, WorkspaceName
 from azureml_local.opendata.mirror import MnistSource, find_mnist
@@ -312,14 +312,14 @@ def _context(
         "server": endpoints.api,
         "certificate": (folder.tls / "ca.pem").read_text(),
     }
-    machinery = Machinery(
+    services = ClusterServices(
         workspace=workspace,
         builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
         inputs=Inputs(SharedFolders(folder.datasets), mirror),
         job_variables=variables,
-        desk=Desk(placement, order),
+        registry=WorkerRegistry(placement, order),
     )
-    cluster = Cluster(machinery)
+    cluster = Cluster(services)
     return Context(
         workspace=workspace,
         cluster=cluster,

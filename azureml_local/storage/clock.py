@@ -106,16 +106,16 @@ def normal(text: str) -> str:
     return f"{moment.isoformat()}.{(fraction or '').ljust(7, '0')[:7]}+00:00"
 
 
-def parse(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """The moment that a text of `now` stands for."""
     return datetime.fromisoformat(text[:26] + "+00:00")  # a tenth of what strptime takes
 
 
 def seconds_since(text: str) -> float:
     """How long ago that was, as `now` counts: for what is shown."""
-    return (parse(now()) - parse(text)).total_seconds()
+    return (parse_time(now()) - parse_time(text)).total_seconds()
 
 
 def http_date(text: str) -> str:
     """The same in HTTP's form (RFC 9110), as the blob service's headers want it."""
-    return format_datetime(parse(text), usegmt=True)
+    return format_datetime(parse_time(text), usegmt=True)

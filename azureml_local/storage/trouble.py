@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["full", "unwritable", "damaged", "lost", "gone", "busy"]
+FaultKind = Literal["full", "unwritable", "damaged", "lost", "gone", "busy"]
 
-ADVICE: dict[Kind, str] = {
+ADVICE: dict[FaultKind, str] = {
     "full": "The disk of the state folder is full. Make room; nothing that was acknowledged before is lost.",
     "unwritable": (
         "The state folder can't be read or written. `azureml-local doctor` says which part of it, and what to do."
@@ -29,12 +29,12 @@ ADVICE: dict[Kind, str] = {
     "busy": "Another process holds the database of this workspace for too long. Try again.",
 }
 
-ERRNO: dict[int, Kind] = {
+ERRNO: dict[int, FaultKind] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "full"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), "unwritable"),
 }
 # SQLite's own words (sqlite3ErrStr): error codes are not given to Python 3.10.
-WORDS: dict[str, Kind] = {
+WORDS: dict[str, FaultKind] = {
     "database or disk is full": "full",
     "readonly database": "unwritable",
     "unable to open database file": "unwritable",
@@ -52,7 +52,7 @@ class StateGone(OSError):
 
 @dataclass(frozen=True)
 class Trouble:
-    kind: Kind
+    kind: FaultKind
     cause: str
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Trouble:
 
 def explain(error: BaseException) -> Trouble | None:
     """What an exception says of the store; None where it says nothing of it."""
-    kind: Kind | None = None
+    kind: FaultKind | None = None
     if isinstance(error, OSError):
         kind = ERRNO.get(error.errno or 0)
         if isinstance(error, StateGone):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import parse_time
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Run, RunEvent
 from azureml_local.workspace.run_kinds import not_orchestrated
@@ -18,7 +18,7 @@ QUEUED = "Queued"
 UNMOVED = "CancelRequested"
 
 
-class Moment(NamedTuple):
+class ActivityPoint(NamedTuple):
     """From ``time`` (seconds since 1970) on, so many runs had a node, and so many waited for one."""
 
     time: float
@@ -26,7 +26,7 @@ class Moment(NamedTuple):
     waiting: int
 
 
-def of_cluster(database: Database, name: str) -> list[Moment]:
+def of_cluster(database: Database, name: str) -> list[ActivityPoint]:
     """The last `MOST_RUNS` runs of a cluster, oldest change first. A sweep itself has no node; its runs have."""
     last = select(Run.id).where(Run.target == name, not_orchestrated()).order_by(Run.number.desc()).limit(MOST_RUNS)
     events = (
@@ -36,7 +36,7 @@ def of_cluster(database: Database, name: str) -> list[Moment]:
     )
     waiting: set[str] = set()
     busy: set[str] = set()
-    found: list[Moment] = []
+    found: list[ActivityPoint] = []
     with database.read() as session:
         for run_id, time, data in session.execute(events):
             status = data["status"]
@@ -48,5 +48,5 @@ def of_cluster(database: Database, name: str) -> list[Moment]:
                 waiting.add(run_id)
             elif status not in FINAL:
                 busy.add(run_id)
-            found.append(Moment(parse(time).timestamp(), len(busy), len(waiting)))
+            found.append(ActivityPoint(parse_time(time).timestamp(), len(busy), len(waiting)))
     return found

@@ -29,7 +29,7 @@ SAMPLE = 200
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunQuery:
     """Which runs of an experiment: with these words in their name, id or tags, and of one of these statuses."""
 
     experiment_id: str
@@ -74,11 +74,13 @@ class Comparison:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def count(self, wanted: Wanted) -> int:
+    def count(self, wanted: RunQuery) -> int:
         with self._database.read() as session:
             return session.scalar(_chosen(select(func.count(Run.number)), wanted)) or 0
 
-    def rows(self, wanted: Wanted, sorting: Sorting | None = None, *, start: int = 0, top: int = 50) -> list[Compared]:
+    def rows(
+        self, wanted: RunQuery, sorting: Sorting | None = None, *, start: int = 0, top: int = 50
+    ) -> list[Compared]:
         query = _sorted(wanted, sorting or Sorting()).offset(start).limit(top)
         with self._database.read() as session:
             numbers = list(session.scalars(query))
@@ -86,7 +88,7 @@ class Comparison:
             runs = {run.number: run for run in session.scalars(whole)}
         return self.compared([runs[number] for number in numbers])
 
-    def points(self, wanted: Wanted, top: int, metrics: Collection[str]) -> list[Compared]:
+    def points(self, wanted: RunQuery, top: int, metrics: Collection[str]) -> list[Compared]:
         """The newest runs, to be drawn: their numbers, names, tags and parameters, and no more of their metrics than
         these.
         """
@@ -111,7 +113,7 @@ class Comparison:
             return self.compared(list(session.scalars(query.order_by(Run.number.desc()).limit(top))))
 
     def columns(self, experiment_id: str) -> Columns:
-        newest = _sorted(Wanted(experiment_id), Sorting()).limit(SAMPLE)
+        newest = _sorted(RunQuery(experiment_id), Sorting()).limit(SAMPLE)
         shown = load_only(Run.number, Run.id, Run.tags)
         runs = select(Run).options(shown).where(Run.number.in_(newest)).order_by(Run.number.desc())
         with self._database.read() as session:
@@ -250,7 +252,7 @@ def as_list(arguments: object) -> list[object]:
     return list(found) if isinstance(found, list) else []
 
 
-def _chosen(query: Select[Any], wanted: Wanted) -> Select[Any]:
+def _chosen(query: Select[Any], wanted: RunQuery) -> Select[Any]:
     query = query.where(Run.experiment_id == wanted.experiment_id)
     if wanted.status:
         query = query.where(Run.status == wanted.status)
@@ -260,7 +262,7 @@ def _chosen(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query
 
 
-def _sorted(wanted: Wanted, sorting: Sorting) -> Select[Any]:
+def _sorted(wanted: RunQuery, sorting: Sorting) -> Select[Any]:
     """The numbers of the runs. Empty cells last, whichever way; numbers as numbers; equal ones newest first."""
     cells = _cells(wanted, sorting)
     if cells is None:
@@ -274,7 +276,7 @@ def _sorted(wanted: Wanted, sorting: Sorting) -> Select[Any]:
     return select(keyed.c.number).order_by(cell.is_(None), *ordered, keyed.c.number.desc())
 
 
-def _cells(wanted: Wanted, sorting: Sorting) -> Select[Any] | None:
+def _cells(wanted: RunQuery, sorting: Sorting) -> Select[Any] | None:
     """(number, cell) of each run; None where the runs' own order is what is asked for."""
     cell: Any
     if sorting.kind == PARAMETER:

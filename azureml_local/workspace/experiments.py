@@ -25,7 +25,7 @@ from azureml_local.storage.tables import (
 )
 from azureml_local.workspace.artifacts import RUN_ORIGIN, Artifacts
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
-from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.filters import Entries, Field, Filter, Page, Text, TimeField, condition
 from azureml_local.workspace.runs import FINAL, container_name
 from azureml_local.workspace.texts import check_text, texts
 
@@ -34,7 +34,7 @@ from azureml_local.workspace.texts import check_text, texts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 FIELDS: Mapping[str, Field] = {
     "name": Text(func.coalesce(Experiment.former_name, Experiment.name)),
-    "createdutc": Moment(Experiment.created),
+    "createdutc": TimeField(Experiment.created),
     "tags": Entries(Experiment.tags),
 }
 MAX_PAGE = 1000

@@ -45,7 +45,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimeField:
     """A field that is a time."""
 
     column: SQLColumnExpression[Any]
@@ -59,7 +59,7 @@ class Entries:
     among: Callable[[str, str | None], ColumnElement[bool]] = lambda _key, _value: true()
 
 
-Field = Text | Moment | Entries
+Field = Text | TimeField | Entries
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _condition(wanted: Filter, fields: Mapping[str, Field]) -> ColumnElement[boo
     if field is None or isinstance(field, Entries) is (wanted.key is None):
         shown = wanted.field if wanted.key is None else f"{wanted.field}/{wanted.key}"
         raise Invalid(f"This list can't be filtered by {shown[:80]!r}; it can by {', '.join(sorted(fields))}.")
-    if isinstance(field, Moment):
+    if isinstance(field, TimeField):
         return _moment(wanted, field)
     if wanted.operator not in ("eq", "ne"):
         raise Invalid(f"{wanted.field!r} can be compared with 'eq' and 'ne' only, not with {wanted.operator!r}.")
@@ -115,7 +115,7 @@ def _text(wanted: Comparison, field: Text) -> ColumnElement[bool]:
     return field.column.is_not(None) if wanted.value is None else field.column.is_distinct_from(wanted.value)
 
 
-def _moment(wanted: Comparison, field: Moment) -> ColumnElement[bool]:
+def _moment(wanted: Comparison, field: TimeField) -> ColumnElement[bool]:
     if wanted.value is None:
         return field.column.is_(None) if wanted.operator == "eq" else field.column.is_not(None)
     try:

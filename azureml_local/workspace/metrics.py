@@ -15,7 +15,7 @@ from azureml_local.storage.clock import normal, now
 from azureml_local.storage.database import Database, from_json
 from azureml_local.storage.tables import Json, Metric, MetricValue, Run
 from azureml_local.workspace.errors import Invalid, NotFound
-from azureml_local.workspace.filters import Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.filters import Field, Filter, Page, Text, TimeField, condition
 from azureml_local.workspace.texts import check_name, check_text
 
 logger = logging.getLogger("azureml_local.workspace")
@@ -34,7 +34,7 @@ FIELDS: Mapping[str, Field] = {
     "runid": Text(Metric.run_id),
     "metrictype": Text(Metric.kind),
     "name": Text(Metric.name),
-    "createdutc": Moment(MetricValue.created),
+    "createdutc": TimeField(MetricValue.created),
 }
 
 

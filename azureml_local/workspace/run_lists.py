@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from azureml_local.storage.tables import ENTRY_START, Json, Run, RunEntry
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.filters import Entries, Field, Filter, Moment, Page, Text, condition
+from azureml_local.workspace.filters import Entries, Field, Filter, Page, Text, TimeField, condition
 
 
 def _entries(column: InstrumentedAttribute[Json]) -> Entries:
@@ -31,9 +31,9 @@ FIELDS: Mapping[str, Field] = {
     "runtype": Text(Run.run_type),
     "target": Text(Run.target),
     "scriptname": Text(Run.script_name),
-    "createdutc": Moment(Run.created),
-    "starttimeutc": Moment(Run.started),
-    "endtimeutc": Moment(Run.ended),
+    "createdutc": TimeField(Run.created),
+    "starttimeutc": TimeField(Run.started),
+    "endtimeutc": TimeField(Run.ended),
     "tags": _entries(Run.tags),
     "properties": _entries(Run.properties),
 }

@@ -19,7 +19,7 @@ from requests_to import NAMED, Connection, connect, job_log
 from table import Part, Row
 
 from azureml_local.client.instance import LocalServer
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import parse_time
 
 JOBS = 6  # the first is not counted: it makes the cluster's first node
 BARE = 6  # half of them before the jobs, half after
@@ -85,7 +85,7 @@ def _job(api: Connection, line: dict[str, Any]) -> Job:
     row = api.json("GET", f"/history/v1.0{NAMED}/experiments/bench/runs/{run_id}")
     if row["status"] != "Completed":
         raise RuntimeError(f"The run {run_id} is {row['status']}: {row['error']}")
-    started, ended = (parse(row[key]).timestamp() for key in ("startTimeUtc", "endTimeUtc"))
+    started, ended = (parse_time(row[key]).timestamp() for key in ("startTimeUtc", "endTimeUtc"))
     first_line = _stamp(job_log(api, run_id))
     return Job(line["back"] - called, started - called, first_line - called, ended - called, ended - started)
 

@@ -18,7 +18,7 @@ from submit_sweep import NODES
 from table import Part, Row
 
 from azureml_local.client.instance import LocalServer
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import parse_time
 
 RUNS, TIMES = 8, 2
 MANY, AT_ONCE, QUEUED = 20, 20, 200
@@ -38,7 +38,9 @@ def measure() -> Part:
             bare.append(_in_a_shell(source, data))
         empty = folder / "empty"
         empty.mkdir()
-        created = [parse(row["createdUtc"]).timestamp() for row in _sweep(server, folder, empty, MANY, AT_ONCE, "true")]
+        created = [
+            parse_time(row["createdUtc"]).timestamp() for row in _sweep(server, folder, empty, MANY, AT_ONCE, "true")
+        ]
         process = psutil.Process(server.instance.pid)
         before = process.cpu_times()
         drained = _span(_sweep(server, folder, empty, QUEUED, 100, "true"))
@@ -76,8 +78,8 @@ def _children(api: Connection, parent: str, total: int) -> list[dict[str, Any]]:
 
 def _span(rows: list[dict[str, Any]]) -> float:
     """From the first one's making to the last one's end."""
-    return max(parse(row["endTimeUtc"]).timestamp() for row in rows) - min(
-        parse(row["createdUtc"]).timestamp() for row in rows
+    return max(parse_time(row["endTimeUtc"]).timestamp() for row in rows) - min(
+        parse_time(row["createdUtc"]).timestamp() for row in rows
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.runcontext import Machinery
+from azureml_local.cluster.runcontext import ClusterServices
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.shared import SharedFolders
@@ -38,10 +38,10 @@ class Local:
         self.seen: dict[str, list[str]] = defaultdict(list)
         self.reasons: dict[str, str | None] = {}
         self.workspace.runs.listen(self._note)
-        self.cluster = Cluster(self.machinery())
+        self.cluster = Cluster(self.services())
 
-    def machinery(self) -> Machinery:
-        return Machinery(
+    def services(self) -> ClusterServices:
+        return ClusterServices(
             workspace=self.workspace,
             builder=EnvironmentBuilder(self.folder / "cache", host=True),
             inputs=Inputs(SharedFolders(self.folder / "datasets"), None),
@@ -224,7 +224,7 @@ def test_row_that_cannot_be_read_harms_no_other_run_of_an_earlier_server(local: 
         local.workspace.runs.create(odd)
         local.workspace.runs.note_process(odd.run_id, process)  # type: ignore[arg-type]
         local.workspace.runs.advance(odd.run_id, "Running")
-    local.cluster = Cluster(local.machinery())
+    local.cluster = Cluster(local.services())
     local.cluster.start()
     waiting[-1].let_go()
     local.wait(lambda: local.status("odd-0") == local.status("odd-2") == "Failed")
@@ -260,7 +260,7 @@ def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None
     gone = local.workspace.runs.create(
         NewRun("orphan", experiment, target="deleted", definition={"command": "true"}, snapshot_id=SNAPSHOT)
     )
-    local.cluster = Cluster(local.machinery())
+    local.cluster = Cluster(local.services())
     local.cluster.start()
     waiting[-1].let_go()
     orphan = local.workspace.runs.get(gone.id)

@@ -288,7 +288,7 @@ from pathlib import Path
 from azureml_local.runtime.process import JobProcess
 folder = Path(sys.argv[1])
 process = JobProcess.spawn([sys.executable, "-c", sys.argv[2]], cwd=folder, environment={"PATH": "/usr/bin:/bin"},
-                           log=folder / "log.txt", status_file=folder / "exit_status", leash=float(sys.argv[3]))
+                           log=folder / "log.txt", status_file=folder / "exit_status", lease=float(sys.argv[3]))
 process.begin()
 print(process.pid, flush=True)
 time.sleep(600)
@@ -321,11 +321,11 @@ def test_a_leash_that_is_pulled_at_lets_a_job_go_on(folder: Path) -> None:
         environment={"PATH": "/usr/bin:/bin"},
         log=folder / "log.txt",
         status_file=folder / "exit_status",
-        leash=3,
+        lease=3,
     )
     process.begin()
     for _ in range(20):
-        process.pull()
+        process.renew()
         assert not process.wait(0.2)
     assert (folder / "log.txt").read_text() == "''\n"
     assert end(process) == -9

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from azureml_local import __version__
-from azureml_local.cluster.remote.reporter import Away, Dismissed, Refused, Unreachable
+from azureml_local.cluster.remote.reporter import Dismissed, Refused, RemoteReporter, Unreachable
 from azureml_local.cluster.remote.worker import CantRun, perform
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.left import Left
 from azureml_local.runtime.process import JobProcess
 
@@ -70,8 +70,8 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     return Line()
 
 
-def away(line: Line, folder: Path, **task: Any) -> Away:
-    return Away(line, {"build_fails": False, "cut_off": 60.0, **task}, folder)  # type: ignore[arg-type]
+def away(line: Line, folder: Path, **task: Any) -> RemoteReporter:
+    return RemoteReporter(line, {"build_fails": False, "cut_off": 60.0, **task}, folder)  # type: ignore[arg-type]
 
 
 def test_all_arrives_once_however_often_the_line_breaks(line: Line, tmp_path: Path) -> None:
@@ -117,17 +117,17 @@ def test_who_is_dismissed_stops_and_who_is_cut_off_is_lost(
     dead = Dead()
     lost = away(dead, tmp_path, cut_off=0.1)
     assert lost.cancelled.wait(20)  # of a job that has no process yet
-    assert lost.meets(Kind.NODE_LOST)
+    assert lost.meets(FaultKind.NODE_LOST)
     dead.alive = True  # too late: nothing that it said now could be the job's own end
     lost.finish(ran=False)
     assert dead.events == []
     process = JobProcess.spawn(
-        ["sleep", "600"], cwd=tmp_path, environment={}, log=tmp_path / "log", status_file=tmp_path / "status", leash=60
+        ["sleep", "600"], cwd=tmp_path, environment={}, log=tmp_path / "log", status_file=tmp_path / "status", lease=60
     )
     running = away(Dead(), tmp_path, cut_off=0.1)
     running.note(process)
     threading.Thread(target=process.begin).start()
-    wait_for(lambda: running.meets(Kind.NODE_LOST))
+    wait_for(lambda: running.meets(FaultKind.NODE_LOST))
     process.kill()
     process.close()
     running.finish(ran=True)

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from azureml_local.cluster.faultinjection import Simulations
-from azureml_local.runtime.faults import Kind
+from azureml_local.cluster.faultinjection import FaultInjector
+from azureml_local.runtime.faults import FaultKind
 
 
 @pytest.fixture
-def simulations() -> Simulations:
-    return Simulations()
+def simulations() -> FaultInjector:
+    return FaultInjector()
 
 
-def test_an_event_happens_as_often_as_it_was_asked_for_and_to_whom(simulations: Simulations) -> None:
+def test_an_event_happens_as_often_as_it_was_asked_for_and_to_whom(faults: FaultInjector) -> None:
     made = simulations.start("node-lost", times=2, compute="cpu")
-    assert simulations.take(Kind.NODE_LOST, "gpu") is None
-    assert simulations.take(Kind.BUILD_FAILED, "cpu") is None
-    assert [simulations.take(Kind.NODE_LOST, "cpu") is not None for _ in range(3)] == [True, True, False]
+    assert simulations.take(FaultKind.NODE_LOST, "gpu") is None
+    assert simulations.take(FaultKind.BUILD_FAILED, "cpu") is None
+    assert [simulations.take(FaultKind.NODE_LOST, "cpu") is not None for _ in range(3)] == [True, True, False]
     assert (made.happened, made.over) == (2, True)
     simulations.start("node-lost")
-    assert simulations.take(Kind.NODE_LOST, "gpu") is not None
+    assert simulations.take(FaultKind.NODE_LOST, "gpu") is not None
 
 
-def test_a_state_lasts_until_it_is_cleared(simulations: Simulations) -> None:
+def test_a_state_lasts_until_it_is_cleared(faults: FaultInjector) -> None:
     told = []
     simulations.listen(lambda: told.append(len(simulations.list())))
     made = simulations.start("queue-stuck")
-    assert all(simulations.holds(Kind.QUEUE_STUCK, "cpu") for _ in range(3))
+    assert all(simulations.holds(FaultKind.QUEUE_STUCK, "cpu") for _ in range(3))
     assert simulations.clear(made.id) == 1
-    assert not simulations.holds(Kind.QUEUE_STUCK, "cpu")
+    assert not simulations.holds(FaultKind.QUEUE_STUCK, "cpu")
     assert simulations.clear(made.id) == 0
     assert told == [1, 0, 0]
 
 
-def test_the_target_local_has_no_nodes_to_lose(simulations: Simulations) -> None:
+def test_the_target_local_has_no_nodes_to_lose(faults: FaultInjector) -> None:
     for kind in ("queue-stuck", "node-lost", "build-failed"):
         simulations.start(kind)
-    assert not simulations.holds(Kind.QUEUE_STUCK, "local")
-    assert simulations.take(Kind.NODE_LOST, "local") is None
-    assert simulations.take(Kind.BUILD_FAILED, "local") is not None
+    assert not simulations.holds(FaultKind.QUEUE_STUCK, "local")
+    assert simulations.take(FaultKind.NODE_LOST, "local") is None
+    assert simulations.take(FaultKind.BUILD_FAILED, "local") is not None
     simulations.start("node-lost", compute="local")
-    assert simulations.take(Kind.NODE_LOST, "local") is not None
+    assert simulations.take(FaultKind.NODE_LOST, "local") is not None
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_target_local_has_no_nodes_to_lose(simulations: Simulations) -> None
     ],
 )
 def test_the_requests_of_a_pattern(
-    simulations: Simulations, pattern: str | None, met: list[str], not_met: list[str]
+    faults: FaultInjector, pattern: str | None, met: list[str], not_met: list[str]
 ) -> None:
     simulations.start("throttled", requests=pattern, times=100)
     assert [request for request in [*met, *not_met] if simulations.answer(*request.split(" "))] == met

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.runcontext import Machinery
+from azureml_local.cluster.runcontext import ClusterServices
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.logs import JOB_LOG
@@ -86,7 +86,7 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
 @pytest.fixture
 def new_server(workspace: Workspace, tmp_path: Path) -> Iterator[Callable[[], None]]:
     cluster = Cluster(
-        Machinery(
+        ClusterServices(
             workspace=workspace,
             builder=EnvironmentBuilder(tmp_path / "cache", host=True),
             inputs=Inputs(SharedFolders(tmp_path / "datasets"), None),

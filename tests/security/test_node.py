@@ -11,8 +11,8 @@ import pytest
 from security.conftest import Inside
 
 from azureml_local.cluster.execution import Execution
-from azureml_local.cluster.remote.executor import RemotePart
-from azureml_local.cluster.runcontext import Record
+from azureml_local.cluster.remote.executor import RemoteExecutor
+from azureml_local.cluster.runcontext import RunContext
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.workspace.new_runs import NewRun
 
@@ -44,23 +44,23 @@ class Node:
 
 
 @pytest.fixture
-def part(inside: Inside) -> Iterator[RemotePart]:
+def part(inside: Inside) -> Iterator[RemoteExecutor]:
     workspace, cluster = inside.context.workspace, inside.context.cluster
     experiment = workspace.experiments.get_or_create("nodes").id
     workspace.snapshots.create(SNAPSHOT, None, {"name": "", "type": "Directory", "children": {}}, {})
     with_run = NewRun(RUN, experiment, target="nodes", definition=DEFINITION, snapshot_id=SNAPSHOT)
     run = workspace.runs.create(with_run)
     workspace.runs.create(NewRun(OTHER, experiment, parent_id=RUN))
-    part = RemotePart(Record(cluster._machinery, run, "1"), cluster.desk)
+    part = RemoteExecutor(RunContext(cluster._services, run, "1"), cluster.registry)
     part._attempt = "1"
-    cluster.desk.expect(RUN, part)
+    cluster.registry.expect(RUN, part)
     yield part
-    cluster.desk.forget(RUN)
+    cluster.registry.forget(RUN)
     workspace.runs.advance(RUN, "Completed")
 
 
 @pytest.mark.case("tokens", "path-traversal", "lost-connections")
-def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, part: RemotePart) -> None:
+def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, part: RemoteExecutor) -> None:
     node, stranger = Node(inside, "a"), Node(inside, "b")
     # Before it has claimed the run; with the token of another run of the same tree; and a client.
     assert node.ask("report", first=0, events=[]).status_code == 409
@@ -120,7 +120,7 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
     assert node.ask("report", first=4, events=[{"ran": True}]).status_code == 200
     assert node.ask("report", first=5, events=[]).status_code == 409
     known = inside.context.workspace.runs.get(RUN)
-    again = RemotePart(Record(inside.context.cluster._machinery, known, "1"), inside.context.cluster.desk)
+    again = RemoteExecutor(RunContext(inside.context.cluster._services, known, "1"), inside.context.cluster.registry)
     assert again.resume()
     assert known.error is not None
     assert known.error["error"]["message"] == "why"
@@ -131,7 +131,7 @@ def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> 
     experiment = workspace.experiments.get_or_create("nodes").id
     workspace.runs.create(NewRun("never-began", experiment, target="nodes", definition=DEFINITION))
     workspace.runs.note_process("never-began", {"attempt": "1", "who": "a", "worker": "w", "ran": False})
-    Execution(inside.context.cluster._machinery, workspace.runs.get("never-began"), "1", lambda: None).resume()
+    Execution(inside.context.cluster._services, workspace.runs.get("never-began"), "1", lambda: None).resume()
     run = workspace.runs.get("never-began")
     assert run.status == "Failed"
     assert "never began" in str(run.error)

@@ -10,7 +10,7 @@ import pytest
 
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
-from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, Sorting, Wanted, as_list, parameters
+from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, RunQuery, Sorting, as_list, parameters
 from azureml_local.workspace.new_runs import NewRun, RunChange
 
 RUNS = {  # the rate as an argument, the accuracy, a tag
@@ -41,14 +41,14 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 def ids(workspace: Workspace, sorting: Sorting | None = None, **wanted: str) -> str:
     experiment = workspace.experiments.get("compared")
-    found = workspace.comparison.rows(Wanted(experiment.id, **wanted), sorting)
-    assert workspace.comparison.count(Wanted(experiment.id, **wanted)) == len(found)
+    found = workspace.comparison.rows(RunQuery(experiment.id, **wanted), sorting)
+    assert workspace.comparison.count(RunQuery(experiment.id, **wanted)) == len(found)
     return "".join(row.run.id for row in found)
 
 
 def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> None:
     experiment = workspace.experiments.get("compared")
-    rows = {row.run.id: row for row in workspace.comparison.rows(Wanted(experiment.id))}
+    rows = {row.run.id: row for row in workspace.comparison.rows(RunQuery(experiment.id))}
     assert rows["a"].metrics == {"accuracy": 0.9}  # the last value
     assert rows["b"].parameters == {"rate": 10, "fast": True}  # data isn't compared
     assert rows["b"].tags == {"kind": "y%"}
@@ -57,10 +57,10 @@ def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> 
     workspace.metrics.append("d", [{"name": "rare", "columns": {"rare": "int"}, "value": [{"data": {"rare": 1}}]}])
     columns = workspace.comparison.columns(experiment.id)
     assert (columns.metrics, columns.main) == (["accuracy", "rare"], "accuracy")
-    drawn = {row.run.id: row for row in workspace.comparison.points(Wanted(experiment.id), 3, ["accuracy", "loss"])}
+    drawn = {row.run.id: row for row in workspace.comparison.points(RunQuery(experiment.id), 3, ["accuracy", "loss"])}
     assert list(drawn) == ["d", "c", "b"]
     assert (drawn["b"].metrics, drawn["b"].parameters["rate"]) == ({"accuracy": 0.85}, 10)
-    assert workspace.comparison.points(Wanted(experiment.id), 3, [])[2].metrics == {}
+    assert workspace.comparison.points(RunQuery(experiment.id), 3, [])[2].metrics == {}
 
 
 def test_rows_are_sorted_by_any_column_and_empty_cells_come_last(workspace: Workspace) -> None:

@@ -19,9 +19,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from azureml_local.cluster.remote.registry import Desk, Node, Placed
-from azureml_local.cluster.runcontext import Record
-from azureml_local.runtime.faults import Kind
+from azureml_local.cluster.remote.registry import Placed, WorkerNode, WorkerRegistry
+from azureml_local.cluster.runcontext import RunContext
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import InputError
 from azureml_local.runtime.jobspec import parse
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
@@ -50,12 +50,12 @@ BROUGHT = (*((WORKING, name) for name in COLLECTED), (OUTPUT_DATA,))
 BAD_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
 
-class RemotePart:
-    """An `engine.JobPart` on another machine, and what its node finds at the `desk`."""
+class RemoteExecutor:
+    """A `reporter.Executor` on another machine, and what its node finds at the `registry`."""
 
-    def __init__(self, record: Record, desk: Desk) -> None:
+    def __init__(self, record: RunContext, registry: WorkerRegistry) -> None:
         self._record = record
-        self._desk = desk
+        self._registry = registry
         self._changed = threading.Condition()
         known = record.known
         self._attempt = str(known.get("attempt") or uuid.uuid4().hex)
@@ -102,11 +102,11 @@ class RemotePart:
         return OutputFolders(tuple(spec.brought() for spec in specs), self._record.folder, self.working)
 
     def _expecting(self, wait: Callable[[], bool]) -> bool:
-        self._desk.expect(self._record.run.id, self)
+        self._registry.expect(self._record.run.id, self)
         try:
             return wait()
         finally:
-            self._desk.forget(self._record.run.id)
+            self._registry.forget(self._record.run.id)
 
     def _await_claim(self) -> bool:
         """Whether a worker has taken it. Raises InputError when none can, Postponed when the server stops before."""
@@ -131,13 +131,13 @@ class RemotePart:
                 raise InputError(f"No worker could take the run: {state}")
 
     def _place(self) -> Placed | None:
-        assert self._desk.placement is not None
+        assert self._registry.placement is not None
         record = self._record
-        order = {"run": record.run.id, "attempt": self._attempt, **self._desk.order}
+        order = {"run": record.run.id, "attempt": self._attempt, **self._registry.order}
         order["workspace"] = record.workspace.identity.of_run(record.run).arm_id
-        order["token"] = record.machinery.job_variables(record.run)["AZUREML_RUN_TOKEN"]
+        order["token"] = record.services.job_variables(record.run)["AZUREML_RUN_TOKEN"]
         try:
-            return self._desk.placement.place(record.run.id, order)
+            return self._registry.placement.place(record.run.id, order)
         except OSError as error:
             self._record.say(f"{error} The next try is in {RETRY_SECONDS:g} s.")
             return None
@@ -152,7 +152,7 @@ class RemotePart:
                 silent, running = time.monotonic() - self._heard, self._running
             if self._stop_by is not None and time.monotonic() > self._stop_by:
                 raise Postponed
-            if running and not self._losing and record.meets(Kind.NODE_LOST):
+            if running and not self._losing and record.meets(FaultKind.NODE_LOST):
                 self._losing = True
             if silent > SILENCE_SECONDS and self._ran is None:
                 record.lose(
@@ -166,14 +166,14 @@ class RemotePart:
 
     # What the node asks and says ----------------------------------------------------------------------------
 
-    def claim(self, node: Node, worker: str) -> Json:
+    def claim(self, node: WorkerNode, worker: str) -> Json:
         record = self._record
         with self._changed:
             first = self._who is None
             if self._closed or node.attempt != self._attempt or self._who not in (None, node.who):
                 raise Conflict(f"The run {record.run.id} is another node's.")
             if first:
-                record.remember({"attempt": self._attempt, "who": node.who, "worker": worker})
+                record.checkpoint({"attempt": self._attempt, "who": node.who, "worker": worker})
                 self._who, self._worker = node.who, worker
             self._heard = time.monotonic()
             self._changed.notify_all()
@@ -181,15 +181,15 @@ class RemotePart:
             record.say(f"Node {record.node} is {worker}; it prepares the run {record.run.id}.")
         return {
             "definition": record.run.definition,
-            "variables": record.machinery.job_variables(record.run),
+            "variables": record.services.job_variables(record.run),
             "flows": record.flows(),
             "snapshot": record.run.snapshot_id,
-            "host": record.machinery.builder.host,
-            "build_fails": record.meets(Kind.BUILD_FAILED),
+            "host": record.services.builder.host,
+            "build_fails": record.meets(FaultKind.BUILD_FAILED),
             "cut_off": CUT_OFF_SECONDS,
         }
 
-    def report(self, node: Node, first: int, events: list[Json]) -> dict[str, bool]:
+    def report(self, node: WorkerNode, first: int, events: list[Json]) -> dict[str, bool]:
         with self._changed:
             self._check(node)
             # A new server begins where its node does.
@@ -217,19 +217,19 @@ class RemotePart:
                 record.fail(message, code)
             case {"ran": bool(ran)}:
                 # Before the answer: the node forgets then, and the next server must know.
-                record.remember({"attempt": self._attempt, "who": self._who, "worker": self._worker, "ran": ran})
+                record.checkpoint({"attempt": self._attempt, "who": self._who, "worker": self._worker, "ran": ran})
                 self._ran = ran
             case _:
                 raise Invalid("A node says nothing of this kind.")
 
-    def fingerprints(self, node: Node) -> dict[str, str]:
+    def fingerprints(self, node: WorkerNode) -> dict[str, str]:
         """Of the run's inputs as they are now."""
         with self._changed:
             self._check(node)
             self._heard = time.monotonic()
         return self._record.fingerprints()
 
-    def wanted(self, node: Node, files: Mapping[str, int]) -> list[str]:
+    def wanted(self, node: WorkerNode, files: Mapping[str, int]) -> list[str]:
         """Those that the job has not uploaded itself, or changed since."""
         with self._changed:
             self._check(node)
@@ -243,7 +243,7 @@ class RemotePart:
                 found.append(path)
         return found
 
-    def write(self, node: Node, log: str | None, path: str, offset: int, data: bytes) -> int:
+    def write(self, node: WorkerNode, log: str | None, path: str, offset: int, data: bytes) -> int:
         """Bytes of a log, or of a file that the job has left. Returns how large it is now.
 
         Raises Invalid for a place outside the run's, and for a gap.
@@ -273,7 +273,7 @@ class RemotePart:
                     raise Invalid(f"A file can't be kept under the name {path[:200]!r}: {error}") from error
                 raise
 
-    def _check(self, node: Node) -> None:
+    def _check(self, node: WorkerNode) -> None:
         if self._closed or self._ran is not None or (node.attempt, node.who) != (self._attempt, self._who):
             raise Conflict(f"The run {self._record.run.id} is over, or another node's.")
 

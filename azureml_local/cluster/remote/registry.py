@@ -11,7 +11,7 @@ from azureml_local.workspace.errors import Conflict
 
 
 @dataclass(frozen=True)
-class Node:
+class WorkerNode:
     """Who says something: ``attempt`` names what was asked for, ``who`` the process that took it."""
 
     attempt: str
@@ -38,22 +38,22 @@ class Placement(Protocol):
 
 
 class Expected(Protocol):
-    """A run whose job is on another machine (`remote.RemotePart`). Each raises Conflict for a node whose run it isn't
-    (any more).
+    """A run whose job is on another machine (`executor.RemoteExecutor`). Each raises Conflict for a node whose run it
+    isn't (any more).
     """
 
-    def claim(self, node: Node, worker: str) -> dict[str, Any]: ...
+    def claim(self, node: WorkerNode, worker: str) -> dict[str, Any]: ...
 
-    def report(self, node: Node, first: int, events: list[dict[str, Any]]) -> dict[str, bool]: ...
+    def report(self, node: WorkerNode, first: int, events: list[dict[str, Any]]) -> dict[str, bool]: ...
 
-    def fingerprints(self, node: Node) -> dict[str, str]: ...
+    def fingerprints(self, node: WorkerNode) -> dict[str, str]: ...
 
-    def wanted(self, node: Node, files: Mapping[str, int]) -> list[str]: ...
+    def wanted(self, node: WorkerNode, files: Mapping[str, int]) -> list[str]: ...
 
-    def write(self, node: Node, log: str | None, path: str, offset: int, data: bytes) -> int: ...
+    def write(self, node: WorkerNode, log: str | None, path: str, offset: int, data: bytes) -> int: ...
 
 
-class Desk:
+class WorkerRegistry:
     """Those of one server. Thread-safe."""
 
     def __init__(self, placement: Placement | None = None, order: Mapping[str, str] | None = None) -> None:

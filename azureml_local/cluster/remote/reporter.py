@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.left import Left, open_left, told
 from azureml_local.runtime.process import JobProcess
 
@@ -114,8 +114,8 @@ class _Log:
         self._file.close()
 
 
-class Away:
-    """An `engine.Home` on another machine than the server's. A thread of its own reports."""
+class RemoteReporter:
+    """A `reporter.RunReporter` on another machine than the server's. A thread of its own reports."""
 
     def __init__(self, server: Server, task: Mapping[str, Any], folder: Path) -> None:
         self.cancelled = threading.Event()
@@ -149,13 +149,13 @@ class Away:
         self._tell({"fail": message.encode("utf-8", "backslashreplace").decode(), "code": code})
 
     def fingerprints(self) -> dict[str, str]:
-        """See `record.Record.fingerprints`; none where the server can't be asked any more."""
+        """See `record.RunContext.fingerprints`; none where the server can't be asked any more."""
         answer = self._patiently(functools.partial(self._server.ask, "fingerprints"))
         found: dict[str, str] = answer["fingerprints"] if answer else {}
         return found
 
-    def meets(self, kind: Kind) -> bool:
-        return self._lost if kind is Kind.NODE_LOST else bool(self._task["build_fails"])
+    def meets(self, kind: FaultKind) -> bool:
+        return self._lost if kind is FaultKind.NODE_LOST else bool(self._task["build_fails"])
 
     def build_log(self) -> Path:
         return self._logs["build"].path
@@ -290,7 +290,7 @@ class Away:
     def _reached(self) -> None:
         self._contact = time.monotonic()
         if self._process is not None:
-            self._process.pull()
+            self._process.renew()
 
     def _exchange(self) -> None:
         with self._exchanging:

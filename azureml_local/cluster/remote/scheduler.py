@@ -44,7 +44,7 @@ def on_worker(order: Order) -> None:
 
 
 class DaskPlaced:
-    """A `desk.Placed`."""
+    """A `registry.Placed`."""
 
     def __init__(self, future: Future) -> None:
         self._future = future
@@ -64,7 +64,7 @@ class DaskPlaced:
 
 
 class DaskScheduler:
-    """A `desk.Placement`."""
+    """A `registry.Placement`."""
 
     def __init__(self, address: str) -> None:
         """Raises OSError when no scheduler answers there."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local import __version__
-from azureml_local.cluster.remote.reporter import Away, Dismissed, Refused, Server, Unreachable
+from azureml_local.cluster.remote.reporter import Dismissed, Refused, RemoteReporter, Server, Unreachable
 from azureml_local.runtime.environments import EnvironmentBuilder
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
-from azureml_local.runtime.jobrunner import Assignment, Task, guarded
+from azureml_local.runtime.jobrunner import JobRunner, Task, guarded
 from azureml_local.runtime.jobspec import JobSpec, parse
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders, written
@@ -80,23 +80,23 @@ def _claim(server: Server, order: Mapping[str, str], name: str) -> dict[str, Any
 
 
 def _work(server: Server, task: Mapping[str, Any], folder: Path) -> None:
-    home = Away(server, task, folder)
+    home = RemoteReporter(server, task, folder)
     ran = False
 
     def steps() -> None:
         nonlocal ran
         working = folder / "wd"
         spec = parse(task["definition"])
-        assignment = Assignment(
+        assignment = JobRunner(
             home,
             Task(spec, task["variables"], task["flows"], home.fingerprints, folder, working),
             builder=EnvironmentBuilder(cache_folder() / "environments", host=task["host"]),
             inputs=Inputs(SharedFolders(cache_folder() / "datasets"), None),
             write_files=lambda: home.say(f"Snapshot: {_unpack(server, task['zip'], folder, working)} files."),
-            leash=task["cut_off"],
+            lease=task["cut_off"],
         )
         ran = assignment.run()
-        if ran and not home.meets(Kind.NODE_LOST):
+        if ran and not home.meets(FaultKind.NODE_LOST):
             home.bring(_left(spec, folder, working))
 
     try:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
 from azureml_local.names import WorkspaceName
-from azureml_local.runtime.faults import Kind
+from azureml_local.runtime.faults import FaultKind
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.server.dataplane import wire
 from azureml_local.server.http import odata
@@ -54,7 +54,7 @@ def create_compute(ctx: Ctx, name: Named, compute: str, body: dict[str, Any]) ->
     request = _request(compute, body)
     old = ctx.workspace.computes.find(compute)
     new = old is None or old.provisioning_error is not None
-    if new and ctx.cluster.simulations.take(Kind.QUOTA_EXCEEDED, compute):
+    if new and ctx.cluster.faults.take(FaultKind.QUOTA_EXCEEDED, compute):
         row = ctx.workspace.computes.put(request, _quota_exceeded(request))
     else:
         row = ctx.workspace.computes.put(request)

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError, Condition, always, if_absent
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import parse_time
 
 NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
@@ -33,7 +33,7 @@ def condition_of(headers: Mapping[str, str], *, reading: bool = False) -> Condit
             if "if-match" in asked:
                 raise _not_met()
             return
-        modified = parse(blob.modified).replace(microsecond=0)
+        modified = parse_time(blob.modified).replace(microsecond=0)
         unchanged = ("if-none-match" in asked and _matches(blob, asked["if-none-match"])) or (
             newer is not None and modified <= newer
         )

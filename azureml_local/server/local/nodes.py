@@ -10,8 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from azureml_local.cluster.remote.registry import Expected
-from azureml_local.cluster.remote.registry import Node as Teller
+from azureml_local.cluster.remote.registry import Expected, WorkerNode
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.errors import Forbidden
@@ -30,7 +29,7 @@ def claim(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any]
     worker = body.get("worker")
     if not isinstance(worker, str) or not 0 < len(worker) <= 300:
         raise Invalid("A worker has a name.")
-    order = _part(ctx, asker, run_id).claim(_teller(body), worker)
+    order = _part(ctx, asker, run_id).claim(_worker_node(body), worker)
     snapshot = order.pop("snapshot")
     return {**order, "zip": ctx.urls.read(CONTAINER, ctx.workspace.snapshots.zipped(snapshot))}
 
@@ -43,14 +42,14 @@ def report(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any
         raise Invalid("The number of the first event is a whole number.")
     if not isinstance(events, list) or len(events) > MOST_EVENTS or not all(isinstance(e, dict) for e in events):
         raise Invalid(f"A report has a list of at most {MOST_EVENTS} events.")
-    answer: dict[str, Any] = _part(ctx, asker, run_id).report(_teller(body), first, events)
+    answer: dict[str, Any] = _part(ctx, asker, run_id).report(_worker_node(body), first, events)
     return {**answer, "token": ctx.tokens.for_run(run_id).text} if body.get("renew") is True else answer
 
 
 @router.post("/fingerprints")
 def fingerprints(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """What tells the files of the run's inputs, as they are now, from what they were before."""
-    return {"fingerprints": _part(ctx, asker, run_id).fingerprints(_teller(body))}
+    return {"fingerprints": _part(ctx, asker, run_id).fingerprints(_worker_node(body))}
 
 
 @router.post("/wanted")
@@ -63,7 +62,7 @@ def wanted(ctx: Ctx, name: Named, asker: Asker, run_id: str, body: dict[str, Any
         or not all(isinstance(size, int) and not isinstance(size, bool) for size in files.values())
     ):
         raise Invalid(f"Files are at most {MOST_FILES} paths with their sizes.")
-    return {"files": _part(ctx, asker, run_id).wanted(_teller(body), files)}
+    return {"files": _part(ctx, asker, run_id).wanted(_worker_node(body), files)}
 
 
 @router.put("/bytes")
@@ -81,17 +80,17 @@ async def write(
 ) -> dict[str, int]:
     """A piece of a log, or of a file that the job has left."""
     part, data = _part(ctx, asker, run_id), await request.body()
-    return {"size": await run_in_threadpool(part.write, Teller(attempt, who), log, path, offset, data)}
+    return {"size": await run_in_threadpool(part.write, WorkerNode(attempt, who), log, path, offset, data)}
 
 
 def _part(ctx: Context, asker: Caller, run_id: str) -> Expected:
     if asker.run_id != run_id:
         raise Forbidden("This is for the node that has the run, with the token of the run itself.")
-    return ctx.cluster.desk.find(run_id)
+    return ctx.cluster.registry.find(run_id)
 
 
-def _teller(body: dict[str, Any]) -> Teller:
+def _worker_node(body: dict[str, Any]) -> WorkerNode:
     attempt, who = body.get("attempt"), body.get("who")
     if not isinstance(attempt, str) or not isinstance(who, str):
         raise Invalid("A node says which attempt of the run it means, and who it is.")
-    return Teller(attempt, who)
+    return WorkerNode(attempt, who)

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 
-from azureml_local.cluster.faultinjection import Simulation
+from azureml_local.cluster.faultinjection import Fault
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Ctx, authenticated
-from azureml_local.storage.clock import parse
+from azureml_local.storage.clock import parse_time
 from azureml_local.workspace.errors import Invalid
 
 router = APIRouter(prefix="/local", dependencies=[Depends(authenticated)])
@@ -50,7 +50,7 @@ def status(ctx: Ctx) -> dict[str, Any]:
             }
             for row in ctx.workspace.computes.list()
         ],
-        "simulations": [_simulation(each) for each in ctx.cluster.simulations.list()],
+        "simulations": [_simulation(each) for each in ctx.cluster.faults.list()],
         "models": [
             {"name": row.name, "version": row.version, "run_id": row.run_id}
             for row in ctx.workspace.models.list(latest_only=True)[0]
@@ -62,7 +62,7 @@ def status(ctx: Ctx) -> dict[str, Any]:
 def run(ctx: Ctx, run_id: str) -> dict[str, Any]:
     """A run in short: its status, how long it ran, and its single-number metrics."""
     row = ctx.workspace.runs.get(run_id)
-    seconds = (parse(row.ended) - parse(row.started)).total_seconds() if row.started and row.ended else None
+    seconds = (parse_time(row.ended) - parse_time(row.started)).total_seconds() if row.started and row.ended else None
     metrics = {
         series.name: series.values[-1].data.get(series.name)
         for series in ctx.workspace.metrics.all(run_id)
@@ -95,7 +95,7 @@ def answer_to(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
 
 @router.get("/simulations")
 def simulations(ctx: Ctx) -> dict[str, Any]:
-    return {"value": [_simulation(each) for each in ctx.cluster.simulations.list()]}
+    return {"value": [_simulation(each) for each in ctx.cluster.faults.list()]}
 
 
 @router.post("/simulations")
@@ -106,26 +106,26 @@ def simulate(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
         raise Invalid("The number of times must be a whole number.")
     if not all(word is None or isinstance(word, str) for word in (compute, requests)):
         raise Invalid("The compute, and the pattern of requests, must be texts.")
-    made = ctx.cluster.simulations.start(str(body.get("kind") or ""), times=times, compute=compute, requests=requests)
+    made = ctx.cluster.faults.start(str(body.get("kind") or ""), times=times, compute=compute, requests=requests)
     return _simulation(made)
 
 
 @router.delete("/simulations")
 def clear_simulations(ctx: Ctx, kind: str | None = None) -> dict[str, Any]:
-    return {"cleared": ctx.cluster.simulations.clear(kind=kind)}
+    return {"cleared": ctx.cluster.faults.clear(kind=kind)}
 
 
 @router.get("/simulations/{number}")
 def simulation(ctx: Ctx, number: int) -> dict[str, Any]:
-    return _simulation(ctx.cluster.simulations.get(number))
+    return _simulation(ctx.cluster.faults.get(number))
 
 
 @router.delete("/simulations/{number}")
 def clear_simulation(ctx: Ctx, number: int) -> dict[str, Any]:
-    return {"cleared": ctx.cluster.simulations.clear(number)}
+    return {"cleared": ctx.cluster.faults.clear(number)}
 
 
-def _simulation(row: Simulation) -> dict[str, Any]:
+def _simulation(row: Fault) -> dict[str, Any]:
     return {
         "id": row.id,
         "kind": row.kind.value,

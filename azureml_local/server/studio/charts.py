@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from azureml_local.server.studio.render import called
-from azureml_local.storage.clock import now, parse
-from azureml_local.workspace.activity import Moment
+from azureml_local.storage.clock import now, parse_time
+from azureml_local.workspace.activity import ActivityPoint
 from azureml_local.workspace.comparison import Cell, Compared, columns_of
 
 MOST_AXES, MOST_LINES, MOST_TICKS = 8, 300, 6
@@ -69,11 +69,11 @@ def points(rows: Sequence[Compared], x: str, y: str, base: str) -> Mapping[str, 
     }
 
 
-def activity(moments: Sequence[Moment]) -> Mapping[str, object] | None:
+def activity(moments: Sequence[ActivityPoint]) -> Mapping[str, object] | None:
     """How many nodes of a cluster were busy, and how many runs waited, over time; None where nothing ever happened."""
     if not moments:
         return None
-    last = moments[-1]._replace(time=parse(now()).timestamp())
+    last = moments[-1]._replace(time=parse_time(now()).timestamp())
     times, *counts = (list(each) for each in zip(*moments, last, strict=True))
     return {"kind": "steps", "x": "time", "names": ["busy nodes", "runs that wait"], "data": [times, *counts]}
 

@@ -16,7 +16,7 @@ from azureml_local.server.studio.events import mark
 from azureml_local.server.studio.render import events, page
 from azureml_local.server.studio.runs import packages, script_difference
 from azureml_local.storage.tables import Experiment
-from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, Columns, Sorting, Wanted, columns_of
+from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, Columns, RunQuery, Sorting, columns_of
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.runs import ORDER
@@ -134,7 +134,7 @@ def compare_page(viewing: Viewing, run: Annotated[list[str], Query(max_length=10
 def _page(viewing: Viewer, experiment: Experiment, view: View) -> Response:
     ctx = viewing.ctx
     seen = mark(ctx)
-    wanted = Wanted(experiment.id, view.q, view.status if view.status in ORDER else "")
+    wanted = RunQuery(experiment.id, view.q, view.status if view.status in ORDER else "")
     comparison = ctx.workspace.comparison
     total = comparison.count(wanted)
     pages = max(1, -(-total // PAGE))

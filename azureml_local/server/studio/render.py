@@ -21,7 +21,7 @@ from azureml_local.server.context import context
 from azureml_local.server.errors import Forbidden
 from azureml_local.server.studio.access import Viewer, viewer
 from azureml_local.storage.blobs import BlobError
-from azureml_local.storage.clock import now, parse, seconds_since
+from azureml_local.storage.clock import now, parse_time, seconds_since
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.runs import FINAL
@@ -153,18 +153,18 @@ def install_errors(app: FastAPI) -> None:
 
 
 def iso(text: str) -> str:
-    return parse(text).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return parse_time(text).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def when(text: str) -> str:
     """In the machine's own time zone, which is that of its browser."""
-    return parse(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return parse_time(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def day(text: str) -> str:
     """Shorter, for tables: the time for today's, the date for others."""
-    moment = parse(text).astimezone()
-    return moment.strftime("%H:%M:%S" if moment.date() == parse(now()).astimezone().date() else "%Y-%m-%d %H:%M")
+    moment = parse_time(text).astimezone()
+    return moment.strftime("%H:%M:%S" if moment.date() == parse_time(now()).astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def ago(text: str) -> str:
@@ -182,7 +182,7 @@ def called(run: Run) -> str:
 
 
 def between(moments: tuple[str, str]) -> str:
-    return span((parse(moments[1]) - parse(moments[0])).total_seconds())
+    return span((parse_time(moments[1]) - parse_time(moments[0])).total_seconds())
 
 
 def duration(run: Run) -> str:
