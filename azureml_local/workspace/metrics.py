@@ -38,6 +38,9 @@ FIELDS: Mapping[str, Field] = {
 }
 
 
+Cell = str | int | float | None
+
+
 class Value(NamedTuple):
     """One value of a metric, or one row of a table: what MetricValue keeps of it."""
 
@@ -75,13 +78,26 @@ class MetricSeries:
 
 
 @dataclass(frozen=True)
+class NewValue:
+    """One value that is logged, or one row of a table: a cell for each column that it has.
+
+    ``time`` is when (ISO 8601), now for None. ``client_id`` tells a value that is sent again from another one.
+    """
+
+    data: Mapping[str, Cell]
+    step: int | None = None
+    time: str | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True)
 class MetricBatch:
-    """Values for one metric, each a row of MetricValue without its metric."""
+    """Values for one metric. ``columns`` are the types of its columns: int, double, string, ..."""
 
     name: str
     kind: str
-    columns: dict[str, str]
-    values: list[dict[str, Any]]
+    columns: Mapping[str, str]
+    values: Sequence[NewValue]
 
 
 @dataclass(frozen=True)
@@ -103,25 +119,30 @@ class Metrics:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def append(self, run_id: str, values: Iterable[Mapping[str, Any]]) -> list[Refused]:
-        """Add values, in order, as the metric service's v2 batch carries them; returns the metrics that were refused.
+    def log(self, run_id: str, name: str, value: Cell, *, step: int | None = None, time: str | None = None) -> None:
+        """Add a single value. Raises Invalid for one that can't be kept, or where the metric is no scalar."""
+        if refused := self.append(run_id, [scalar(name, value, step=step, time=time)]):
+            raise Invalid(refused[0].reason)
+
+    def append(self, run_id: str, values: Iterable[MetricBatch]) -> list[Refused]:
+        """Add values, in order; returns the metrics that were refused.
 
         A value that was kept already (same id, as when a client sends again) isn't kept twice. A column whose values
         have had different types takes the type that holds all of them, so that none is lost.
         """
-        batches: list[MetricBatch] = []
+        batches: list[tuple[MetricBatch, list[dict[str, Any]]]] = []
         refused: list[Refused] = []
-        for value in values:
+        for each in values:
             try:
-                batches.append(parse_batch(value))
+                batches.append((each, _rows(each)))
             except Invalid as error:
-                refused.append(Refused(str(value.get("name") or "")[:MAX_NAME], str(error)))
+                refused.append(Refused(each.name[:MAX_NAME], str(error)))
         with self._database.write() as session:
-            names = {batch.name for batch in batches}
+            names = {batch.name for batch, _ in batches}
             found = session.scalars(select(Metric).where(Metric.run_id == run_id, Metric.name.in_(names)))
             known = {metric.name: metric for metric in found}
             rows: list[dict[str, Any]] = []
-            for batch in batches:
+            for batch, new in batches:
                 metric = known.get(batch.name)
                 if metric is None:
                     metric = known[batch.name] = _new_metric(session, run_id, batch)
@@ -131,7 +152,7 @@ class Metrics:
                     continue
                 else:
                     metric.columns = _widened(metric.columns, batch.columns)
-                rows += [{"metric": metric.id, **row} for row in batch.values]
+                rows += [{"metric": metric.id, **row} for row in new]
             if rows:
                 session.execute(insert(MetricValue.__table__).prefix_with("OR IGNORE"), rows)  # type: ignore[arg-type]
         for listener in self._listeners:
@@ -261,48 +282,42 @@ class Metrics:
         return Page(rows[:top], f"{last.metric}|{last.created}|{last.id}" if last else None)
 
 
-def parse_batch(value: Mapping[str, Any]) -> MetricBatch:
-    """A metric as the metric service's v2 batch carries it (azureml._restclient.models.metric_v2_dto).
+def scalar(name: str, value: Cell, *, step: int | None = None, time: str | None = None) -> MetricBatch:
+    """A single value. ``time`` is when it was logged (ISO 8601), now for None; NaN and the infinities are floats."""
+    kind = "int" if isinstance(value, int) else "double" if isinstance(value, float) else "string"
+    return MetricBatch(name, SCALAR, {name: kind}, [NewValue({name: value}, step, time)])
 
-    Raises:
-        Invalid: with the reason, as the client is told it.
-    """
-    name, properties = value.get("name"), value.get("properties") or {}
-    kind = (properties.get("uxMetricType") or SCALAR) if isinstance(properties, Mapping) else None
-    columns, rows = value.get("columns"), value.get("value") or []
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+
+def _rows(batch: MetricBatch) -> list[dict[str, Any]]:
+    """The rows of MetricValue, without their metric. Raises Invalid, with the reason as the client is told it."""
+    if not 0 < len(batch.name) <= MAX_NAME:
         raise Invalid(f"A metric's name must be a text of 1 to {MAX_NAME} characters.")
-    check_name("A metric's name", name)
-    if not isinstance(kind, str) or not isinstance(columns, Mapping) or not isinstance(rows, list):
-        raise Invalid(f"The metric {name!r} needs its columns with their types, and a list of values.")
-    if len(columns) > MAX_COLUMNS:
-        raise Invalid(f"The metric {name!r} has {len(columns)} columns; {MAX_COLUMNS} are the most.")
-    types = {check_name("A metric's column", str(key)): str(type_).lower() for key, type_ in columns.items()}
-    return MetricBatch(name, kind, types, [_row(name, types, row, place) for place, row in enumerate(rows)])
+    check_name("A metric's name", batch.name)
+    if len(batch.columns) > MAX_COLUMNS:
+        raise Invalid(f"The metric {batch.name!r} has {len(batch.columns)} columns; {MAX_COLUMNS} are the most.")
+    for column in batch.columns:
+        check_name("A metric's column", column)
+    return [_row(batch, value, position) for position, value in enumerate(batch.values)]
 
 
-def _row(name: str, columns: Mapping[str, str], row: Any, position: int) -> dict[str, Any]:
-    data = row.get("data") if isinstance(row, Mapping) else None
-    if not isinstance(data, Mapping):
-        raise Invalid(f"The metric {name!r} has a value without data.")
-    for column, cell in data.items():
-        if column not in columns:
+def _row(batch: MetricBatch, value: NewValue, position: int) -> dict[str, Any]:
+    name, step = batch.name, value.step
+    for column, cell in value.data.items():
+        if column not in batch.columns:
             raise Invalid(f"The metric {name!r} has a value in a column {str(column)[:80]!r} that it doesn't declare.")
         if not isinstance(cell, (str, int, float, type(None))):
             raise Invalid(f"The metric {name!r} has a value that is neither a number nor a text.")
         if isinstance(cell, str):
             check_text("A metric's value", cell)
-    step = row.get("step")
-    if step is not None and not (isinstance(step, int) and abs(step) < 2**63):
+    if step is not None and abs(step) >= 2**63:
         raise Invalid(f"The metric {name!r} has a step that is no number of 64 bits.")
-    created = row.get("createdUtc")
     return {
         # Without an id of its own a value must not be taken for another one that is sent again.
-        "client_id": str(row.get("metricId") or uuid.uuid4()),
+        "client_id": value.client_id or str(uuid.uuid4()),
         "position": position,
-        "created": now() if created is None else _time(str(created)),
+        "created": now() if value.time is None else _time(value.time),
         "step": step,
-        "data": dict(data),
+        "data": dict(value.data),
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.comparison import METRIC, PARAMETER, TAG, RunQuery, Sorting, as_list, parameters
+from azureml_local.workspace.metrics import scalar
 from azureml_local.workspace.new_runs import NewRun, RunChange
 
 RUNS = {  # the rate as an argument, the accuracy, a tag
@@ -32,9 +33,8 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         definition = {"arguments": [*given, "--data", "DatasetConsumptionConfig:mnist", "--fast"]}
         tags = {"kind": tag, "_aml_system_x": "1"} if tag else {}
         made.runs.create(NewRun(run_id, experiment.id, definition=definition, tags=tags))
-        values = [{"data": {"accuracy": each}} for each in (0.1, accuracy)] if accuracy is not None else []
-        if values:
-            made.metrics.append(run_id, [{"name": "accuracy", "columns": {"accuracy": "double"}, "value": values}])
+        for each in (0.1, accuracy) if accuracy is not None else ():
+            made.metrics.log(run_id, "accuracy", each)
     yield made
     made.close()
 
@@ -54,7 +54,7 @@ def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> 
     assert rows["b"].tags == {"kind": "y%"}
     columns = workspace.comparison.columns(experiment.id)
     assert (columns.metrics, columns.parameters, columns.tags) == (["accuracy"], ["rate", "fast"], ["kind"])
-    workspace.metrics.append("d", [{"name": "rare", "columns": {"rare": "int"}, "value": [{"data": {"rare": 1}}]}])
+    workspace.metrics.log("d", "rare", 1)
     columns = workspace.comparison.columns(experiment.id)
     assert (columns.metrics, columns.main) == (["accuracy", "rare"], "accuracy")
     drawn = {row.run.id: row for row in workspace.comparison.points(RunQuery(experiment.id), 3, ["accuracy", "loss"])}
@@ -88,8 +88,7 @@ def test_words_are_looked_for_as_they_are(workspace: Workspace) -> None:
 
 
 def test_a_long_series_is_thinned_out_and_keeps_its_ends(workspace: Workspace) -> None:
-    values = [{"data": {"loss": float(n)}} for n in range(1000)]
-    workspace.metrics.append("a", [{"name": "loss", "columns": {"loss": "double"}, "value": values}])
+    workspace.metrics.append("a", [scalar("loss", float(n)) for n in range(1000)])
     points, total = workspace.comparison.series("a", "loss", 100)
     assert total == 1000
     assert 100 <= len(points) <= 102
@@ -121,7 +120,7 @@ def test_a_mark_changes_with_what_the_run_shows(workspace: Workspace) -> None:
     assert workspace.changes.mark_of_run("a") == run
     assert workspace.changes.mark() == workspace.changes.mark()
     seen = {run}
-    workspace.metrics.append("a", [{"name": "m", "columns": {"m": "int"}, "value": [{"data": {"m": 1}}]}])
+    workspace.metrics.log("a", "m", 1)
     seen.add(workspace.changes.mark_of_run("a"))
     workspace.runs.modify("a", RunChange(display_name="another"))
     seen.add(workspace.changes.mark_of_run("a"))

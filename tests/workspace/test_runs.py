@@ -14,7 +14,7 @@ from azureml_local.storage.tables import Metric, Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.experiments import Experiments
-from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.metrics import TABLE, MetricBatch, Metrics, NewValue, scalar
 from azureml_local.workspace.new_runs import NewRun, RunChange
 from azureml_local.workspace.parameters import Parameters
 from azureml_local.workspace.run_data import NamedData, NamedDataOfRuns
@@ -130,8 +130,7 @@ def test_pages_need_few_of_many_values(database: Database, runs: Runs, experimen
     for run_id in ("r", "s"):
         runs.create(NewRun(run_id, experiment_id))
         for name, count in (("many", 30), ("one", 1)):
-            values = [{"data": {name: float(number)}} for number in range(count)]
-            metrics.append(run_id, [{"name": name, "columns": {name: "double"}, "value": values}])
+            metrics.append(run_id, [scalar(name, float(number)) for number in range(count)])
     assert [(each.name, len(each.values), each.beyond) for each in metrics.heads("r", 20)] == [
         ("many", 20, 10),
         ("one", 1, 0),
@@ -203,12 +202,54 @@ def test_what_belongs_to_a_deleted_experiment_is_not_kept(tmp_path: Path) -> Non
     workspace.runs.create(NewRun("r", experiment))
     workspace.runs.advance("r", "Completed")
     workspace.experiments.delete(experiment, workspace.artifacts)
-    value = {"name": "m", "columns": {"m": "double"}, "value": [{"data": {"m": 1.0}}]}
     with pytest.raises(Vanished, match="was deleted"):
-        workspace.metrics.append("r", [value])
+        workspace.metrics.append("r", [scalar("m", 1.0)])
     with pytest.raises(Vanished):
         workspace.runs.create(NewRun("another", experiment))
     with workspace.database.read() as session:
         assert not session.scalars(select(Metric)).all()
         assert not session.scalars(select(Run)).all()
     workspace.close()
+
+
+def test_scalar_metric_logged_by_itself_keeps_step_time_and_every_value(
+    runs: Runs, database: Database, experiment_id: str
+) -> None:
+    metrics = Metrics(database)
+    runs.create(NewRun("r", experiment_id))
+    metrics.log("r", "loss", 1, step=0, time="2026-01-01T00:00:00Z")
+    for value in (0.5, 0.5, float("nan"), float("-inf")):  # several of one step, and the same value twice
+        metrics.log("r", "loss", value, step=1, time="2026-01-02T00:00:00Z")
+    series = metrics.get("r", "loss")
+    assert (series.kind, series.columns) == ("azureml.v1.scalar", {"loss": "double"})
+    assert [value.step for value in series.values] == [0, 1, 1, 1, 1]
+    assert [str(value.data["loss"]) for value in series.values] == ["1", "0.5", "0.5", "nan", "-inf"]
+    assert series.values[0].created.startswith("2026-01-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        scalar("", 1),
+        scalar("n" * 256, 1),
+        scalar("a\nb", 1),
+        scalar("a", 1, step=2**63),
+        scalar("a", 1, time="yesterday"),
+        scalar("a", "\ud800"),
+        MetricBatch("a", TABLE, {"x": "int"}, [NewValue({"y": 1})]),
+        MetricBatch("a", TABLE, {str(n): "int" for n in range(501)}, []),
+        MetricBatch("a", TABLE, {"x": "int"}, [NewValue({"x": [1]})]),  # type: ignore[dict-item]
+    ],
+    ids=lambda batch: batch.name[:3] or "empty",
+)
+def test_metric_that_cannot_be_kept_is_refused_beside_the_others(
+    runs: Runs, database: Database, experiment_id: str, odd: MetricBatch
+) -> None:
+    metrics = Metrics(database)
+    runs.create(NewRun("r", experiment_id))
+    [refused] = metrics.append("r", [odd, scalar("kept", 1)])
+    assert refused.name == odd.name[:255]
+    assert metrics.names("r") == ["kept"]
+    metrics.append("r", [MetricBatch("table", TABLE, {"x": "int"}, [NewValue({"x": 1})])])
+    with pytest.raises(Invalid, match="another name"):
+        metrics.log("r", "table", 1)

@@ -23,7 +23,7 @@ from azureml_local.storage.clock import mark, now, seconds_since_mark
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
-from azureml_local.workspace.metrics import TABLE
+from azureml_local.workspace.metrics import TABLE, MetricBatch, NewValue
 from azureml_local.workspace.new_runs import RunChange
 from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated, is_submitted
 from azureml_local.workspace.runs import FINAL, data_container, user_error
@@ -327,20 +327,11 @@ class _Sweep:
         if self._best is None:
             return
         run_id, value = self._best
-        columns = {"metric_name": "string", "timestamp": "string", "run_id": "string", "metric_value": "double"}
-        row = {"metric_name": self._spec.metric, "timestamp": now(), "run_id": run_id, "metric_value": value}
-        self._workspace.metrics.append(
-            self._parent.id,
-            [
-                {
-                    "name": BEST,
-                    "properties": {"uxMetricType": TABLE},
-                    "columns": {**columns, "final": "bool"},
-                    # The same row twice, of a server before and after a crash, is one.
-                    "value": [{"metricId": f"{run_id} {value!r} {final}", "data": {**row, "final": final}}],
-                }
-            ],
-        )
+        texts = {"metric_name": self._spec.metric, "timestamp": now(), "run_id": run_id}
+        columns = {**dict.fromkeys(texts, "string"), "metric_value": "double", "final": "bool"}
+        # The same row twice, of a server before and after a crash, is one.
+        row = NewValue({**texts, "metric_value": value, "final": final}, client_id=f"{run_id} {value!r} {final}")
+        self._workspace.metrics.append(self._parent.id, [MetricBatch(BEST, TABLE, columns, [row])])
 
     # The end ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,17 @@ from azureml_local.server.errors import error_body
 from azureml_local.server.http import odata
 from azureml_local.storage.tables import Metric
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.metrics import FLOATS, INLINE, TABLE, Value
+from azureml_local.workspace.metrics import (
+    FLOATS,
+    INLINE,
+    MAX_NAME,
+    SCALAR,
+    TABLE,
+    MetricBatch,
+    NewValue,
+    Refused,
+    Value,
+)
 from azureml_local.workspace.runs import data_container
 
 router = APIRouter()
@@ -33,7 +43,14 @@ def post_batch(ctx: Ctx, name: Named, run_id: str, body: dict[str, Any]) -> Resp
     values = body.get("values")
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise Invalid("A batch of metrics needs a list named 'values'.")
-    refused = ctx.workspace.metrics.append(run_id, values)
+    batches: list[MetricBatch] = []
+    refused: list[Refused] = []
+    for value in values:
+        try:
+            batches.append(_batch(value))
+        except Invalid as error:
+            refused.append(Refused(str(value.get("name") or "")[:MAX_NAME], str(error)))
+    refused += ctx.workspace.metrics.append(run_id, batches)
     if refused and not body.get("reportErrors"):
         raise Invalid(refused[0].reason)
     errors = [
@@ -99,6 +116,29 @@ def query_metrics(ctx: Ctx, name: Named, experiment: str, body: wire.OptionalBod
         after=wire.token(asked.get("continuationToken")),
     )
     return wire.answer(wire.page([_old_form(metric, value) for metric, value in page.items], page.next))
+
+
+def _batch(value: Mapping[str, Any]) -> MetricBatch:
+    """A metric as a batch carries it (azureml._restclient.models.metric_v2_dto). Raises Invalid."""
+    name, properties = value.get("name"), value.get("properties") or {}
+    kind = (properties.get("uxMetricType") or SCALAR) if isinstance(properties, Mapping) else None
+    columns, rows = value.get("columns"), value.get("value") or []
+    if not isinstance(name, str):
+        raise Invalid(f"A metric's name must be a text of 1 to {MAX_NAME} characters.")
+    if not isinstance(kind, str) or not isinstance(columns, Mapping) or not isinstance(rows, list):
+        raise Invalid(f"The metric {name[:MAX_NAME]!r} needs its columns with their types, and a list of values.")
+    types = {str(key): str(type_).lower() for key, type_ in columns.items()}
+    return MetricBatch(name, kind, types, [_value(name, row) for row in rows])
+
+
+def _value(name: str, row: object) -> NewValue:
+    data = row.get("data") if isinstance(row, Mapping) else None
+    if not isinstance(row, Mapping) or not isinstance(data, Mapping):
+        raise Invalid(f"The metric {name[:MAX_NAME]!r} has a value without data.")
+    step, time, client_id = row.get("step"), row.get("createdUtc"), row.get("metricId")
+    if step is not None and not isinstance(step, int):
+        raise Invalid(f"The metric {name[:MAX_NAME]!r} has a step that is no number of 64 bits.")
+    return NewValue(data, step, None if time is None else str(time), str(client_id) if client_id else None)
 
 
 def _cells(columns: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, Any]:
