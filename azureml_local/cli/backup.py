@@ -272,5 +272,5 @@ def _end_unfinished(made: StateFolder) -> None:
             if is_submitted(run):
                 reason = f"The run was {run.status} when the backup was made that this workspace was restored from."
                 run.status, run.ended, run.process = "Failed", now(), None
-                run.error = run.error or user_error(reason, "SystemError")
+                run.error = run.error or user_error(reason, "ServiceError")
     database.close()

@@ -120,7 +120,7 @@ class Cluster:
     def _give_up(self, run_id: str, reason: str) -> None:
         """A run fails for a fault of ours. Nothing that goes wrong with that is anybody else's business."""
         try:
-            self._workspace.runs.advance(run_id, "Failed", error=user_error(reason, "SystemError"))
+            self._workspace.runs.advance(run_id, "Failed", error=user_error(reason, "ServiceError"))
         except Exception:
             logger.exception("The run %s can't be told to have failed", run_id)
 

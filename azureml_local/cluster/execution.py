@@ -95,7 +95,7 @@ class Execution:
         def steps() -> None:
             ended, record = job(), self._record
             if not ended and not record.cancelled.is_set():
-                record.fail("The job never began, and its node doesn't say why.", "SystemError")
+                record.fail("The job never began, and its node doesn't say why.", "ServiceError")
             if ended and not record.lost:
                 self._keep_outputs()
 

@@ -98,7 +98,7 @@ class RunContext:
     def try_to_fail(self, message: str) -> bool:
         """As `fail` for a fault of the system's; False, and nothing is said, when it can't be written now."""
         try:
-            self.workspace.runs.note_error(self.run.id, user_error(message, "SystemError"))
+            self.workspace.runs.note_error(self.run.id, user_error(message, "ServiceError"))
         except Exception as error:
             if passing(error) is None:
                 raise
@@ -122,7 +122,9 @@ class RunContext:
             self.workspace.runs.note_error(self.run.id, self._failure)
 
     def warn(self, message: str) -> None:
-        self.write(lambda: self.workspace.runs.note_warning(self.run.id, SOURCE, message))
+        # A new server that does it again says it once.
+        if message not in (known.get("message") for known in self.workspace.runs.get(self.run.id).warnings):
+            self.write(lambda: self.workspace.runs.note_warning(self.run.id, SOURCE, message))
         self.say(message)
 
     def flows(self) -> dict[str, str]:

@@ -30,6 +30,7 @@ from azureml_local.runtime.installer import (
     EnvironmentBuildCanceled,
     Interpreter,
     choose,
+    interpreter_at,
     interpreters,
     own_interpreter,
     run_uv,
@@ -45,9 +46,16 @@ _MARKER = "environment.json"
 _ALWAYS = ("pip", "setuptools")
 # Older azureml-core and today's azureml-opendatasets import pkg_resources, which setuptools gives up.
 _SETUPTOOLS = "setuptools<81"
+# azureml-core 1.61 imports it in Python 3.8 and does not require it.
+_IMPORTLIB_RESOURCES, _FIRST_WITH_RESOURCES = "importlib-resources", Version("3.9")
 # Without a floor, a resolver that has taken a newer numpy first goes back to azureml packages of 2020, whose
 # metadata did not limit numpy yet (seen with azureml-defaults and numpy on Python 3.11: azureml-core 1.0.85).
-_AZUREML_FLOORS = tuple(f"azureml-{name}>=1.50" for name in ("core", "dataset-runtime", "defaults", "sdk"))
+# 1.47 is the last one for Python 3.6.
+_AZUREML_FLOORS = tuple(
+    f"azureml-{name}>={floor}; python_version {python}"
+    for name in ("core", "dataset-runtime", "defaults", "sdk")
+    for floor, python in (("1.50", ">= '3.7'"), ("1.40", "< '3.7'"))
+)
 
 
 @dataclass(frozen=True)
@@ -55,13 +63,14 @@ class JobEnvironment:
     """The interpreter that runs a job.
 
     `python` is its path, `digest` the definition's (32 hexadecimal digits), `cached` is True where nothing
-    had to be built, `seconds` is what getting it took.
+    had to be built, `seconds` is what getting it took. `warning` says what is not as the definition asks for.
     """
 
     python: Path
     digest: str
     cached: bool
     seconds: float
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class _Plan:
     notes: tuple[str, ...]
     packages: PackageList | None = None
     constraints: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 class EnvironmentBuilder:
@@ -135,9 +145,10 @@ class EnvironmentBuilder:
             if cached:
                 say(f"Taken from the cache, nothing to build: {folder}")
             else:
-                _build(plan, packages, folder, say, cancelled, lock)
+                with _about_stand_in(plan):
+                    _build(plan, packages, folder, say, cancelled, lock)
                 say(f"Built in {time.monotonic() - started:.1f} s: {folder}")
-        return JobEnvironment(python, plan.digest, cached, time.monotonic() - started)
+        return JobEnvironment(python, plan.digest, cached, time.monotonic() - started, plan.warning)
 
     def _plan(self, definition: Mapping[str, Any]) -> _Plan:
         section = definition.get("python") or {}
@@ -146,10 +157,10 @@ class EnvironmentBuilder:
             note = f"Jobs run in the workspace's own Python {own.version}, {own.path}; no packages are installed."
             return _interpreter_plan(own, note)
         if section.get("userManagedDependencies"):
-            chosen = _user_managed(str(section.get("interpreterPath") or "python"))
+            named = _user_managed(str(section.get("interpreterPath") or "python"))
             return _interpreter_plan(
-                chosen,
-                f"The packages are managed by the user; Python: {chosen.path}",
+                named,
+                f"The packages are managed by the user; Python: {named.path} ({named.version})",
                 *_image_notes(definition),
             )
         conda = section.get("condaDependencies")
@@ -161,9 +172,13 @@ class EnvironmentBuilder:
                 "python.user_managed_dependencies=True to use the workspace's own Python."
             )
         packages = read_packages(conda)
-        interpreter, python_note = choose(packages.python, interpreters())
+        chosen = choose(packages.python, interpreters())
+        interpreter = chosen.interpreter
         constraints, constraint_notes = _constraints(packages)
         asked = ", ".join(packages.requirements) or "none"
+        if packages.named("azureml-") and interpreter.version < _FIRST_WITH_RESOURCES:
+            packages.requirements.append(_IMPORTLIB_RESOURCES)
+            packages.notes.append(f"Added: {_IMPORTLIB_RESOURCES}, which azureml-core imports in older Pythons.")
         packages.requirements = sorted({*packages.requirements, *_ALWAYS})
         digest = _digest(
             packages=packages.requirements,
@@ -176,9 +191,9 @@ class EnvironmentBuilder:
             *packages.notes,
             *constraint_notes,
             *_image_notes(definition),
-            python_note,
+            chosen.warning or chosen.note,
         )
-        return _Plan(digest, interpreter, notes, packages, constraints)
+        return _Plan(digest, interpreter, notes, packages, constraints, chosen.warning)
 
 
 def _digest(**content: object) -> str:
@@ -200,7 +215,7 @@ def _user_managed(asked: str) -> Interpreter:
             f"The Environment's python.interpreter_path '{asked}' is not a program on this machine; give the "
             "absolute path of a Python interpreter here, or 'python' for the workspace's own."
         )
-    return Interpreter(path, Version("0"))  # its version is the user's business
+    return interpreter_at(path)
 
 
 def _constraints(packages: PackageList) -> tuple[tuple[str, ...], list[str]]:
@@ -218,7 +233,10 @@ def _constraints(packages: PackageList) -> tuple[tuple[str, ...], list[str]]:
         notes.append(f"Constraint added: {_SETUPTOOLS}, because azureml packages import pkg_resources.")
     if not any(one.specifier or one.url for one in azureml):
         constraints += _AZUREML_FLOORS
-        notes.append("Constraint added: azureml packages from 1.50 on, so that the resolver takes none from 2020.")
+        notes.append(
+            "Constraint added: azureml packages from 1.50 on (for Python 3.6: 1.40), so that the resolver takes none "
+            "from 2020."
+        )
     return tuple(constraints), notes
 
 
@@ -232,6 +250,19 @@ def _image_notes(definition: Mapping[str, Any]) -> Iterator[str]:
     base = (definition.get("python") or {}).get("baseCondaEnvironment")
     if base:
         yield f"The image's conda environment {base} is not here: only the listed packages are installed."
+
+
+@contextmanager
+def _about_stand_in(plan: _Plan) -> Iterator[None]:
+    """A build that fails in another Python than the one asked for may fail for that, and its error says so."""
+    try:
+        yield
+    except EnvironmentBuildCanceled:
+        raise
+    except EnvironmentBuildError as error:
+        if plan.warning is None:
+            raise
+        raise EnvironmentBuildError(f"{error} ({plan.warning})") from error
 
 
 def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelled: threading.Event, lock: int) -> None:

@@ -3,6 +3,7 @@ cancelled."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from azureml_local.runtime.conda import EnvironmentBuildError, without_secrets
 
 POLL_SECONDS = 0.1  # how soon a cancel is noticed
 _GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
-_OLDEST_STAND_IN = Version("3.8")  # the oldest Python that the current SDK supports
+# The oldest Python that uv makes environments with, and that what stands around a job's script is written for.
+OLDEST = Version("3.6")
+_UV_OFFERS = Version("3.8")  # what `uv python install` has, and newer ones
 
 # What uv, and with it the set-up code of strangers' packages, gets to see of the server's environment: where
 # things are, how to reach the network, how to compile. Not keys, not tokens, not the server's own secret.
@@ -54,6 +57,16 @@ class Interpreter:
 
     path: Path
     version: Version
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An interpreter for an Environment, a sentence about it for the log, and a warning for the run where it isn't the
+    Python that was asked for."""
+
+    interpreter: Interpreter
+    note: str
+    warning: str | None = None
 
 
 def own_interpreter() -> Interpreter:
@@ -88,32 +101,70 @@ def interpreters() -> list[Interpreter]:
     ]
 
 
-def choose(asked: SpecifierSet, found: Sequence[Interpreter]) -> tuple[Interpreter, str]:
-    """The interpreter for the version `asked` for, and a sentence about it for the log.
+def interpreter_at(path: Path) -> Interpreter:
+    """The interpreter of this path, which a user names. Raises EnvironmentBuildError for one that can't run jobs."""
+    return _interpreter_at(path, path.stat().st_mtime_ns)
 
-    One that fits (the first of `found`, this process's own, before a newer one), else one of the same minor
+
+@functools.lru_cache(maxsize=100)
+def _interpreter_at(path: Path, changed: int) -> Interpreter:
+    question = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+    try:
+        answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=True, timeout=30)
+        version = Version(answer.stdout.strip())
+    except (OSError, subprocess.SubprocessError, InvalidVersion) as error:
+        raise EnvironmentBuildError(
+            f"The Environment's python.interpreter_path '{path}' is no Python interpreter that works: {error}"
+        ) from error
+    if version < OLDEST:
+        raise EnvironmentBuildError(
+            f"The Environment's python.interpreter_path '{path}' is Python {version}, which is too old: a job needs "
+            f"Python {OLDEST} or later. Name another one."
+        )
+    return Interpreter(path, version)
+
+
+def choose(asked: SpecifierSet, installed: Sequence[Interpreter]) -> Choice:
+    """The interpreter for the version `asked` for.
+
+    One that fits (the first of `installed`, this process's own, before a newer one), else one of the same minor
     version, else the nearest, the newer of two. Raises EnvironmentBuildError where not even the major version
     is there.
     """
+    found = [one for one in installed if one.version >= OLDEST]
     fitting = [one for one in found if asked.contains(one.version)]
     if fitting:
         own = found[0] in fitting
         chosen = found[0] if own else max(fitting, key=lambda one: one.version)
-        return chosen, f"Python {chosen.version}, {chosen.path}{f' (asked for: {asked})' if asked else ''}"
+        return Choice(chosen, f"Python {chosen.version}, {chosen.path}{f' (asked for: {asked})' if asked else ''}")
     wanted = min(Version(clause.version.removesuffix(".*")) for clause in asked)
     same_minor = [one for one in found if one.version.release[:2] == wanted.release[:2]]
-    same_major = [one for one in found if one.version.major == wanted.major and one.version >= _OLDEST_STAND_IN]
+    same_major = [one for one in found if one.version.major == wanted.major]
+    warning = None
     if same_minor:
         chosen = max(same_minor, key=lambda one: one.version)
     elif same_major:
         newest_first = sorted(same_major, key=lambda one: one.version, reverse=True)
         chosen = min(newest_first, key=lambda one: abs(one.version.minor - wanted.minor))
+        warning = (
+            f"The Environment asks for Python {asked}, which {_why_not(wanted)}; Python {chosen.version}, the nearest "
+            "that is here, takes its place."
+        )
     else:
         raise EnvironmentBuildError(
             f"The Environment asks for Python {asked}, and this machine has no Python {wanted.major}; "
             "install one, or ask for another version."
         )
-    return chosen, f"Python {chosen.version}, {chosen.path}: the nearest here to the one asked for ({asked})."
+    note = f"Python {chosen.version}, {chosen.path}: the nearest here to the one asked for ({asked})."
+    return Choice(chosen, note, warning)
+
+
+def _why_not(wanted: Version) -> str:
+    if wanted < OLDEST:
+        return f"is too old: a job needs {OLDEST} or later"
+    minor = f"{wanted.major}.{wanted.minor}"
+    how = f"uv python install {minor}" if wanted >= _UV_OFFERS else f"pyenv install {minor}"
+    return f"is not on this machine (install it, for example by '{how}')"
 
 
 # --- uv

@@ -3,7 +3,10 @@
 Azure's service wraps scripts in the same way: the context flushes metrics (the SDK has no exit hook, so they
 would be lost with the process), uploads ``outputs`` and ``logs``, and reports an exception as the run's
 error. Started by path with the job environment's interpreter, which knows nothing of this package: standard
-library only, and azureml where it is installed.
+library only, and azureml where it is installed; and Python 3.6 is enough for it (installer.OLDEST).
+
+A file beside the job's status file is there while what is around the script runs (process.around_script): from it the
+server knows whose error it was.
 """
 
 import contextlib
@@ -12,9 +15,16 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from typing import ContextManager, Iterator, List
 
 
-def history_context() -> contextlib.AbstractContextManager[object]:
+@contextlib.contextmanager
+def nothing() -> Iterator[None]:
+    """contextlib.nullcontext, which Python 3.6 has not."""
+    yield
+
+
+def history_context() -> ContextManager[object]:
     """azureml's context manager, or one that does nothing where the environment has no azureml-core."""
     try:
         from azureml.history._tracking import get_history_context_manager
@@ -23,12 +33,22 @@ def history_context() -> contextlib.AbstractContextManager[object]:
             "azureml-core isn't in this environment: metrics can't be logged; outputs are kept all the same.",
             flush=True,
         )
-        return contextlib.nullcontext()
-    context: contextlib.AbstractContextManager[object] = get_history_context_manager(DirectoriesToWatch=["logs"])
+        return nothing()
+    context: ContextManager[object] = get_history_context_manager(DirectoriesToWatch=["logs"])
     return context
 
 
-def main(script: str, arguments: list[str]) -> None:
+def note_script(runs: bool) -> None:
+    """Tell the server whether the script runs now, or what is around it."""
+    path = os.path.join(os.path.dirname(os.environ["AZUREML_LOCAL_JOB"]), "around_script")
+    with contextlib.suppress(OSError):  # a full disk: the end of the job is then the script's own, as far as is known
+        if runs:
+            os.unlink(path)
+        else:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def main(script: str, arguments: List[str]) -> None:
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     folder = Path.cwd()
@@ -36,12 +56,16 @@ def main(script: str, arguments: list[str]) -> None:
     # short job costs.
     gc.disable()
     with history_context():
-        gc.freeze()
+        if sys.version_info >= (3, 7):
+            gc.freeze()
         gc.enable()
+        note_script(runs=True)
         try:
             runpy.run_path(script, run_name="__main__")
         finally:
             be_somewhere(folder)
+        note_script(runs=False)
+    note_script(runs=True)
 
 
 def be_somewhere(folder: Path) -> None:

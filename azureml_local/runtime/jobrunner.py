@@ -24,7 +24,7 @@ from azureml_local.runtime.jobspec import JobSpec, resolve, resolve_command
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.patience import passing
-from azureml_local.runtime.process import JobProcess, describe_end, marker, status_file
+from azureml_local.runtime.process import JobProcess, around_script, describe_end, marker, status_file
 from azureml_local.runtime.reporter import Postponed, RunReporter
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
@@ -86,8 +86,14 @@ class JobRunner:
         environment = self._build()
         if home.cancelled.is_set():
             return False
+        if environment.warning:
+            home.warn(environment.warning)
         home.stage("Starting")
         self._write_files()
+        for name in COLLECTED:
+            # The SDK's own preparation of a job makes them in Azure (azureml.history._tracking, execute_job_prep).
+            with contextlib.suppress(FileExistsError):  # a file of that name is the user's own
+                (task.working / name).mkdir(exist_ok=True)
         variables = self._variables(environment)
         outputs = OutputFolders(spec.outputs, task.folder, task.working)
         with self._inputs.brought(self._wanted(outputs), variables, home) as inputs:
@@ -139,6 +145,7 @@ class JobRunner:
                 raise InputError(f"The script {script!r} is not in the submitted folder.")
             argv = [str(environment.python), str(Path(job_script.__file__)), script]
             argv += resolve(spec.arguments, places)
+            around_script(task.folder).touch(mode=0o600)
         try:
             return JobProcess.spawn(
                 argv,
@@ -196,7 +203,15 @@ def follow(home: RunReporter, process: JobProcess, max_seconds: float | None) ->
     process.kill()
     code = process.returncode
     home.say(f"Process {process.pid} {describe_end(code)}.")
-    if code != 0 and not lost and not home.cancelled.is_set():
+    if code == 0 or lost or home.cancelled.is_set():
+        return
+    if process.failed_around_script:
+        home.fail(
+            f"The job's process {describe_end(code)} outside of the script: in what azureml-local and the SDK do "
+            f"before and after it. See {JOB_LOG} for what it said last.",
+            "ServiceError",
+        )
+    else:
         home.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
 
 
@@ -212,15 +227,15 @@ def guarded(home: RunReporter, steps: Callable[[], None]) -> None:
         home.fail(str(error))
         home.say(str(error))
     except OSError as error:
-        home.fail(f"The run's files can't be handled: {error}", "SystemError")
+        home.fail(f"The run's files can't be handled: {error}", "ServiceError")
         home.say(str(error))
     except Exception as error:
         if (trouble := passing(error)) is not None:
-            home.fail(f"The run can't go on. {trouble}", "SystemError")
+            home.fail(f"The run can't go on. {trouble}", "ServiceError")
             home.say(str(trouble))
             return
         # A fault of ours: the run must not stay Running for ever, and the reason must be found.
-        home.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "SystemError")
+        home.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "ServiceError")
         home.say(repr(error))
         raise
 

@@ -144,6 +144,11 @@ class JobProcess:
             time.sleep(0.01)
         return True
 
+    @property
+    def failed_around_script(self) -> bool:
+        """Whether a job that has ended failed in what is around its script: before that began, or after its end."""
+        return bool(self.returncode and self.returncode > 0) and around_script(self._status_file.parent).exists()
+
     def wait(self, seconds: float) -> bool:
         """Wait for the end of the job. True when it has ended."""
         deadline = time.monotonic() + seconds
@@ -214,6 +219,13 @@ class JobProcess:
 def status_file(folder: Path) -> Path:
     """Where the keeper of a run with this folder says how its job ended."""
     return folder / "exit_status"
+
+
+def around_script(folder: Path) -> Path:
+    """A file that is there while a job of a run with this folder is before its script's start or after its end: made
+    before the job's process, removed and made again by that (job.py).
+    """
+    return folder / "around_script"
 
 
 def marker(status_file: Path) -> dict[str, str]:

@@ -292,7 +292,7 @@ def test_packages_that_the_user_manages_are_left_to_the_user(builder: Environmen
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("path", ["/no/such/python", "bin/python", "/etc/passwd", "/"])
+@pytest.mark.parametrize("path", ["/no/such/python", "bin/python", "/etc/passwd", "/", "/bin/true"])
 def test_an_interpreter_that_is_none_is_refused(builder: EnvironmentBuilder, path: str) -> None:
     sentence, _ = fail(builder, definition(userManagedDependencies=True, interpreterPath=path))
     assert f"'{path}'" in sentence
@@ -337,17 +337,42 @@ def test_this_machines_interpreters_are_found_its_own_first() -> None:
         (">=3.12", "3.13.0", "asked for"),
         ("==3.12.*", "3.13.0", "the nearest"),  # 3.11 is as near: the newer of two
         ("==3.9.*", "3.10.13", "the nearest"),
-        ("==3.6.*", "3.10.13", "the nearest"),
+        ("==3.6.*", "3.7.16", "the nearest"),
+        ("==3.5.*", "3.7.16", "the nearest"),  # uv makes no environment with the 3.5 that is here
         ("==3.20.*", "3.13.0", "the nearest"),
         ("==3.*", "3.11.7", "asked for"),
     ],
 )
 def test_the_python_asked_for_or_the_nearest_is_chosen(asked: str, chosen: str, said: str) -> None:
-    versions = ["3.11.7", "3.13.0", "3.10.13", "3.10.2", "3.7.16"]
+    versions = ["3.11.7", "3.13.0", "3.10.13", "3.10.2", "3.7.16", "3.5.10"]
     found = [Interpreter(Path(f"/opt/{version}/bin/python"), Version(version)) for version in versions]
-    interpreter, sentence = choose(SpecifierSet(asked), found)
-    assert str(interpreter.version) == chosen
-    assert said in sentence
+    choice = choose(SpecifierSet(asked), found)
+    assert str(choice.interpreter.version) == chosen
+    assert said in choice.note
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("==3.10.18.*", None),
+        ("==3.8.13", "asks for Python ==3.8.13, which is not on this machine (install it, for example by 'uv python"),
+        ("==3.6.2", "which is not on this machine (install it, for example by 'pyenv install 3.6'); Python 3.7.16"),
+        ("==3.5.*", "which is too old: a job needs 3.6 or later; Python 3.7.16, the nearest"),
+    ],
+)
+def test_another_minor_version_than_asked_for_is_a_warning(asked: str, words: str | None) -> None:
+    found = [Interpreter(Path("/bin/python"), Version(version)) for version in ("3.10.13", "3.7.16", "3.5.10")]
+    warning = choose(SpecifierSet(asked), found).warning
+    assert warning is None if words is None else words in str(warning)
+
+
+def test_interpreter_that_is_too_old_is_refused(builder: EnvironmentBuilder, tmp_path: Path) -> None:
+    old = next((one for one in Path.home().glob(".pyenv/versions/2.7.*/bin/python")), None)
+    if old is None:
+        pytest.skip("there is no Python 2 on this machine")
+    sentence, _ = fail(builder, definition(userManagedDependencies=True, interpreterPath=str(old)))
+    assert "is Python 2.7" in sentence
+    assert "too old: a job needs Python 3.6 or later" in sentence
 
 
 def test_there_is_no_stand_in_for_another_major_version() -> None:

@@ -100,7 +100,7 @@ def test_outputs_that_the_store_has_no_room_for_fail_the_run_and_stay(
     run = submit(
         client,
         "large",
-        f"mkdir outputs; echo small > outputs/small; until test -e {disk}/go; do sleep 0.05; done; "
+        f"mkdir -p outputs; echo small > outputs/small; until test -e {disk}/go; do sleep 0.05; done; "
         f"head -c 9000000 /dev/urandom > outputs/large; until test -s {disk}/ready; do sleep 0.05; done",
     )
     wait_for(lambda: details(client, run)["status"] == "Running", 60)
@@ -139,7 +139,7 @@ def test_run_that_ends_on_a_full_disk_ends_when_there_is_room(
     one_node(client)
     gate = disk / "gate"
     gate.mkdir()
-    first = submit(client, "first", f"mkdir outputs; echo x > outputs/x; while test -d {gate}; do sleep 0.05; done")
+    first = submit(client, "first", f"mkdir -p outputs; echo x > outputs/x; while test -d {gate}; do sleep 0.05; done")
     wait_for(lambda: details(client, first)["status"] == "Running", 60)
     second = submit(client, "second", "echo second")
     wait_for(lambda: details(client, second)["status"] == "Queued")

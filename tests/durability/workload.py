@@ -236,7 +236,7 @@ class Writer(threading.Thread):
         self.jobs -= 1
         run, snapshot, code = f"job-{self.seed}-{self._number()}", str(uuid.uuid4()), self.random.choice((0, 0, 3))
         script = (
-            f"echo begin {run} >>{self.evidence}; cat data.txt >&2; sleep {self.random.random():.2f}; mkdir outputs; "
+            f"echo begin {run} >>{self.evidence}; cat data.txt >&2; sleep {self.random.random():.2f}; "
             f"echo {run} >outputs/said.txt; echo end {run} >>{self.evidence}; exit {code}"
         )
         node = self.client.ask("POST", f"{CONTENT}/getblob", json={"FileNames": ["data.txt"]})["fileNodes"][0]

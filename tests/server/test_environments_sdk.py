@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from azureml_local.runtime.installer import interpreters
+
 
 def packages(name: str, *pip: str) -> Any:
     from azureml.core import Environment
@@ -257,3 +259,79 @@ def test_packages_that_cannot_be_had_fail_the_run_with_the_resolvers_words(
     assert details["status"] == "Failed"
     assert "six" in details["error"]["error"]["message"]
     assert "999" in details["logFiles"]["azureml-logs/20_image_build_log.txt"]
+
+
+def submit(experiment: Any, compute: Any, folder: Path, text: str, python: str, *pip: str, **options: Any) -> Any:
+    """A run of a script in an environment with this Python and these packages."""
+    from azureml.core import Environment, ScriptRunConfig
+    from azureml.core.conda_dependencies import CondaDependencies
+
+    (folder / "main.py").write_text(text)
+    environment = Environment(f"python-{python}")
+    environment.python.conda_dependencies = CondaDependencies.create(
+        python_version=python, pip_packages=list(pip), pin_sdk_version=False
+    )
+    if "azureml-defaults" not in pip:
+        environment.python.conda_dependencies.remove_pip_package("azureml-defaults")
+    what = options or {"script": "main.py"}
+    return experiment.submit(ScriptRunConfig(str(folder), compute_target=compute, environment=environment, **what))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.6", "3.8", "3.12"])
+def test_job_runs_in_the_python_it_asks_for(
+    workspace: Any, compute: Any, experiment: Any, tmp_path: Path, version: str
+) -> None:
+    if not any(str(one.version).startswith(f"{version}.") for one in interpreters()):
+        pytest.skip(f"there is no Python {version} on this machine")
+    run = submit(
+        experiment,
+        compute,
+        tmp_path,
+        "import sys\nfrom azureml.core import Run\n"
+        "Run.get_context(allow_offline=False).log('minor', sys.version_info[1])\n"
+        "open('outputs/model.txt', 'w').write('a model')\n",
+        version,
+        "azureml-core",
+    )
+    run.wait_for_completion()
+    assert run.get_metrics() == {"minor": int(version.split(".")[1])}
+    assert "outputs/model.txt" in run.get_file_names()
+    assert run.get_details().get("warnings", []) == []
+
+
+def test_stand_in_for_a_python_is_a_warning_of_the_run(compute: Any, experiment: Any, tmp_path: Path) -> None:
+    run = submit(experiment, compute, tmp_path, "print('ran')", "3.5.2", "six==1.16.0")
+    run.wait_for_completion()
+    (warning,) = run.get_details()["warnings"]
+    assert "The Environment asks for Python ==3.5.2.*, which is too old" in warning["message"]
+    run = submit(experiment, compute, tmp_path, "print('never')", "3.5.2", "six==999.0")
+    run.wait_for_completion(raise_on_error=False)
+    message = run.get_details()["error"]["error"]["message"]
+    assert "six==999.0" in message
+    assert "asks for Python ==3.5.2.*" in message
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's own process, on local
+@pytest.mark.parametrize("what", [{"script": "main.py"}, {"command": ["python", "main.py"]}], ids=["script", "command"])
+@pytest.mark.parametrize("target", ["tests", "local"])
+def test_outputs_and_logs_are_there_without_the_sdk(
+    compute: Any, experiment: Any, tmp_path: Path, what: dict[str, Any], target: str
+) -> None:
+    here = ".".join(map(str, sys.version_info[:2]))
+    script = "for name in ('outputs', 'logs'): open(name + '/a.txt', 'w').write('a')\n"
+    run = submit(experiment, target, tmp_path, script, here, "six==1.16.0", **what)
+    run.wait_for_completion()
+    assert {"outputs/a.txt", "logs/a.txt"} <= set(run.get_file_names())
+
+
+def test_failure_around_a_script_is_not_called_the_users(compute: Any, experiment: Any, tmp_path: Path) -> None:
+    package = tmp_path / "azureml" / "history"
+    package.mkdir(parents=True)
+    (package / "_tracking.py").write_text("raise RuntimeError('broken')")
+    here = ".".join(map(str, sys.version_info[:2]))
+    run = submit(experiment, compute, tmp_path, "print('never')", here, "six==1.16.0")
+    run.wait_for_completion(raise_on_error=False)
+    error = run.get_details()["error"]["error"]
+    assert error["code"] == "ServiceError"
+    assert "outside of the script" in error["message"]

@@ -85,14 +85,14 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
         "bytes": start(r"printf 'caf\351 \377\n'; printf 'gr\303\274\303\237e'"),
         "full disk": start("ulimit -f 20; yes"),
         "odd names": start(
-            r"mkdir outputs; echo 1 > outputs/good; echo 2 > $'outputs/b\377d'; echo 3 > $'outputs/a\nb'"
+            r"mkdir -p outputs; echo 1 > outputs/good; echo 2 > $'outputs/b\377d'; echo 3 > $'outputs/a\nb'"
         ),
         "pipe as status": start('rm "$AZUREML_LOCAL_JOB"; mkfifo "$AZUREML_LOCAL_JOB"; exit 3'),
         "no rights": start(
             "mkdir -p outputs/deep; echo 1 > outputs/deep/model; chmod 0 outputs/deep/model outputs/deep outputs"
         ),
         "odd kinds": start(
-            "mkdir outputs; echo 1 > outputs/good; mkfifo outputs/pipe; ln -s /etc outputs/link; ln -s /etc logs"
+            "echo 1 > outputs/good; mkfifo outputs/pipe; ln -s /etc outputs/link; rmdir logs; ln -s /etc logs"
         ),
         "no folder": start('rm -rf "$PWD"; echo gone'),
         "too long": start("echo " + "x" * 200_000),

@@ -185,7 +185,7 @@ def test_a_node_that_is_lost_while_the_job_runs(
 ) -> None:
     from azureml.exceptions import ActivityFailedException
 
-    (tmp_path / "job.sh").write_text("mkdir outputs; echo half > outputs/half; echo begun; sleep 600")
+    (tmp_path / "job.sh").write_text("mkdir -p outputs; echo half > outputs/half; echo begun; sleep 600")
     run = submit_command("sh", "job.sh")
     wait_for(lambda: "user_logs/std_log.txt" in (files := run.get_details()["logFiles"]) and _read(files))
     with server.simulate("node-lost", compute=cluster.name) as lost:

@@ -13,8 +13,6 @@ end as a red
   the cloud.
 """
 
-from __future__ import annotations
-
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -23,14 +21,13 @@ import os
 import sys
 import types
 import urllib.request
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Callable, List, Optional, Sequence  # as Python 3.6 knows them: the client's may be that old
 
 MIRROR = os.environ.get("AZUREML_LOCAL_MIRROR")
 PREFIXES = {"train": "train-", "test": "t10k-"}
 
 
-def mirrored_files(dataset_filter: str) -> list[str]:
+def mirrored_files(dataset_filter: str) -> List[str]:
     """The URLs of MNIST's files on the mirror; ``dataset_filter`` is all, train or test."""
     with urllib.request.urlopen(f"{MIRROR}/mnist", timeout=60) as answer:
         files = json.load(answer)["files"]
@@ -62,7 +59,7 @@ class Loader(importlib.abc.Loader):
         self.original = original
         self.change = change
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[types.ModuleType]:
         return self.original.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
@@ -72,8 +69,8 @@ class Loader(importlib.abc.Loader):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+        self, name: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
         if name not in CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -85,7 +82,9 @@ class Finder(importlib.abc.MetaPathFinder):
 def run_the_next_one() -> None:
     """Another sitecustomize further down the path is hidden by this one; it has its turn all the same."""
     here = os.path.dirname(os.path.abspath(__file__))
-    path = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != here]
+    path = [os.path.abspath(entry or os.curdir) for entry in sys.path]
+    if here in path:  # not what is before it: that may have called this one
+        path = path[path.index(here) + 1 :]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))

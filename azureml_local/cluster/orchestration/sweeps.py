@@ -380,7 +380,7 @@ class _Sweep:
 
 def _fail(workspace: Workspace, run_id: str, error: Exception) -> None:
     """A sweep fails for a fault of ours; where that can't be kept either, the next server tries to go on with it."""
-    reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "SystemError")
+    reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "ServiceError")
     try:
         workspace.runs.advance(run_id, "Failed", error=reason)
     except Exception:

@@ -5,8 +5,8 @@ would be lost. Azure's service calls ``_RunBase._kill`` ("send the about-to-be-k
 quickly", azureml._history.utils.context_managers) when a script ends, as our own history context does (job.py). A
 command's processes have no such context, so this calls the same function at their exit.
 
-Python imports this because its folder stands in PYTHONPATH. Standard library only, any Python 3, and nothing happens
-in a process that doesn't import azureml.core.
+Python imports this because its folder stands in PYTHONPATH. Standard library only, Python 3.6 or later, and nothing
+happens in a process that doesn't import azureml.core.
 """
 
 import atexit
@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import types
-from typing import Optional, Sequence  # as Python 3.8 knows them: the job's may be that old
+from typing import Optional, Sequence  # as Python 3.6 knows them: the job's may be that old
 
 RUN_BASE = "azureml._run_impl.run_base"
 
@@ -62,7 +62,9 @@ class Finder(importlib.abc.MetaPathFinder):
 def run_the_next_one() -> None:
     """The environment's own sitecustomize is hidden by this one; it has its turn all the same."""
     here = os.path.dirname(os.path.abspath(__file__))
-    path = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != here]
+    path = [os.path.abspath(entry or os.curdir) for entry in sys.path]
+    if here in path:  # not what is before it: that may have called this one
+        path = path[path.index(here) + 1 :]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
