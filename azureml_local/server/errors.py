@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sqlite3
@@ -14,6 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from azureml_local.server.http.reasons import ReasonedResponse
+from azureml_local.server.refusals import sentence
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.database import Vanished
 from azureml_local.storage.trouble import FaultKind, explain
@@ -32,7 +35,6 @@ TROUBLE: dict[FaultKind, tuple[int, str]] = {
     "busy": (503, "ServerBusy"),
 }
 KEY = re.compile(r"^(/(?:studio|discovery)/)[^/]+")
-COVERAGE = "the README lists what works"
 
 
 class Unauthorized(Exception):
@@ -72,13 +74,23 @@ def sweep_error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse({"code": status, "message": message}, status)
 
 
-SHAPES = {"modelmanagement": model_error_response, "hyperdrive": sweep_error_response}
+def pipeline_error_response(status: int, code: str, message: str) -> JSONResponse:
+    """The pipelines' own shape (azureml.pipeline.core._restclients.aeva.models): as the others', but for the case."""
+    return JSONResponse({"Error": {"Code": code, "Message": message}}, status)
+
+
+SHAPES = {
+    "modelmanagement": model_error_response,
+    "hyperdrive": sweep_error_response,
+    "pipelines": pipeline_error_response,
+}
 
 
 def answer(request: Request, status: int, code: str, message: str) -> JSONResponse:
-    """An error in the shape of the service that was asked."""
+    """An error in the shape of the service that was asked; what is not built is said in the status line too."""
     service = request.url.path.lstrip("/").partition("/")[0]
-    return SHAPES.get(service, error_response)(status, code, message)
+    response = SHAPES.get(service, error_response)(status, code, message)
+    return ReasonedResponse(json.loads(bytes(response.body)), status, message) if status == 501 else response
 
 
 def unauthorized(request: Request, error: Unauthorized) -> JSONResponse:
@@ -173,9 +185,4 @@ def _shown(request: Request) -> str:
 
 
 def not_built(request: Request) -> Response:
-    return answer(
-        request,
-        501,
-        "NotImplemented",
-        f"{request.method} {request.url.path} is not built in azureml-local; {COVERAGE}.",
-    )
+    return answer(request, 501, "NotImplemented", sentence(request.method, request.url.path))

@@ -15,6 +15,7 @@ import typer
 from azureml_local.cli.app import app
 from azureml_local.client.environment import client_variables
 from azureml_local.endpoints import Endpoints
+from azureml_local.names import WorkspaceName
 from azureml_local.runtime.variables import job_variables
 from azureml_local.trust import Trust
 from tests.docs.blocks import ROOT
@@ -95,7 +96,7 @@ def test_every_variable_that_a_process_gets_is_documented() -> None:
     job = job_variables(
         ends,
         trust=trust,
-        arm_id="/subscriptions/s/resourceGroups/g/providers/p/workspaces/w",
+        workspace=WorkspaceName("s", "g", "w"),
         workspace_id="",
         experiment=("", ""),
         run_id="",

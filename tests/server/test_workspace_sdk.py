@@ -148,11 +148,11 @@ def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: 
     ):
         with pytest.raises(Exception, match=r"Connections of a workspace are not built.*set_secret"):
             operation()
-    with pytest.raises(Exception, match="linkedServices is not built"):
+    with pytest.raises(Exception, match=r"Linked services of a workspace .* are not built"):
         _ = workspace.linked_services
     with pytest.raises(Exception, match=r"Workspace\.update is not built"):
         workspace.update_dependencies(container_registry="/any", force=True)
-    with pytest.raises(Exception, match=r"virtualNetworks/net is not built"):
+    with pytest.raises(Exception, match=r"Private endpoints .*virtualNetworks/net is not built"):
         workspace.add_private_endpoint(PrivateEndPointConfig("endpoint", "net"))
     with pytest.raises(Exception, match=r"privateEndpointConnections/any is not built"):
         workspace.delete_private_endpoint_connection("any")
@@ -261,3 +261,21 @@ def test_what_is_not_built_says_so(server: LocalServer) -> None:
     assert answer.status_code == 501
     assert answer.json()["error"]["code"] == "NotImplemented"
     assert "PUT /some/service/v1.0/thing" in answer.json()["error"]["message"]
+
+
+def test_what_is_not_built_is_told_in_the_status_line_too_and_nothing_else_gets_in_there(server: LocalServer) -> None:
+    with server._client() as client:
+        answer = client.put("/some/thing%0d%0aX-Header:%20y/%C3%BC" + "x" * 1000)
+        assert answer.status_code == 501
+        assert "X-Header" not in answer.headers
+        assert answer.reason_phrase.startswith("PUT /some/thingX-Header: y/ xxx")
+        assert len(answer.reason_phrase) == 300
+        assert client.get("/local/status").reason_phrase == "OK"  # on the same connection
+
+
+def test_pipelines_are_refused_by_their_name_at_the_first_request(workspace: Any) -> None:
+    from azureml.pipeline.core import Module, PublishedPipeline
+
+    for act in (lambda: PublishedPipeline.list(workspace), lambda: Module.create(workspace, name="m", description="")):
+        with pytest.raises(Exception, match=r"Pipelines .* are not built in azureml-local.*ScriptRunConfig"):
+            act()

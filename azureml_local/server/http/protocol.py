@@ -13,6 +13,7 @@ from collections.abc import Callable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from azureml_local.server.http.memory import give_back
+from azureml_local.server.http.reasons import Cycle
 
 MAX_HEAD = 64 * 1024  # of the request line with all headers; SDK requests have some 3 KB, two of them the token
 HEAD_SECONDS = 30.0  # from the first byte to the end of the headers
@@ -99,6 +100,8 @@ class Http(HttpToolsProtocol):
             raise ValueError("No other protocol is spoken here.")
         self._take(in_body=True)
         super().on_headers_complete()
+        # It is made there, and its application not begun before this returns.
+        self.cycle.__class__ = Cycle
         if self.parser.should_upgrade():  # nothing that follows is parsed any more
             self.cycle.keep_alive = False
 

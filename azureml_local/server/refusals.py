@@ -1,0 +1,54 @@
+"""What of Azure is not built, by the name that a user knows it by: who submits a pipeline has never heard of DataTypes.
+The first word of an address is the service, and most services are one such thing.
+"""
+
+from __future__ import annotations
+
+import re
+
+COVERAGE = "the README lists what works"
+WORKSPACE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+"
+
+# The first that matches the path. What to do instead stands in the sentence where there is something.
+KINDS = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), sentence)
+    for pattern, sentence in (
+        (
+            r"/pipelines/.*",
+            "Pipelines (azureml.pipeline: Pipeline, Module, PublishedPipeline, Schedule) are not built in "
+            "azureml-local. Submit the script of each step as a run: Experiment.submit(ScriptRunConfig(...))",
+        ),
+        (
+            r"/(?:jasmine|automl)/.*",
+            "Automated machine learning (azureml.train.automl) is not built in azureml-local. A HyperDrive sweep tries "
+            "a script's parameters: HyperDriveConfig",
+        ),
+        (
+            r"/datacache/.*",
+            "Caches of data (FileDataset.as_cache, hydrate) are not built in azureml-local. Jobs that read the same "
+            "files share them: as_mount()",
+        ),
+        (
+            r"/dataset/.*/(?:actions/.*|profile[^/]*)",
+            "Profiles of tables (TabularDataset.get_profile, submit_profile_run) are not built in azureml-local. Use "
+            "to_pandas_dataframe().describe()",
+        ),
+        (r"/modelregistry/.*", "The model registry of v2 is not built in azureml-local. Use Model.register of SDK v1"),
+        (
+            rf"(?:/rp/workspaces)?{WORKSPACE}/linkedServices.*",
+            "Linked services of a workspace (Synapse) are not built in azureml-local",
+        ),
+        (
+            rf"(?:/rp/workspaces)?{WORKSPACE}/privateEndpointConnections.*|.*/virtualNetworks/.*",
+            "Private endpoints and virtual networks are not built in azureml-local, which serves this machine",
+        ),
+        (r".*/(?:usages|quotas|updateQuotas)", "Usages and quotas are not built in azureml-local, where none are"),
+        (r".*/onlineEndpoints.*|.*/batchEndpoints.*", "Endpoints of SDK v2 are not built in azureml-local"),
+    )
+)
+
+
+def sentence(method: str, path: str) -> str:
+    """Why a request that no route takes is refused."""
+    what = f"{method} {path} is not built in azureml-local; {COVERAGE}."
+    return next((f"{kind}. ({what})" for pattern, kind in KINDS if pattern.fullmatch(path)), what)
