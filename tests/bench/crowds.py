@@ -9,10 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from azureml_local.instance import LocalServer
 from processes import say, temporary_folder, workspace
 from requests_to import NAMED, Connection, connect
 from table import Part, Row
+
+from azureml_local.client.instance import LocalServer
 
 STAGES = (1_000, 2_000)
 CALLS = 5
