@@ -25,6 +25,14 @@ from rich.status import Status
 from azureml_local.client.instance import LocalServer
 
 CELL_SECONDS = 3600
+# nbconvert's own page without what it has browsers fetch from elsewhere: RequireJS, MathJax, Mermaid, widgets.
+PAGE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
 HEADING = re.compile(r"^#{1,3}\s+(.+)$", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -53,7 +61,10 @@ def run_notebook(source: Path, target_folder: Path, server: LocalServer, console
     Raises:
         TutorialError: a cell failed or the kernel died. What had run by then is written all the same.
     """
-    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
+    try:
+        notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
+    except ValueError as error:  # not JSON, or not UTF-8; JSON of another kind is a notebook without cells
+        raise TutorialError(f"{source} is no notebook ({str(error).splitlines()[0]}).") from error
     target_folder.mkdir(parents=True, exist_ok=True)
     report = Report(target_folder / source.name, (target_folder / source.name).with_suffix(".html"))
     progress = _Progress(notebook, report, server, console)
@@ -75,7 +86,7 @@ def run_notebook(source: Path, target_folder: Path, server: LocalServer, console
         raise TutorialError(f"The kernel died in the section {progress.section!r}. Was there enough memory?") from error
     finally:
         nbformat.write(notebook, report.notebook)  # type: ignore[no-untyped-call]
-        report.html.write_text(_html(notebook), encoding="utf-8")
+        report.html.write_text(as_html(notebook), encoding="utf-8")
     return report
 
 
@@ -104,11 +115,12 @@ def _end_kernel(client: NotebookClient) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _html(notebook: Any) -> str:
+def as_html(notebook: Any) -> str:
+    """The notebook as one page, which needs no network."""
     with warnings.catch_warnings():
         # The widget's state is for a live kernel: it has no place on a page.
         warnings.filterwarnings("ignore", message="Your element with mimetype")
-        html, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+        html, _ = HTMLExporter(raw_template=PAGE).from_notebook_node(notebook)  # type: ignore[no-untyped-call]
     return str(html)
 
 
