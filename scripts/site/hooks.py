@@ -15,6 +15,11 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 # Pages whose text lies elsewhere, so that it is also found where people look for it in a repository.
 KEPT_ELSEWHERE = {"security.md": "SECURITY.md"}
+# Those and the page that is made of the notebook: where a link of the repository leads on the site.
+ON_THE_SITE = {
+    **{source: page for page, source in KEPT_ELSEWHERE.items()},
+    f"notebooks/{notebook.NOTEBOOK.name}": "tutorial.md",
+}
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
 
 
@@ -32,8 +37,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def on_the_site(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(here, match[2]))
-        found = {source: page for page, source in KEPT_ELSEWHERE.items()}
-        uri = found.get(target, target.removeprefix("docs/"))
+        uri = ON_THE_SITE.get(target, target.removeprefix("docs/"))
         return match[1] + posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or ".")
 
     return LINK.sub(on_the_site, markdown)
