@@ -132,7 +132,7 @@ def _scratch(root: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _nobody_writes(database: Path) -> Iterator[None]:
     """The server's writers wait. Raises sqlite3.Error."""
-    uri = f"file:{quote(str(database))}?mode=rw"
+    uri = f"file:{quote(os.fsencode(database))}?mode=rw"
     connect = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
     with contextlib.closing(connect) as connection:
         connection.execute("BEGIN IMMEDIATE")

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, create_engine, event, inspect, select
+from sqlalchemy import URL, Connection, create_engine, event, inspect, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -52,7 +52,7 @@ class Database:
         self._writing = threading.RLock()
         # Errors name no values: they land in the log, and a value can be a secret of the key vault.
         self._engine = create_engine(
-            f"sqlite:///{path}",
+            URL.create("sqlite", database=str(path)),
             connect_args={"check_same_thread": False, "timeout": 30},
             hide_parameters=True,
             # A connection for whoever needs one, of whom there are no more than threads: none waits for another's.

@@ -60,7 +60,10 @@ def open_read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
 
     Ask `lost_parts` first: SQLite makes the files anew that are missing, and nobody would know of the loss any more.
     """
-    return contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5))
+    # SQLite makes an index of the log even for reading. Where it can't, and there is no log, nobody writes either.
+    fixed = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    words = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if fixed else ''}"
+    return contextlib.closing(sqlite3.connect(words, uri=True, timeout=5))
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:

@@ -101,7 +101,7 @@ class Certificates:
 
     def _issue(self) -> None:
         ca_key = ec.generate_private_key(ec.SECP256R1())
-        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"azureml-local {self._folder.parent}"[:64])])
+        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _common_name(self._folder.parent))])
         permitted = list(dict.fromkeys([*PERMITTED, _subtree(self._host)]))
         constraints = x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None)
         ca = (
@@ -130,6 +130,13 @@ class Certificates:
         )
         write_private(self.server, (pem + leaf.public_bytes(serialization.Encoding.PEM)).decode())
         replace(self.ca, ca.public_bytes(serialization.Encoding.PEM))
+
+
+def _common_name(folder: Path) -> str:
+    """What a list of authorities shows: whose this one is, in at most 64 bytes (RFC 5280, ub-common-name)."""
+    # A path may hold bytes that are no UTF-8, which are surrogates in Python.
+    name = f"azureml-local {folder}".encode("utf-8", "replace")[:64]
+    return name.decode("utf-8", "ignore")
 
 
 def _name(host: str) -> x509.GeneralName:
