@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from azureml_local.trust import Trust
@@ -39,6 +39,10 @@ class Instance:
     certificates: str
     host: str = LOCALHOST
     identity: str = ""
+    # The ports that it would have taken, those of last time or the usual ones, which another program has.
+    taken: list[int] = field(default_factory=list)
+    # Whether it has been told to stop: its jobs are being ended.
+    ending: bool = False
 
     @property
     def endpoints(self) -> Endpoints:

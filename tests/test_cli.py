@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ class Shell:
             env=environment,
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             timeout=120,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -74,16 +76,53 @@ def test_up_status_env_down(shell: Shell) -> None:
     assert "Nothing is running" in shell("down")
 
 
-def test_a_port_that_is_taken_is_replaced_and_the_choice_remembered(shell: Shell) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        shell("up", "--port", str(taken.getsockname()[1]))
-        first = shell.server.instance.api_port
-        assert first != taken.getsockname()[1]
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = shell("up", "--port", str(port), code=1)
+        assert f"azureml-local: Port {port} is used by another program." in said
+        assert said.count("azureml-local:") == 1
+        assert "sign-in and pages" in shell("up", "--port", str(port - 1), code=1)
+    assert LocalServer.find(StateFolder(shell.state)) is None
+
+
+def test_a_port_of_last_time_that_is_taken_is_replaced_and_said(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    first = shell.server.instance.api_port
+    assert "for another --port" in shell("up", "--port", str(first + 2), code=1)
+    shell("down")
+    with socket.create_server(("127.0.0.1", first)):
+        assert f"Another program uses port {first}" in shell("up")
+        second = shell.server.instance.api_port
+        assert second != first
     shell("down")
     shell("up")
-    assert shell.server.instance.api_port == first
+    assert shell.server.instance.api_port == second
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ä" * 60, "a b", "100%", "what?", "#1", "'\"\\", os.fsdecode(b"\xff\xfe")],
+    ids=["umlauts", "blank", "percent", "question", "hash", "quotes", "no-utf-8"],
+)
+def test_a_workspace_works_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "project"
+    folder.mkdir(parents=True)
+    shell = Shell(folder)
+    ask = (
+        "from azureml.core import Experiment, Workspace\n"
+        "run = Experiment(Workspace.from_config(), 'e').start_logging(snapshot_directory=None)\n"
+        "run.log('x', 1)\nrun.complete()\nprint(run.get_metrics())"
+    )
+    shell("up", "--port", "0")
+    try:
+        assert "{'x': 1}" in shell("run", "--", sys.executable, "-W", "ignore", "-c", ask)
+        shell("status")
+        shell("doctor")
+        shell("backup", "backup.tar.gz")
+    finally:
+        shell("down")
+    shell("restore", "backup.tar.gz", "--state", "other")
 
 
 @pytest.mark.case("disk-trouble")
@@ -97,6 +136,99 @@ def test_run_gives_a_command_the_workspace_and_its_exit_code(shell: Shell) -> No
     assert "http://localhost:" in shell("run", "--", sys.executable, "-c", script, code=7)
     assert LocalServer.find(StateFolder(shell.state)) is None
     assert "no-such-command" in shell("run", "--", "no-such-command", code=1)
+
+
+def begin_run(shell: Shell, *words: str) -> subprocess.Popen[str]:
+    """`azureml-local run`, whose command prints a line and waits for another."""
+    script = "print('begun', flush=True); input()"
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "azureml_local", "run", *words, "--", sys.executable, "-c", script],
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert begun.stdout is not None
+    assert begun.stdout.readline() == "begun\n"
+    return begun
+
+
+def end_run(run: subprocess.Popen[str]) -> None:
+    run.communicate("\n", timeout=60)
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_server_lasts_until_the_last_run_that_uses_it_has_ended(
+    shell: Shell, wait_for: Callable[..., Any], killed: bool
+) -> None:
+    first = begin_run(shell)
+    pid = shell.server.instance.pid
+    second = begin_run(shell)
+    if killed:
+        first.kill()
+        first.communicate(timeout=60)
+    else:
+        end_run(first)
+    assert shell.server.instance.pid == pid
+    shell("status")
+    end_run(second)
+    assert LocalServer.find(StateFolder(shell.state)) is None
+    assert not psutil.pid_exists(pid)
+
+
+def test_up_keeps_a_server_that_a_run_has_started(shell: Shell) -> None:
+    begun = begin_run(shell)
+    assert "up already" in shell("up")
+    end_run(begun)
+    shell("status")
+
+
+def test_of_several_up_at_once_one_starts_the_server(shell: Shell) -> None:
+    (shell.folder / "config.json").write_text(
+        json.dumps({"subscription_id": "0", "resource_group": "g", "workspace_name": "w"})
+    )
+    command = [sys.executable, "-m", "azureml_local", "up", "--port", "0"]
+    ups = [subprocess.Popen(command, cwd=shell.folder, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [up.communicate(timeout=120)[0] for up in ups]
+    assert [up.returncode for up in ups] == [0] * 4
+    assert sum("It is up already" in text for text in said) == 3
+    address = shell.server.instance.endpoints.api
+    assert all(address in text for text in said)
+
+
+def test_up_while_a_server_ends_starts_the_next_one(shell: Shell, wait_for: Callable[..., Any]) -> None:
+    shell("up", "--port", "0")
+    first = shell.server.instance.pid
+    down = subprocess.Popen([sys.executable, "-m", "azureml_local", "down"], cwd=shell.folder)
+    wait_for(lambda: (found := LocalServer.find(StateFolder(shell.state))) is None or found.instance.ending)
+    shell("up")
+    assert down.wait(60) == 0
+    assert shell.server.instance.pid != first
+    shell("status")
+
+
+def test_a_server_whose_state_folder_is_removed_ends(shell: Shell, wait_for: Callable[..., Any]) -> None:
+    shell("up", "--port", "0")
+    pid = shell.server.instance.pid
+    shutil.rmtree(shell.state)
+    wait_for(lambda: not psutil.pid_exists(pid), 60)
+    shell("up", "--port", "0")
+
+
+def test_another_process_with_a_killed_servers_id_is_none(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    killed = psutil.Process(shell.server.instance.pid)
+    record = StateFolder(shell.state).instance.read_text()
+    killed.kill()
+    killed.wait(60)
+    other = subprocess.Popen([sys.executable, "-c", "input()", "azureml_local"], stdin=subprocess.PIPE)
+    try:
+        StateFolder(shell.state).instance.write_text(json.dumps(json.loads(record) | {"pid": other.pid}))
+        assert "Nothing is running" in shell("down")
+        assert other.poll() is None
+    finally:
+        other.communicate(b"\n")
 
 
 def test_an_ephemeral_workspace_is_gone_afterwards(shell: Shell) -> None:
@@ -118,6 +250,73 @@ def test_reset_deletes_after_a_question(shell: Shell) -> None:
     assert "nothing to delete" in shell("reset", "--yes")
     shell("up", "--port", "0")
     assert shell.server.status()["studio"] != first["studio"]
+
+
+def test_reset_leaves_what_is_no_workspace(shell: Shell) -> None:
+    (shell.state / "tls").mkdir(parents=True)
+    (shell.state / "tls" / "own.pem").write_text("not ours")
+    assert "holds no workspace" in shell("reset", "--yes", code=1)
+    assert (shell.state / "tls" / "own.pem").exists()
+
+
+def test_reset_leaves_other_files_and_what_a_link_points_at(shell: Shell, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shell.state.mkdir()
+    (shell.state / "blobs").symlink_to(disk)
+    shell("up", "--port", "0")
+    shell("down")
+    (disk / "own").write_text("")
+    (shell.state / "notes.txt").write_text("mine")
+    said = shell("reset", "--yes")
+    assert "notes.txt" in said
+    assert str(disk) in said
+    assert [path.name for path in shell.state.iterdir()] == ["notes.txt"]
+    assert (disk / "own").exists()
+
+
+def without_rights(*words: str) -> list[str]:
+    """A command whose root is bound by modes, as every other user is."""
+    dropped = "-dac_override,-dac_read_search,-fowner"
+    root = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"] if os.geteuid() == 0 else []
+    return [*root, sys.executable, "-m", "azureml_local", *words]
+
+
+def refused(folder: Path, *words: str, **variables: str) -> str:
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        without_rights(*words), cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.case("disk-trouble")
+def test_what_cannot_be_read_or_written_is_said_by_its_own_name(shell: Shell, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    said = refused(closed, "up", "--state", str(shell.state))
+    assert f"{closed / 'config.json'} can't be written" in said
+    shell("up", "--port", "0", AZUREML_LOCAL_CACHE=str(tmp_path / "cache"))
+    shell("down")
+    said = refused(shell.folder, "doctor", AZUREML_LOCAL_CACHE=str(closed))
+    assert "caches" in said
+    shell.state.chmod(0o500)
+    for path in (shell.state / "workspace.sqlite3", shell.state / "server.log"):
+        path.chmod(0o400)
+    try:
+        assert f"{shell.state / 'server.log'} can't be read or written" in refused(shell.folder, "up")
+        examined = refused(shell.folder, "doctor")
+        assert "damaged" not in examined
+        assert "sound" in examined
+        shell.state.chmod(0o000)
+        for command in ("up", "status", "down", "env", "logs", "doctor"):
+            assert str(shell.state) in refused(shell.folder, command).replace("\n", "").replace(" ", "")
+    finally:
+        shell.state.chmod(0o700)
+        for path in (shell.state / "workspace.sqlite3", shell.state / "server.log"):
+            path.chmod(0o600)
 
 
 def test_a_state_folder_that_cannot_be_made_is_said_in_a_sentence(shell: Shell) -> None:
@@ -236,6 +435,17 @@ def test_a_job_and_a_queue_outlive_a_server_that_is_killed(shell: Shell) -> None
 
 def test_tutorial_says_where_there_is_no_notebook(shell: Shell) -> None:
     assert "There is no notebook" in shell("tutorial", code=1)
+
+
+@pytest.mark.parametrize("text", ["{", "", "\udcff"])
+def test_tutorial_says_that_a_file_is_no_notebook(shell: Shell, text: str) -> None:
+    (shell.folder / "a.ipynb").write_bytes(os.fsencode(text))
+    assert "is no notebook" in shell("tutorial", "a.ipynb", "--environments", "host", code=1)
+
+
+def test_a_file_that_cannot_be_made_is_said_in_a_line(shell: Shell) -> None:
+    shell("up", "--port", "0")
+    assert "No such file or directory" in shell("backup", "no/such/folder/file", code=1)
 
 
 def test_version(shell: Shell) -> None:

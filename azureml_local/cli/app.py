@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import shutil
+import io
 import signal
 import sys
 import time
@@ -21,13 +21,13 @@ from azureml_local.cli.options import State, folder_of
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.client.lifetime import run_child, workspace_for_command
+from azureml_local.client.users import Users
 from azureml_local.client.variables import Format, UnwritableVariable, written
 from azureml_local.endpoints import LOCALHOST, Instance
 from azureml_local.names import WorkspaceName
 from azureml_local.server.http.addresses import SettingsError
-from azureml_local.storage import trouble
+from azureml_local.storage import removal, trouble
 from azureml_local.storage.folder import StateFolderError, cache_folder
-from azureml_local.storage.trees import make_removable
 
 app = typer.Typer(
     name="azureml-local",
@@ -58,6 +58,10 @@ Environments = Annotated[
 def main() -> None:
     """The console script: errors are one line, and an exit code."""
     signal.signal(signal.SIGTERM, _end_as_asked)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold bytes that are no text, and a terminal may know few letters.
+            stream.reconfigure(errors="surrogateescape" if stream.encoding == "utf-8" else "backslashreplace")
     try:
         app()
     except (
@@ -71,7 +75,10 @@ def main() -> None:
         err.print(f"azureml-local: {error}", markup=False)
         sys.exit(1)
     except Exception as error:
-        if (found := trouble.explain(error)) is None:
+        found: object = trouble.explain(error)
+        if found is None and isinstance(error, OSError) and error.filename is not None:
+            found = f"{error.filename}: {error.strerror}."
+        if found is None:
             raise
         err.print(f"azureml-local: {found}", markup=False)
         sys.exit(1)
@@ -96,12 +103,23 @@ def up(
     names = _configured_names()
     server = LocalServer.find(folder)
     options = machines.options(host, exposed=expose, scheduler=scheduler, running=server is not None)
-    if server is None:
-        server = LocalServer.start(folder, *_options(port, environments), *options)
+    folder.create()
+    users = Users(folder)
+    with users.entered():
+        server, begun = LocalServer.find_or_start(folder, *_options(port, environments), *options)
+        users.lasts_while_used(None)  # also one that a command has started: it stays from now on
+    if begun:
+        if server.instance.taken:
+            taken = " and ".join(map(str, server.instance.taken))
+            out.print(f"Another program uses port {taken}: this time it is another one; see `azureml-local env`.")
         for line in machines.meaning(server.instance, scheduler):
             out.print(line, markup=False)
         out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
     else:
+        if port not in (None, 0, server.instance.api_port):
+            raise ServerError(
+                f"It is up already, at {server.instance.endpoints.api}. `azureml-local down` first, for another --port."
+            )
         out.print(f"It is up already, at {server.instance.endpoints.api}.")
     server.answer_to(*names)
     out.print('Use it:  azureml-local run -- COMMAND   or   eval "$(azureml-local env)"')
@@ -244,15 +262,14 @@ def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="
     if not folder.root.exists():
         out.print("There is nothing to delete.")
         return
-    if not folder.database.exists() and any(folder.root.iterdir()) and not folder.tls.exists():
-        raise StateFolderError(f"{folder.root} doesn't look like a state folder; nothing was deleted.")
+    removal.check(folder)
     if not yes:
         typer.confirm(f"Delete all runs, models and files in {folder.root}?", abort=True)
     server = LocalServer.find(folder)
     if server is not None:
         server.stop()
-    make_removable(folder.root)
-    shutil.rmtree(folder.root)
+    for line in removal.delete(folder):
+        out.print(line, markup=False)
     out.print("Deleted. `azureml-local up` starts with an empty workspace.")
 
 

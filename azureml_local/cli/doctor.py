@@ -53,6 +53,7 @@ def examine(folder: StateFolder, variables: Mapping[str, str] = os.environ) -> l
         python,
         lambda: proxies(variables),
         lambda: room(folder),
+        caches,
         lambda: permissions(folder),
         lambda: instance(folder),
         lambda: ports(folder),
@@ -76,6 +77,8 @@ def examine(folder: StateFolder, variables: Mapping[str, str] = os.environ) -> l
 def show(findings: list[Finding], out: Console) -> int:
     """Print a table and one sentence to act on. Returns the exit code: 1 when something keeps it from working."""
     table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")  # a path that is longer than the column is wide stays whole
     for finding in findings:
         mark = "[red]wrong[/]" if finding.serious else "[yellow]note[/]" if finding.advice else "[green]ok[/]"
         table.add_row(mark, finding.what, finding.found)
@@ -154,6 +157,18 @@ def room(folder: StateFolder) -> Iterator[Finding]:
         free = shutil.disk_usage(there).free
         advice = "" if free > LITTLE_ROOM else f"Make room: jobs and their environments need gigabytes ({there})."
         yield Finding(what, f"{free / (1 << 30):,.1f} GiB free in {there}", advice, free < NO_ROOM)
+
+
+def caches() -> Iterator[Finding]:
+    """Where environments and MNIST are kept; nothing is wrong with a folder that can be made."""
+    cache = cache_folder()
+    for path in (cache, cache / "environments", cache / "mnist"):
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
+        if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+            advice = f"Give it to you (chown, chmod u+rwx {there}), or choose another with AZUREML_LOCAL_CACHE=FOLDER."
+            yield Finding("caches", f"{there} can't be read and written", advice, True)
+            return
+    yield Finding("caches", str(cache))
 
 
 # The workspace -----------------------------------------------------------------------------------------------------

@@ -22,4 +22,4 @@ State = Annotated[
 
 def folder_of(state: Path | None) -> StateFolder:
     """The folder that a command works on."""
-    return StateFolder(state) if state else StateFolder.locate()
+    return StateFolder.locate() if state is None else StateFolder(state)

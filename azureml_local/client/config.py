@@ -76,10 +76,16 @@ def names(start: Path) -> list[WorkspaceName]:
 
 
 def write_default(folder: Path) -> Path:
-    """A config.json for where there is none: the local workspace's own name."""
+    """A config.json for where there is none: the local workspace's own name. Raises ConfigError."""
     path = folder / "config.json"
     body = dict(zip(KEYS, vars(DEFAULT_NAME).values(), strict=True))
-    path.write_text(json.dumps(body, indent=4) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(body, indent=4) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"There is no config.json, and {path} can't be written ({error.strerror}). Work in a folder of your own, "
+            "or put a config.json there."
+        ) from error
     return path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import psutil
+from filelock import FileLock
 
 from azureml_local import processes
 from azureml_local.client.environment import client_variables
@@ -24,6 +25,7 @@ from azureml_local.names import WorkspaceName
 from azureml_local.storage.folder import StateFolder
 
 START_SECONDS = 30.0
+STOP_SECONDS = 30.0
 
 
 class ServerError(Exception):
@@ -41,13 +43,31 @@ class LocalServer:
 
     @classmethod
     def find(cls, folder: StateFolder) -> LocalServer | None:
-        """The server of this folder, or None when none is running."""
+        """The server of this folder, or None when none is running. Raises PermissionError where nobody can tell."""
         try:
             instance = Instance(**json.loads(folder.instance.read_text()))
+        except PermissionError:
+            raise
         except (OSError, ValueError, TypeError):
             return None
         # A file that a killed server left behind may name a process that is now somebody else's.
         return cls(folder, instance) if processes.find(instance.pid, instance.identity) is not None else None
+
+    @classmethod
+    def find_or_start(cls, folder: StateFolder, *options: str) -> tuple[LocalServer, bool]:
+        """The server of this folder, and whether this call has started it; of several at once, one does.
+
+        Raises:
+            ServerError: it did not come up, or one that was told to stop doesn't end.
+        """
+        folder.create()
+        with FileLock(folder.start_lock):
+            server = cls.find(folder)
+            if server is not None and not server.instance.ending:
+                return server, False
+            if server is not None:
+                server.await_end()
+            return cls.start(folder, *options), True
 
     @classmethod
     def start(cls, folder: StateFolder, *options: str) -> LocalServer:
@@ -85,28 +105,38 @@ class LocalServer:
             if child.poll() is not None:
                 said = folder.log.read_bytes()[log_start:].decode("utf-8", "replace").strip()
                 raise ServerError(
-                    said.splitlines()[-1] if said else f"The server ended with status {child.returncode}."
+                    said.splitlines()[-1].removeprefix("azureml-local: ")
+                    if said
+                    else f"The server ended with status {child.returncode}."
                 )
             time.sleep(0.01)
         raise ServerError(f"The server did not answer within {START_SECONDS:g} s. Its log is {folder.log}.")
 
     def stop(self) -> None:
         """Ask it to stop, and wait until it and its jobs are gone. Raises ServerError."""
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             if self._child is not None:
                 self._child.terminate()
-                self._child.wait(timeout=30)
             else:
                 process = processes.find(self.instance.pid, self.instance.identity)
                 if process is None:
                     return
                 process.send_signal(signal.SIGTERM)
-                _wait_for(process, 30)
+        self.await_end()
+
+    def await_end(self) -> None:
+        """Wait for the end of a server that was told to stop. Raises ServerError."""
+        try:
+            if self._child is not None:
+                self._child.wait(timeout=STOP_SECONDS)
+            elif (process := processes.find(self.instance.pid, self.instance.identity)) is not None:
+                _wait_for(process, STOP_SECONDS)
         except psutil.NoSuchProcess:
             return
         except (psutil.TimeoutExpired, subprocess.TimeoutExpired) as error:
             raise ServerError(
-                f"The server (process {self.instance.pid}) did not stop within 30 s. Its log is {self.folder.log}."
+                f"The server (process {self.instance.pid}) is still ending its jobs and keeping their outputs after "
+                f"{STOP_SECONDS:g} s. `azureml-local down` waits again; its log is {self.folder.log}."
             ) from error
 
     def variables(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from azureml_local.client.instance import LocalServer, ServerError
+from azureml_local.client.users import Users
 from azureml_local.names import WorkspaceName
 from azureml_local.storage.folder import StateFolder
 from azureml_local.storage.trees import remove_tree
@@ -19,8 +20,9 @@ from azureml_local.storage.trees import remove_tree
 
 @contextlib.contextmanager
 def server_for_a_while(folder: StateFolder | None, *options: str) -> Iterator[LocalServer]:
-    """The running server of this folder; else one for as long as this lasts. Without a folder, one whose workspace is
-    gone afterwards.
+    """The running server of this folder; else one that lasts until the last command that uses it has ended.
+
+    Without a folder, one whose workspace is gone afterwards.
 
     Raises ServerError when none can be started.
     """
@@ -30,14 +32,22 @@ def server_for_a_while(folder: StateFolder | None, *options: str) -> Iterator[Lo
             temporary = Path(tempfile.mkdtemp(prefix="azureml-local-"))
             ends.callback(remove_tree, temporary)
             folder, options = StateFolder(temporary), (*options, "--port", "0")
-        server = LocalServer.find(folder)
-        if server is None:
-            server = LocalServer.start(folder, *options)
-            ends.callback(server.stop)
+        folder.create()
+        users = Users(folder)
+        ends.enter_context(users.entered())
+        server, begun = LocalServer.find_or_start(folder, *options)
+        if begun:
+            users.lasts_while_used(server.instance.pid)
+        ends.callback(_leave, users, server)
         yield server
     finally:
         with uninterrupted():
             ends.close()
+
+
+def _leave(users: Users, server: LocalServer) -> None:
+    if users.is_last(server.instance.pid):
+        server.stop()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import json
@@ -13,7 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ WATCH_SECONDS = 2.0
 class Settings:
     """How to run a server.
 
-    ``port`` is tried first for the API, the next one for sign-in and pages; a taken one is replaced by a free
-    one. ``host`` is where the API is; sign-in and pages, without TLS, stay on loopback. ``scheduler`` is the address of
-    a Dask scheduler whose workers run the jobs.
+    ``port`` is for the API, the next one for sign-in and pages; without it, those of last time, or the usual ones, of
+    which a taken one is replaced by a free one. ``host`` is where the API is; sign-in and pages, without TLS, stay on
+    loopback. ``scheduler`` is the address of a Dask scheduler whose workers run the jobs.
     """
 
     state: Path
@@ -92,7 +93,7 @@ def serve(settings: Settings, ready: Callable[[Instance], None] | None = None) -
     folder.create()
     lock = FileLock(folder.lock)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=1)  # `LocalServer.find` holds it for a moment
     except Timeout:
         raise StateFolderError(
             f"Another server is running on {folder.root}. `azureml-local status` says where, `azureml-local "
@@ -119,7 +120,7 @@ def _serve(
     clean(workspace)
     for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
         workspace.identity.answer_to(name)
-    api_socket, plain_socket = _listen(workspace, settings.port, address)
+    api_socket, plain_socket, taken = _listen(workspace, settings.port, address)
     ports = api_socket.getsockname()[1], plain_socket.getsockname()[1]
     endpoints = Endpoints.at(*ports, settings.host)
     context = _context(workspace, folder, endpoints, trust, settings, placement)
@@ -130,6 +131,7 @@ def _serve(
     instance = Instance(
         *(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host),
         identity=identity_of(os.getpid()) or "",
+        taken=taken,
     )
     api = _server(Guard(api_app(context), ports[0], host=settings.host), descriptors.for_api, certificates)
     plain = _server(Guard(plain_app(context), ports[1], pages=("/studio/",)), descriptors.for_pages)
@@ -140,6 +142,9 @@ def _serve(
             ready(instance)
 
     def ending() -> None:
+        # For those who look meanwhile. The folder itself may be gone.
+        with contextlib.suppress(OSError):
+            write_private(folder.instance, json.dumps(asdict(replace(instance, ending=True))))
         context.sweeps.stop()
         context.cluster.stop()
 
@@ -155,7 +160,8 @@ def _serve(
     done = threading.Event()
     threading.Thread(target=watch, name="state folder", daemon=True).start()
     try:
-        work = _run([(api, api_socket), (plain, plain_socket)], started, ending, context.streams.close)
+        listeners = [(api, api_socket), (plain, plain_socket)]
+        work = _run(listeners, started, ending, context.streams.close)
         _run_until_done(api.config, work)
     finally:
         done.set()
@@ -248,33 +254,50 @@ def _scheduler(address: str) -> Placement:
         raise SettingsError(str(error)) from error
 
 
-def _listen(workspace: Workspace, wanted: int | None, address: str) -> tuple[socket.socket, socket.socket]:
-    """Two sockets: on the ports asked for, or those of last time, or the usual ones; a free one for each that
-    is taken.
+def _listen(workspace: Workspace, wanted: int | None, address: str) -> tuple[socket.socket, socket.socket, list[int]]:
+    """Two sockets: on the port asked for and the next one, or on those of last time, or the usual ones; and which of
+    these two last were taken and replaced by free ones.
+
+    Raises SettingsError for a port that was asked for and is taken.
     """
-    remembered = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
+    remembered: list[int] = workspace.database.setting("ports") or [DEFAULT_PORT, DEFAULT_PORT + 1]
     first = remembered if wanted is None else [wanted, wanted + 1 if wanted else 0]
-    sockets = _bind(address, first[0]), _bind(LOOPBACK, first[1])
+    sockets: list[socket.socket] = []
+    taken: list[int] = []
+    for host, port in zip((address, LOOPBACK), first, strict=True):
+        bound = _bind(host, port)
+        if bound is None and wanted is not None:
+            also = "" if port == wanted else f", which sign-in and pages take beside --port {wanted},"
+            for other in sockets:
+                other.close()
+            raise SettingsError(
+                f"Port {port}{also} is used by another program. Choose another with --port, or leave it out."
+            )
+        if bound is None:
+            taken.append(port)
+            bound = _bind(host, 0)
+        assert bound is not None, "port 0 is a free one"
+        sockets.append(bound)
     # Also one that was any: clients and jobs of a server that died know it, and the next one takes its place.
     workspace.database.set_setting("ports", [bound.getsockname()[1] for bound in sockets])
-    return sockets
+    return sockets[0], sockets[1], taken
 
 
-def _bind(address: str, port: int) -> socket.socket:
-    for candidate in (port, 0):
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((address, candidate))
-            bound.listen(512)  # now: two sockets may be bound to one port where none of them listens yet
-            return bound
-        except OSError as error:
-            bound.close()
-            if error.errno == errno.EADDRNOTAVAIL:
-                raise SettingsError(f"{address} is no address of this machine.") from error
-            if candidate == 0:
-                raise
-    raise AssertionError("port 0 is always free or raises")
+def _bind(address: str, port: int) -> socket.socket | None:
+    """None where another program has this port. Raises SettingsError."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address, port))
+        bound.listen(512)  # now: two sockets may be bound to one port where none of them listens yet
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise SettingsError(f"{address} is no address of this machine.") from error
+        raise SettingsError(f"The server can't listen at {address}:{port} ({error.strerror}).") from error
+    return bound
 
 
 def _context(

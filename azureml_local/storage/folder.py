@@ -128,6 +128,15 @@ class StateFolder:
     def lock(self) -> Path:
         return self.root / "server.lock"
 
+    @property
+    def start_lock(self) -> Path:
+        """Held by who looks for a server and starts one."""
+        return self.root / "start.lock"
+
+    @property
+    def users(self) -> Path:
+        return self.root / "server.users"
+
     def secrets(self) -> Secrets:
         """This store's secrets, made on first use, readable by their owner only."""
         path = self.root / "secrets.json"

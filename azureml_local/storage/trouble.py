@@ -29,6 +29,12 @@ ADVICE: dict[FaultKind, str] = {
     "busy": "Another process holds the database of this workspace for too long. Try again.",
 }
 
+# A file of the state folder or not: of a cache, for example.
+OF_FILE: dict[FaultKind, str] = {
+    "full": "There is no more room on the disk of {path}. Make room; nothing that was acknowledged before is lost.",
+    "unwritable": "{path} can't be read or written. `azureml-local doctor` looks over the state folder and the caches.",
+}
+
 ERRNO: dict[int, FaultKind] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "full"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), "unwritable"),
@@ -52,26 +58,33 @@ class StateGone(OSError):
 
 @dataclass(frozen=True)
 class Trouble:
+    """``path`` is the file that could not be written or read, where the system names it."""
+
     kind: FaultKind
     cause: str
+    path: str | None = None
 
     def __str__(self) -> str:
+        if self.path is not None and self.kind in OF_FILE:
+            return f"{OF_FILE[self.kind].format(path=self.path)} ({self.cause})"
         return f"{ADVICE[self.kind]} ({self.cause})"
 
 
 def explain(error: BaseException) -> Trouble | None:
     """What an exception says of the store; None where it says nothing of it."""
     kind: FaultKind | None = None
+    path: str | None = None
     if isinstance(error, OSError):
         kind = ERRNO.get(error.errno or 0)
         if isinstance(error, StateGone):
             kind = "gone"
         elif isinstance(error, FileNotFoundError) and BLOB_FILE.fullmatch(str(error.filename).rsplit("/", 1)[-1]):
             kind = "lost"
-        cause = str(error)
+        path = None if error.filename is None else str(error.filename)
+        cause = str(error) if path is None else str(error.strerror)
     else:
         # SQLAlchemy wraps what the driver raised.
         cause = str(getattr(error, "orig", error))
         if "sqlite3" in type(getattr(error, "orig", error)).__module__:
             kind = next((found for words, found in WORDS.items() if words in cause), None)
-    return Trouble(kind, cause) if kind else None
+    return Trouble(kind, cause, path) if kind else None
