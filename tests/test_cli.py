@@ -164,6 +164,7 @@ def test_a_server_lasts_until_the_last_run_that_uses_it_has_ended(
 ) -> None:
     first = begin_run(shell)
     pid = shell.server.instance.pid
+    served = psutil.Process(pid)
     second = begin_run(shell)
     if killed:
         first.kill()
@@ -174,7 +175,7 @@ def test_a_server_lasts_until_the_last_run_that_uses_it_has_ended(
     shell("status")
     end_run(second)
     assert LocalServer.find(StateFolder(shell.state)) is None
-    assert not psutil.pid_exists(pid)
+    assert still_there([served]) == []
 
 
 def test_up_keeps_a_server_that_a_run_has_started(shell: Shell) -> None:
@@ -210,18 +211,18 @@ def test_up_while_a_server_ends_starts_the_next_one(shell: Shell, wait_for: Call
 
 def test_a_server_whose_state_folder_is_removed_ends(shell: Shell, wait_for: Callable[..., Any]) -> None:
     shell("up", "--port", "0")
-    pid = shell.server.instance.pid
+    served = psutil.Process(shell.server.instance.pid)
     shutil.rmtree(shell.state)
-    wait_for(lambda: not psutil.pid_exists(pid), 60)
+    wait_for(lambda: not still_there([served]), 60)
     shell("up", "--port", "0")
 
 
-def test_another_process_with_a_killed_servers_id_is_none(shell: Shell) -> None:
+def test_another_process_with_a_killed_servers_id_is_none(shell: Shell, wait_for: Callable[..., Any]) -> None:
     shell("up", "--port", "0")
     killed = psutil.Process(shell.server.instance.pid)
     record = StateFolder(shell.state).instance.read_text()
     killed.kill()
-    killed.wait(60)
+    wait_for(lambda: not still_there([killed]))
     other = subprocess.Popen([sys.executable, "-c", "input()", "azureml_local"], stdin=subprocess.PIPE)
     try:
         StateFolder(shell.state).instance.write_text(json.dumps(json.loads(record) | {"pid": other.pid}))
