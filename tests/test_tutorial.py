@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+
 from azureml_local.cli.tutorial import as_html
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "img-classification-part1-training.ipynb"
