@@ -13,6 +13,7 @@ from azureml_local.runtime.local_target import Client, await_client, client_of, 
 from azureml_local.runtime.outputs import OutputFolders
 from azureml_local.runtime.process import JobProcess
 from azureml_local.runtime.threads import machine_cores, thread_variables
+from azureml_local.storage import short_folders
 from azureml_local.storage.trees import remove_tree
 
 
@@ -56,9 +57,13 @@ class LocalExecutor:
             self._client = client_of(self._record.folder)
         client = self._client
         # What lies in the folder of another run, a job that has submitted this one, goes with that.
-        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
+        if client is None or self._in_a_run(client.folder):
             return self._record.folder / "wd"
         return client.folder
+
+    def _in_a_run(self, folder: Path) -> bool:
+        """A job's TMPDIR, where its SDK copies the files of a local run to, is in its short folder."""
+        return folder.is_relative_to(self._workspace.folder.runs) or short_folders.hold(folder)
 
     def outputs(self) -> OutputFolders:
         return OutputFolders(parse(self._record.run.definition).outputs, self._record.folder, self.working)

@@ -24,6 +24,7 @@ from azureml_local.runtime.jobspec import JobSpec, parse
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders, written
 from azureml_local.runtime.shared import SharedFolders
+from azureml_local.storage import short_folders
 from azureml_local.storage.folder import cache_folder
 from azureml_local.storage.trees import remove_tree
 from azureml_local.trust import trusting
@@ -59,6 +60,7 @@ def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
         finally:
             server.close()
     finally:
+        short_folders.remove(folder)
         remove_tree(folder)
 
 
