@@ -14,8 +14,8 @@ from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.access.gate import OPEN
 from azureml_local.server.app import API, PLAIN
-from azureml_local.server.blob.blobs import CONTAINERS
 from azureml_local.server.errors import Forbidden
+from azureml_local.workspace.containers import CONTAINERS
 from azureml_local.workspace.new_runs import NewRun
 
 NAMES = {
