@@ -14,7 +14,6 @@ from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.remote.executor import RemoteExecutor
 from azureml_local.cluster.runcontext import ClusterServices, RunContext
 from azureml_local.runtime.jobrunner import guarded
-from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
 from azureml_local.runtime.outputs import COLLECTED
@@ -23,6 +22,7 @@ from azureml_local.storage import short_folders
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
+from azureml_local.workspace.jobs import LOCAL_TARGET
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
 OUTPUTS_BEGUN = "outputs"
