@@ -130,15 +130,15 @@ def test_the_servers_code_has_none_of_the_calls_that_make_these_possible() -> No
     package = Path(azureml_local.__file__).parent
     allowed = {
         # MNIST's three hosts, the command line program that asks its own server, and a worker that does.
-        "httpx.": {"opendata/download.py", "instance.py", "cluster/away.py"},
+        "httpx.": {"opendata/download.py", "client/instance.py", "cluster/remote/reporter.py"},
         "shell=True": set(),
         "os.system": set(),
         "yaml.load(": set(),
         "pickle": set(),
         "joblib.load": set(),
         "zipfile": {
-            *("cluster/local_target.py", "workspace/snapshots.py"),  # both write only
-            "cluster/worker.py",  # reads, on a worker, what the server has written
+            *("runtime/local_target.py", "workspace/snapshots.py"),  # both write only
+            "cluster/remote/worker.py",  # reads, on a worker, what the server has written
         },
         "extractall": set(),
         "from_string": set(),
