@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
 LOCALHOST = "localhost"
-# The name of the cloud must be this one: a job's sign-in asks for it by this name whatever
-# AZUREML_CURRENT_CLOUD says.
+# A job's sign-in asks for the cloud by this name, whatever AZUREML_CURRENT_CLOUD says.
 CLOUD_NAME = "AzureCloud"
+# Clients ask for it by this one: azure-ai-ml and azureml-mlflow have "AzureCloud" built in, and would go to Azure.
+CLIENT_CLOUD_NAME = "LocalCloud"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Endpoints:
     @classmethod
     def at(cls, api_port: int, plain_port: int, host: str = LOCALHOST) -> Endpoints:
         return cls(api=f"https://{host}:{api_port}", plain=f"http://localhost:{plain_port}")
+
+
+def mlflow_tracking_uri(endpoints: Endpoints, workspace: WorkspaceName) -> str:
+    """A workspace's tracking URI, as azureml-mlflow reads it."""
+    return f"azureml://{endpoints.api.removeprefix('https://')}/mlflow/v1.0{workspace.arm_id}"
 
 
 @dataclass(frozen=True)

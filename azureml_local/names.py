@@ -37,4 +37,7 @@ class WorkspaceName:
         return self.subscription_id.lower(), self.resource_group.lower(), self.name.lower()
 
 
+# What a client's token for MLflow's own variable (MLFLOW_TRACKING_TOKEN) is asked for.
+MLFLOW_RESOURCE = "azureml-local:mlflow"
+
 DEFAULT_NAME = WorkspaceName("00000000-0000-0000-0000-000000000000", "local", "azureml-local")

@@ -30,7 +30,7 @@ class EphemeralWorkspace:
         # The SDK finds everything through the environment, and so do processes that are started from here,
         # kernels for example.
         self._before = dict(os.environ)
-        os.environ.update(self.server.variables())
+        os.environ.update(self.server.variables(workspace=config.name_for(root)))
 
     def close(self) -> None:
         os.environ.clear()

@@ -89,6 +89,15 @@ def write_default(folder: Path) -> Path:
     return path
 
 
+def name_for(folder: Path) -> WorkspaceName:
+    """The workspace that a client in this folder asks for; the local one's own where no config.json can be read."""
+    path = find(folder)
+    try:
+        return DEFAULT_NAME if path is None else read(path)
+    except ConfigError:
+        return DEFAULT_NAME
+
+
 def is_default(path: Path) -> bool:
     try:
         return read(path) == DEFAULT_NAME

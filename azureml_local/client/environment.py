@@ -1,6 +1,7 @@
-"""The environment variables that point a process with the real SDK at a local workspace server.
+"""The environment variables that point a process with a real client, of either SDK or of MLflow, at a local workspace
+server.
 
-Which variable does what was measured with azureml-core 1.61 (each dropped in turn).
+Which variable does what was measured with azureml-core 1.61, azure-ai-ml 1.35 and mlflow 2.22 (each dropped in turn).
 """
 
 from __future__ import annotations
@@ -10,10 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from azureml_local.endpoints import CLOUD_NAME, Endpoints
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, mlflow_tracking_uri
+from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
 STARTUP_FOLDER = Path(__file__).parent / "startup"
+
+# Where both clients report to Microsoft by themselves, and MLflow to its makers; what no variable stops, the start-up
+# hook does (startup/sitecustomize.py).
+NO_TELEMETRY = {
+    **dict.fromkeys(("OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_TRACES_EXPORTER"), "none"),
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+# The longest pause of `ml_client.jobs.stream`, in seconds; its own is 60.
+STREAM_SECONDS = "3"
 
 PROXIES = tuple(case for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for case in (name, name.lower()))
 
@@ -24,13 +37,20 @@ def client_variables(
     trust: Trust,
     sign_in_secret: str,
     client_home: Path,
+    workspace: WorkspaceName,
+    tracking_token: str,
     inherited: Mapping[str, str],
 ) -> dict[str, str]:
-    """For a process that uses the SDK as a person does: a notebook, a script, a test."""
+    """For a process that uses an SDK or MLflow as a person does: a notebook, a script, a test.
+
+    Args:
+        workspace: the one that MLflow logs to where nobody has set a tracking URI.
+        tracking_token: for MLflow, where it is given a plain ``https://`` URI of this server.
+    """
     python_path = [str(STARTUP_FOLDER), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         "ARM_CLOUD_METADATA_URL": f"{endpoints.api}/metadata/endpoints",
-        "AZUREML_CURRENT_CLOUD": CLOUD_NAME,
+        "AZUREML_CURRENT_CLOUD": CLIENT_CLOUD_NAME,
         "MSI_ENDPOINT": f"{endpoints.plain}/msi/token",
         "MSI_SECRET": sign_in_secret,
         # With this, msrestazure sends the secret with each request for a token (get_msi_token_webapp).
@@ -40,6 +60,13 @@ def client_variables(
         "AZURE_CONFIG_DIR": str(client_home / "azure"),
         "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
+        # As a compute instance has it; for processes that have azureml-mlflow, and the start-up hook knows which do.
+        "AZUREML_LOCAL_MLFLOW": mlflow_tracking_uri(endpoints, workspace),
+        "MLFLOW_TRACKING_TOKEN": tracking_token,
+        "AZUREML_RUN_POLLING_INTERVAL_MAX": STREAM_SECONDS,
+        # Else MLClient(registry_name=...) looks for a host of Azure's; here it is refused in words.
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{endpoints.api}/registrymanagement/v1.0",
+        **NO_TELEMETRY,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
         **_around_proxies(inherited, str(urlsplit(endpoints.api).hostname)),
     }

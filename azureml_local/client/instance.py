@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +20,10 @@ import psutil
 from filelock import FileLock
 
 from azureml_local import processes
+from azureml_local.client import config
 from azureml_local.client.environment import client_variables
 from azureml_local.endpoints import Instance
-from azureml_local.names import WorkspaceName
+from azureml_local.names import MLFLOW_RESOURCE, WorkspaceName
 from azureml_local.storage.folder import StateFolder
 
 START_SECONDS = 30.0
@@ -139,12 +141,20 @@ class LocalServer:
                 f"{STOP_SECONDS:g} s. `azureml-local down` waits again; its log is {self.folder.log}."
             ) from error
 
-    def variables(self, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What a process needs in its environment to use this workspace with the real SDK."""
+    def variables(
+        self, inherited: Mapping[str, str] = os.environ, workspace: WorkspaceName | None = None
+    ) -> dict[str, str]:
+        """What a process needs in its environment to use this workspace with the real SDKs and MLflow.
+
+        MLflow logs to the one named ``workspace``, or else to the one that the current folder's config.json names.
+        Raises ServerError: the server doesn't answer.
+        """
         return client_variables(
             self.instance.endpoints,
             trust=self.instance.trust,
             sign_in_secret=self.folder.secrets().sign_in,
+            workspace=workspace or config.name_for(Path.cwd()),
+            tracking_token=self._token(MLFLOW_RESOURCE),
             client_home=self.folder.client_home,
             inherited=inherited,
         )
@@ -216,12 +226,20 @@ class LocalServer:
 
     def _client(self) -> httpx.Client:
         endpoints = self.instance.endpoints
-        secret = self.folder.secrets().sign_in
+        return httpx.Client(
+            base_url=endpoints.api,
+            verify=ssl.create_default_context(cafile=str(self.folder.tls / "ca.pem")),
+            headers={"Authorization": f"Bearer {self._token(endpoints.api)}"},
+            trust_env=False,
+        )
+
+    def _token(self, resource: str) -> str:
+        endpoints = self.instance.endpoints
         try:
             answer = httpx.get(
                 f"{endpoints.plain}/msi/token",
-                params={"resource": endpoints.api},
-                headers={"secret": secret},
+                params={"resource": resource},
+                headers={"secret": self.folder.secrets().sign_in},
                 trust_env=False,
             )
             answer.raise_for_status()
@@ -229,12 +247,7 @@ class LocalServer:
             raise ServerError(
                 f"The server at {endpoints.plain} doesn't answer ({error}). Stop it with `azureml-local down`."
             ) from error
-        return httpx.Client(
-            base_url=endpoints.api,
-            verify=ssl.create_default_context(cafile=str(self.folder.tls / "ca.pem")),
-            headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
-            trust_env=False,
-        )
+        return str(answer.json()["access_token"])
 
 
 def _wait_for(process: psutil.Process, seconds: float) -> None:

@@ -10,6 +10,7 @@ from azureml_local.server import errors, studio
 from azureml_local.server.access import identity
 from azureml_local.server.access.gate import Gate
 from azureml_local.server.arm import computes as compute
+from azureml_local.server.arm import datastores as arm_datastores
 from azureml_local.server.arm import resources
 from azureml_local.server.arm import workspaces as arm
 from azureml_local.server.blob import blobs, opendata
@@ -36,6 +37,7 @@ from azureml_local.server.local import nodes as node
 from azureml_local.server.local import status as local
 
 API = (
+    arm_datastores,
     compute,  # before arm, which refuses whatever else is posted to a workspace
     arm,
     resources,

@@ -61,6 +61,13 @@ class Context:
         return f"{self.endpoints.plain}/studio/{self.secrets.view_key}"
 
 
+def storage_suffix(ctx: Context) -> str:
+    """What clients put behind ``https://{account}.blob.`` for the address of a blob: the dots stand in the user part
+    of the URL, which no HTTP client sends, and the host is ours.
+    """
+    return f"core.local@{ctx.endpoints.api.removeprefix('https://')}"
+
+
 def context(request: Request) -> Context:
     found: Context = request.app.state.context
     return found

@@ -15,6 +15,8 @@ from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 DEFAULT = "workspaceblobstore"
 CONTAINER = "azureml-blobstore"
+# Where Azure keeps the files of runs, under this name; theirs is the container of `artifacts`.
+ARTIFACTS = "workspaceartifactstore"
 # Where the path of a data flow begins that is in a workspace's datastore.
 PLACE = re.compile(
     r"azureml://subscriptions/([^/\n]+)/resourcegroups/([^/\n]+)/workspaces/([^/\n]+)/datastores/([^/\n]+)/paths/",

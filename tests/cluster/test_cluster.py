@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
-from submitted import as_job
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.runcontext import ClusterServices
@@ -56,7 +55,7 @@ class Local:
                 run_id=f"run-{number}",
                 experiment_id=self.workspace.experiments.get_or_create("tests").id,
                 target=target,
-                **as_job({"target": target, "command": command, "environment": {}}),
+                definition={"target": target, "command": command, "environment": {}},
                 snapshot_id=SNAPSHOT,
             )
         )
@@ -259,13 +258,7 @@ def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None
     assert (job.status, waiting[-1].status) == ("Canceled", "Queued")
     experiment = local.workspace.experiments.get("tests").id
     gone = local.workspace.runs.create(
-        NewRun(
-            "orphan",
-            experiment,
-            target="deleted",
-            snapshot_id=SNAPSHOT,
-            **as_job({"target": "deleted", "command": "true"}),
-        )
+        NewRun("orphan", experiment, target="deleted", definition={"command": "true"}, snapshot_id=SNAPSHOT)
     )
     local.cluster = Cluster(local.services())
     local.cluster.start()

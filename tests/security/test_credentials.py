@@ -15,6 +15,7 @@ import pytest
 
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.server.access.auth import WORKSPACE_CLAIM
 from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.serve import Settings
 from azureml_local.storage.folder import StateFolder
@@ -49,8 +50,8 @@ def test_a_token_must_be_this_stores_and_valid(server: LocalServer, api: httpx.C
         "of another algorithm": jwt.encode(claims, key, "HS384"),
         "expired": jwt.encode({**claims, "exp": int(time.time()) - 10}, key, "HS256"),
         "of tomorrow": jwt.encode({**claims, "nbf": int(time.time()) + 86400}, key, "HS256"),
-        "for another workspace": jwt.encode({**claims, "aud": "elsewhere"}, key, "HS256"),
-        "for Azure": jwt.encode({**claims, "aud": "https://management.azure.com/"}, key, "HS256"),
+        "for another workspace": jwt.encode({**claims, WORKSPACE_CLAIM: "elsewhere"}, key, "HS256"),
+        "for no workspace": jwt.encode({k: v for k, v in claims.items() if k != WORKSPACE_CLAIM}, key, "HS256"),
         "of another issuer": jwt.encode({**claims, "iss": "https://sts.windows.net/x/"}, key, "HS256"),
         "without an end": jwt.encode({k: v for k, v in claims.items() if k != "exp"}, key, "HS256"),
         "of a run that isn't there": jwt.encode({**claims, "run": "nobody"}, key, "HS256"),
@@ -68,7 +69,7 @@ def test_our_tokens_and_azures_cannot_be_mistaken_for_each_other(server: LocalSe
     claims = jwt.decode(api.headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
     # A host that can't exist, and a symmetric signature, where Azure's are RS256 by keys that it publishes.
     assert httpx.URL(claims["iss"]).host.endswith(".invalid")
-    assert claims["aud"] == api.get(WORKSPACE).json()["properties"]["workspaceId"]
+    assert claims[WORKSPACE_CLAIM] == api.get(WORKSPACE).json()["properties"]["workspaceId"]
     addresses = str(api.get("/metadata/endpoints").json())
     assert "azure.com" not in addresses
     assert "windows.net" not in addresses
@@ -222,3 +223,26 @@ def test_a_named_host_is_in_the_certificate_and_the_only_other_one_that_is_answe
     assert guard._is_us("localhost:8843")
     for host in ("10.1.2.4:8843", "10x1.2.3:8843", "10.1.2.3:1", "10.1.2.3", "110.1.2.3:8843", "evil.example:8843"):
         assert not guard._is_us(host)
+
+
+@pytest.mark.case("tokens")
+def test_a_containers_signature_is_for_that_container_and_its_rights_only(
+    api: httpx.Client, anonymous: httpx.Client
+) -> None:
+    stores = f"{DEFAULT_NAME.arm_id}/datastores"
+    query = "?api-version=2024-10-01-preview"
+    sas = {
+        name: api.post(f"{stores}/{name}/listSecrets{query}", json={"expirableSecret": True}).json()["sasToken"]
+        for name in ("workspaceblobstore", "workspaceartifactstore")
+    }
+    blob = "/azureml-blobstore/door/signed.txt?"
+    assert anonymous.put(blob + sas["workspaceblobstore"], content=b"x", headers=BLOCK_BLOB).status_code == 201
+    assert anonymous.get(blob + sas["workspaceblobstore"]).content == b"x"
+    assert anonymous.get(blob + sas["workspaceartifactstore"]).status_code == 403  # of another container
+    assert anonymous.get(blob + sas["workspaceblobstore"].replace("se=", "se=9")).status_code == 403  # for longer
+    run = "/azureml/ExperimentRun/dcid.x/a.txt?"
+    # Of the files of runs it reads only.
+    assert anonymous.put(run + sas["workspaceartifactstore"], content=b"x", headers=BLOCK_BLOB).status_code == 403
+    assert anonymous.get(run + sas["workspaceartifactstore"]).status_code == 404
+    refused = api.post(f"{stores}/workspaceblobstore/listSecrets{query}", json={"expireAfterHours": 1000})
+    assert refused.status_code == 400

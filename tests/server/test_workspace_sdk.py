@@ -72,7 +72,7 @@ def test_signing_in_needs_nothing_of_azures_and_asks_nobody_else(workspace: Any)
     for auth in (MsiAuthentication(), InteractiveLoginAuthentication(force=True)):
         assert Workspace(*names, auth=auth).name == workspace.name
     tenant = "11111111-1111-1111-1111-111111111111"
-    where = rf"(?i)https://localhost:\d+/adfs/use-MsiAuthentication-or-Interactive.*/{tenant}"
+    where = rf"(?i)https://sign-in@localhost:\d+/adfs/use-MsiAuthentication-or-Interactive.*/{tenant}"
     with pytest.raises(Exception, match=where):
         Workspace(*names, auth=ServicePrincipalAuthentication(tenant, "principal", "password"))
     with pytest.raises(Exception, match=where):

@@ -1,16 +1,16 @@
-"""Answers for two hosts whose names are fixed inside the SDK, in processes that `azureml-local` gave its
-variables to.
+"""Answers for hosts whose names are fixed inside the clients, in processes that `azureml-local` gave its variables to.
 
-Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only, and nothing
-happens until one of the two modules is imported.
+Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only; the modules below are
+changed when they are imported, and nothing else is.
 
-- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another
-answer to one question,
-  which files: those of the local workspace's mirror.
-- Application Insights: what happens in a local workspace is not reported anywhere (offline, each report would
-end as a red
-  "Upload failed" in the notebook). The SDK's own switch is a file in its package, which would still be off in
-  the cloud.
+- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another answer to
+  one question, which files: those of the local workspace's mirror.
+- Application Insights: what happens in a local workspace is not reported anywhere (offline, each report of SDK v1 would
+  end as a red "Upload failed" in the notebook). SDK v1's own switch is a file in its package, which would still be off
+  in the cloud; SDK v2 has variables for all but its live metrics.
+
+And MLFLOW_TRACKING_URI is set where azureml-mlflow is installed, as on a compute instance: without that package mlflow
+doesn't know the scheme, and only the process itself knows its packages.
 """
 
 import importlib.abc
@@ -48,7 +48,12 @@ def keep_telemetry_here(module: types.ModuleType) -> None:
     setattr(module, "_http_send", lambda *_, **__: module.SUCCESS)  # noqa: B010  (mypy knows no such name)
 
 
+def keep_live_metrics_here(module: types.ModuleType) -> None:
+    setattr(module, "setup_azure_monitor", lambda *_, **__: None)  # noqa: B010
+
+
 CHANGES = {
+    "azure.ai.ml._telemetry.logging_handler": keep_live_metrics_here,
     "azureml.opendatasets.dataaccess._mnist_blob_accessor": redirect_mnist,
     "azureml.telemetry.logging_handler": keep_telemetry_here,
 }
@@ -79,6 +84,16 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+def choose_mlflow_tracking_uri(uri: str) -> None:
+    """Set the workspace's own tracking URI where azureml-mlflow can read it; one of the user's own stays."""
+    chosen = os.environ.get("MLFLOW_TRACKING_URI")
+    installed = any(os.path.isfile(os.path.join(entry, "azureml", "mlflow", "__init__.py")) for entry in sys.path)
+    if installed and chosen is None:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
+    elif not installed and chosen == uri:  # of a parent process with other packages
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
 def run_the_next_one() -> None:
     """Another sitecustomize further down the path is hidden by this one; it has its turn all the same."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -92,4 +107,5 @@ def run_the_next_one() -> None:
 
 if MIRROR:
     sys.meta_path.insert(0, Finder())
+    choose_mlflow_tracking_uri(os.environ.get("AZUREML_LOCAL_MLFLOW", ""))
 run_the_next_one()

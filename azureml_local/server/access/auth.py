@@ -1,8 +1,9 @@
 """Tokens and signatures: who may talk to this server.
 
 A client gets a token for the store's sign-in secret (``MSI_SECRET``), a job gets one for its run. Both are
-JWTs signed with the store's key, for this store only (audience: its workspace id). URLs of blobs carry a
-signature of their own, as Azure's do.
+JWTs signed with the store's key, for this store only: a claim of their own names its workspace. Their audience is
+the resource that the client asked for, which azure-ai-ml looks at before it uses one. URLs of blobs and of
+containers carry a signature of their own, as Azure's do.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 import jwt
 
+from azureml_local.names import MLFLOW_RESOURCE
 from azureml_local.server.errors import Unauthorized
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.clock import expired
@@ -29,6 +31,12 @@ ISSUER = "https://azureml-local.invalid/"
 CLIENT_SECONDS = 24 * 3600
 RUN_SECONDS = 24 * 3600
 SIGNATURE_SECONDS = 7 * 24 * 3600
+CONTAINER_SECONDS = 24 * 3600  # the longest that a signature for a whole container is good
+# A token that stands in a variable can't be renewed by who reads it there; the secret beside it has no end at all.
+VARIABLE_SECONDS = 30 * 24 * 3600
+SAS_VERSION = "2021-08-06"
+# The claim that names the workspace: ``aud`` is whatever was asked for.
+WORKSPACE_CLAIM = "azureml_local_workspace"
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,8 @@ class Tokens:
         # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't
         # be taken for a real one.
         return self._issue(
-            CLIENT_SECONDS,
-            resource=resource,
+            VARIABLE_SECONDS if resource == MLFLOW_RESOURCE else CLIENT_SECONDS,
+            aud=resource or self._identity.workspace_id,
             oid=self._identity.principal_id,
             name="azureml-local",
             upn="you@azureml-local.invalid",
@@ -77,7 +85,7 @@ class Tokens:
         """A job's token. The SDK in the job asks for a new one shortly before it expires
         (azureml.core.authentication: AzureMLTokenAuthentication).
         """
-        return self._issue(RUN_SECONDS, run=run_id, oid=self._identity.principal_id)
+        return self._issue(RUN_SECONDS, aud=self._identity.workspace_id, run=run_id, oid=self._identity.principal_id)
 
     def check(self, authorization: str | None) -> Caller:
         """Whose token it is. Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""
@@ -91,16 +99,19 @@ class Tokens:
                 text,
                 self._key,
                 algorithms=[ALGORITHM],
-                audience=self._identity.workspace_id,
                 issuer=ISSUER,
                 options={
-                    "require": ["exp", "aud", "iss"],
+                    "require": ["exp", "aud", "iss", WORKSPACE_CLAIM],
+                    # What the client has asked for, and no business of ours: our own claim is below.
+                    "verify_aud": False,
                     # The end is looked at below. That it was made after the present says only that the clock was set
                     # back; for the same reason none of ours has a time that it begins at ("nbf").
                     "verify_exp": False,
                     "verify_iat": False,
                 },
             )
+            if claims[WORKSPACE_CLAIM] != self._identity.workspace_id:
+                raise jwt.InvalidTokenError("of another workspace")
         except jwt.InvalidTokenError:
             raise Unauthorized(
                 "The token isn't one of this server's. Was it made by another one, or by Azure? "
@@ -118,7 +129,7 @@ class Tokens:
         expires = moment + seconds
         payload = {
             "iss": ISSUER,
-            "aud": self._identity.workspace_id,
+            WORKSPACE_CLAIM: self._identity.workspace_id,
             "iat": moment,
             "exp": expires,
             "tid": self._identity.tenant_id,
@@ -151,10 +162,17 @@ class BlobUrls:
         base = self._api.replace("https://", "https://local.blob.core@", 1)
         return f"{base}/{self._path(container, name)}?{self._query('rw', container, name)}"
 
+    def container_query(self, container: str, permissions: str, seconds: int) -> str:
+        """A signature for all blobs of a container, as the query of a URL (a shared access signature, ``sr=c``)."""
+        expiry = str(int(time.time()) + max(1, min(seconds, CONTAINER_SECONDS)))
+        signature = self._signature(permissions, expiry, container, None)
+        return urlencode({"sv": SAS_VERSION, "sr": "c", "sp": permissions, "se": expiry, "sig": signature})
+
     def check(self, container: str, name: str, needed: str, query: dict[str, str]) -> None:
-        """Raises BlobError 403 unless the query's signature allows this."""
+        """Raises BlobError 403 unless the query's signature, for this blob or for its container, allows this."""
         permissions, expiry, signature = query.get("sp", ""), query.get("se", ""), query.get("sig", "")
-        expected = self._signature(permissions, expiry, container, name)
+        signed = None if query.get("sr") == "c" else name
+        expected = self._signature(permissions, expiry, container, signed)
         if not hmac.compare_digest(signature.encode(), expected.encode()) or needed not in permissions:
             raise BlobError(403, "AuthenticationFailed", "The URL's signature doesn't allow this. Ask for a new one.")
         if not (expiry.isascii() and expiry.isdecimal() and len(expiry) < 16) or expired(int(expiry)):
@@ -171,7 +189,7 @@ class BlobUrls:
             {"sp": permissions, "se": expiry, "sig": self._signature(permissions, expiry, container, name)}
         )
 
-    def _signature(self, permissions: str, expiry: str, container: str, name: str) -> str:
-        # A JSON list, where no field can hold what parts it from the next one.
+    def _signature(self, permissions: str, expiry: str, container: str, name: str | None) -> str:
+        # A JSON list, where no field can hold what parts it from the next one; without a name it is for a container.
         text = json.dumps([permissions, expiry, container, name]).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._key, text, "sha256")).decode().rstrip("=")

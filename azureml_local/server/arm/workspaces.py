@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from azureml_local.endpoints import CLOUD_NAME
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, CLOUD_NAME, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated, storage_suffix
 from azureml_local.workspace.errors import NotBuilt
 from azureml_local.workspace.identity import LOCATION
 
@@ -24,56 +24,61 @@ WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
 
 @router.get("/metadata/endpoints")
 def clouds(ctx: Ctx) -> list[dict[str, Any]]:
-    """The only cloud there is; asked for once per configuration folder, without a token.
+    """This server under two names, one for jobs and one for clients (`environment`); asked for without a token: by
+    SDK v1 once per configuration folder, by v2 several times at each start.
+    """
+    return [_cloud(ctx, CLOUD_NAME), _cloud(ctx, CLIENT_CLOUD_NAME)]
 
-    Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the
-    machine by mistake.
+
+def _cloud(ctx: Context, name: str) -> dict[str, Any]:
+    """Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the machine by
+    mistake.
     """
     api = ctx.endpoints.api
     nowhere = "https://azureml-local.invalid/"
-    return [
-        {
-            "name": CLOUD_NAME,
-            "portal": f"{api}/portal.a.b.c",
-            "authentication": {
-                "loginEndpoint": f"{api}{LOGIN_PATH}",
-                "audiences": [f"{api}/", f"{api}/"],
-                "tenant": ctx.workspace.identity.tenant_id,
-                "identityProvider": "AAD",
-            },
-            "resourceManager": api,  # without a slash at the end: the SDK joins paths that begin with one
-            "media": nowhere,
-            "graph": nowhere,
-            "graphAudience": nowhere,
-            "batch": nowhere,
-            "gallery": nowhere,
-            "sqlManagement": nowhere,
-            "vmImageAliasDoc": nowhere,
-            "activeDirectoryDataLake": nowhere,
-            "microsoftGraphResourceId": nowhere,
-            "appInsightsResourceId": nowhere,
-            "appInsightsTelemetryChannelResourceId": nowhere,
-            "attestationResourceId": nowhere,
-            "synapseAnalyticsResourceId": nowhere,
-            "logAnalyticsResourceId": nowhere,
-            "ossrdbmsResourceId": nowhere,
-            "suffixes": {
-                "acrLoginServer": "azurecr.azureml-local.invalid",
-                "keyVaultDns": "vault.azureml-local.invalid",
-                "storage": "core.azureml-local.invalid",
-                "sqlServerHostname": "database.azureml-local.invalid",
-                "mysqlServerEndpoint": "mysql.azureml-local.invalid",
-                "postgresqlServerEndpoint": "postgres.azureml-local.invalid",
-                "mariadbServerEndpoint": "mariadb.azureml-local.invalid",
-                "azureDataLakeStoreFileSystem": "adl.azureml-local.invalid",
-                "azureDataLakeAnalyticsCatalogAndJob": "adla.azureml-local.invalid",
-                "storageSyncEndpointSuffix": "afs.azureml-local.invalid",
-                "mhsmDns": "mhsm.azureml-local.invalid",
-                "synapseAnalytics": "synapse.azureml-local.invalid",
-                "attestationEndpoint": "attest.azureml-local.invalid",
-            },
-        }
-    ]
+    return {
+        "name": name,
+        "portal": f"{api}/portal.a.b.c",
+        "authentication": {
+            # azureml-mlflow hands host and port to azure-identity, which takes "localhost:8843" for a scheme; with a
+            # user part, which no HTTP client sends on, it is an address.
+            "loginEndpoint": api.replace("https://", "https://sign-in@", 1) + LOGIN_PATH,
+            "audiences": [f"{api}/", f"{api}/"],
+            "tenant": ctx.workspace.identity.tenant_id,
+            "identityProvider": "AAD",
+        },
+        "resourceManager": api,  # without a slash at the end: the SDK joins paths that begin with one
+        "media": nowhere,
+        "graph": nowhere,
+        "graphAudience": nowhere,
+        "batch": nowhere,
+        "gallery": nowhere,
+        "sqlManagement": nowhere,
+        "vmImageAliasDoc": nowhere,
+        "activeDirectoryDataLake": nowhere,
+        "microsoftGraphResourceId": nowhere,
+        "appInsightsResourceId": nowhere,
+        "appInsightsTelemetryChannelResourceId": nowhere,
+        "attestationResourceId": nowhere,
+        "synapseAnalyticsResourceId": nowhere,
+        "logAnalyticsResourceId": nowhere,
+        "ossrdbmsResourceId": nowhere,
+        "suffixes": {
+            "acrLoginServer": "azurecr.azureml-local.invalid",
+            "keyVaultDns": "vault.azureml-local.invalid",
+            "storage": storage_suffix(ctx),
+            "sqlServerHostname": "database.azureml-local.invalid",
+            "mysqlServerEndpoint": "mysql.azureml-local.invalid",
+            "postgresqlServerEndpoint": "postgres.azureml-local.invalid",
+            "mariadbServerEndpoint": "mariadb.azureml-local.invalid",
+            "azureDataLakeStoreFileSystem": "adl.azureml-local.invalid",
+            "azureDataLakeAnalyticsCatalogAndJob": "adla.azureml-local.invalid",
+            "storageSyncEndpointSuffix": "afs.azureml-local.invalid",
+            "mhsmDns": "mhsm.azureml-local.invalid",
+            "synapseAnalytics": "synapse.azureml-local.invalid",
+            "attestationEndpoint": "attest.azureml-local.invalid",
+        },
+    }
 
 
 @router.get("/subscriptions", dependencies=[Depends(authenticated)])
@@ -98,6 +103,15 @@ def resources(ctx: Ctx, subscription_id: str) -> dict[str, Any]:
     """All workspaces of a subscription (Workspace.list)."""
     names = [n for n in ctx.workspace.identity.names if n.subscription_id.lower() == subscription_id.lower()]
     return {"value": [workspace_body(ctx, name) for name in names]}
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/providers/Microsoft.MachineLearningServices/workspaces",
+    dependencies=[Depends(authenticated)],
+)
+def workspaces_of_subscription(ctx: Ctx, subscription_id: str) -> dict[str, Any]:
+    """``ml_client.workspaces.list``."""
+    return resources(ctx, subscription_id)
 
 
 @router.get(WORKSPACE_PATH)
@@ -177,6 +191,7 @@ def workspace_body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
             "applicationInsights": f"{group}/Microsoft.insights/components/localinsights",
             "containerRegistry": None,
             "workspaceId": identity.workspace_id,
+            "mlFlowTrackingUri": mlflow_tracking_uri(ctx.endpoints, name),
             "discoveryUrl": f"{ctx.endpoints.api}/discovery/{ctx.discovery_key}/workspaces/{identity.workspace_id}",
             "creationTime": identity.created,
             "provisioningState": "Succeeded",

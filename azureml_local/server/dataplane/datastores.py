@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
+from azureml_local.server.blob.blobs import ACCOUNT
+from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, storage_suffix
 from azureml_local.server.dataplane import wire
 from azureml_local.workspace import datastores
-from azureml_local.workspace.containers import ACCOUNT
 from azureml_local.workspace.datastores import CONTAINER, DEFAULT
 from azureml_local.workspace.errors import NotBuilt
 
@@ -57,7 +57,6 @@ def unregister(ctx: Ctx, name: Named, datastore: str) -> None:
 
 
 def _body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
-    host = ctx.endpoints.api.removeprefix("https://")
     return {
         "name": DEFAULT,
         "dataStoreType": "AzureBlob",
@@ -67,9 +66,7 @@ def _body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
         "azureStorageSection": {
             "accountName": ACCOUNT,
             "containerName": CONTAINER,
-            # The client makes https://{account}.blob.{endpoint}/... of it: the dots stand in the user part,
-            # the host is ours.
-            "endpoint": f"core.local@{host}",
+            "endpoint": storage_suffix(ctx),
             "protocol": "https",
             "credentialType": "AccountKey",
             "credential": ctx.secrets.account_key,
