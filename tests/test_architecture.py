@@ -41,6 +41,16 @@ ALLOWED = {
 }
 
 
+# What all APIs use: no API itself.
+SHARED = {"http", "access"}
+# Of SDK v1's run configuration and description of a sweep, and found in no other thing.
+WIRE_KEYS = {
+    *("maxRunDurationSeconds", "dataReferences", "outputData", "nodeCount", "communicator", "Configuration"),
+    *("dataLocation", "outputLocation", "additionalOptions", "pathOnCompute", "useDocker"),
+    *("generator_config", "policy_config", "primary_metric_config", "platform_config", "parameter_space"),
+}
+
+
 def part_of(path: Path) -> str:
     relative = path.relative_to(PACKAGE)
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
@@ -76,6 +86,34 @@ def test_the_rule_sees_what_it_forbids() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_are_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "server").rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_no_api_imports_another(path: Path) -> None:
+    own = path.relative_to(PACKAGE / "server").parts[0]
+    if own in SHARED or own.endswith(".py"):
+        return
+    folders = {each.name for each in (PACKAGE / "server").iterdir() if each.is_dir()} - SHARED
+    assert {api for api in folders - {own} if f"azureml_local.server.{api}" in path.read_text()} == set()
+
+
+def test_the_edge_has_no_loose_modules() -> None:
+    loose = {path.name for path in (PACKAGE / "server").glob("*.py")}
+    assert loose <= {"__init__.py", "app.py", "serve.py", "context.py", "errors.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_run_configuration_is_read_below_the_edge(path: Path) -> None:
+    """Wire shapes end at the edge: what was submitted is read from its spec (workspace/jobs.py)."""
+    if part_of(path) in ("cluster", "runtime", "workspace") or "studio" in path.parts:
+        words = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not words & WIRE_KEYS
 
 
 def test_the_workspace_knows_no_http_and_no_processes() -> None:

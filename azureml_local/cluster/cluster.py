@@ -17,11 +17,11 @@ from azureml_local.cluster.imagebuilds import ImageBuilds
 from azureml_local.cluster.nodes import Allocation, Node, NodePool
 from azureml_local.cluster.runcontext import ClusterServices
 from azureml_local.runtime.faults import FaultKind
-from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.process import end_strays, marked_of_all, status_file
 from azureml_local.storage.tables import Compute, Run
 from azureml_local.workspace.computes import ScaleSettings
 from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace.jobs import LOCAL_TARGET
 from azureml_local.workspace.run_kinds import is_orchestrated, is_submitted
 from azureml_local.workspace.runs import FINAL, data_container, user_error
 

@@ -14,19 +14,20 @@ from azureml_local.cluster.outputs import OutputError, Outputs
 from azureml_local.cluster.remote.executor import RemoteExecutor
 from azureml_local.cluster.runcontext import ClusterServices, RunContext
 from azureml_local.runtime.jobrunner import guarded
-from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
 from azureml_local.runtime.outputs import COLLECTED
 from azureml_local.runtime.reporter import Executor, Postponed
+from azureml_local.storage import short_folders
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
+from azureml_local.workspace.jobs import LOCAL_TARGET
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
 OUTPUTS_BEGUN = "outputs"
 # What goes in any case, in a run's folder that stays for what could not be kept.
-SCRATCH = ("inputs", "home", "tmp")
+SCRATCH = ("inputs",)
 
 
 class Execution:
@@ -155,6 +156,7 @@ class Execution:
         self._workspace.runs.await_follower(record.run.id)
         record.write(lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left))
         record.write(lambda: self._workspace.artifacts.close_log(record.container, NODE_LOG))
+        short_folders.remove(record.folder)
         if record.left:
             for name in SCRATCH:
                 remove_tree(record.folder / name)

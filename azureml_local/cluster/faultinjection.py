@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from azureml_local.runtime.faults import FaultKind
-from azureml_local.runtime.jobspec import LOCAL_TARGET
 from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.jobs import LOCAL_TARGET
 
 logger = logging.getLogger("azureml_local.cluster")
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from azureml_local.cluster.runcontext import RunContext
 from azureml_local.runtime.jobrunner import JobRunner, Task, follow
-from azureml_local.runtime.jobspec import LOCAL_TARGET, JobSpec, parse
 from azureml_local.runtime.local_target import Client, await_client, client_of, with_interpreter
 from azureml_local.runtime.outputs import OutputFolders
 from azureml_local.runtime.process import JobProcess
 from azureml_local.runtime.threads import machine_cores, thread_variables
+from azureml_local.storage import short_folders
 from azureml_local.storage.trees import remove_tree
+from azureml_local.workspace.jobs import LOCAL_TARGET, JobSpec, spec_of
 
 
 class LocalExecutor:
@@ -26,7 +27,7 @@ class LocalExecutor:
 
     def run(self) -> bool:
         record = self._record
-        spec, client = parse(record.run.definition), None
+        spec, client = spec_of(record.run), None
         record.stage("Preparing")
         record.say(f"Node {record.node} prepares the run {record.run.id}.")
         if spec.target == LOCAL_TARGET:
@@ -43,7 +44,7 @@ class LocalExecutor:
             record.say("The server was killed before the job began; a new one starts it.")
             return self.run()
         record.say(f"A new server takes up the process {process.pid}.")
-        follow(record, process, parse(record.run.definition).max_seconds)
+        follow(record, process, spec_of(record.run).max_seconds)
         return True
 
     def postpone(self) -> bool:
@@ -56,12 +57,16 @@ class LocalExecutor:
             self._client = client_of(self._record.folder)
         client = self._client
         # What lies in the folder of another run, a job that has submitted this one, goes with that.
-        if client is None or client.folder.is_relative_to(self._workspace.folder.runs):
+        if client is None or self._in_a_run(client.folder):
             return self._record.folder / "wd"
         return client.folder
 
+    def _in_a_run(self, folder: Path) -> bool:
+        """A job's TMPDIR, where its SDK copies the files of a local run to, is in its short folder."""
+        return folder.is_relative_to(self._workspace.folder.runs) or short_folders.hold(folder)
+
     def outputs(self) -> OutputFolders:
-        return OutputFolders(parse(self._record.run.definition).outputs, self._record.folder, self.working)
+        return OutputFolders(spec_of(self._record.run).outputs, self._record.folder, self.working)
 
     def _job_runner(self, spec: JobSpec, client: Client | None) -> JobRunner:
         record, services = self._record, self._record.services

@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 from azureml_local.cluster.keeping import OutputCollector
 from azureml_local.cluster.runcontext import RunContext
-from azureml_local.runtime.jobspec import OutputSpec
 from azureml_local.runtime.left import Left
 from azureml_local.runtime.outputs import OutputFolders, written
 from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores
 from azureml_local.workspace.datasets import DatasetUse
+from azureml_local.workspace.jobs import OutputSpec
 
 # The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
 # own, in the server's interpreter, which has the SDK wherever such an output was submitted.

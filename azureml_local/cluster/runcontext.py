@@ -15,13 +15,13 @@ from azureml_local.runtime.dataflows import Fingerprints
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
-from azureml_local.runtime.jobspec import parse
 from azureml_local.runtime.logs import BUILD_LOG, JOB_LOG, NODE_LOG
 from azureml_local.runtime.patience import Patience, passing
 from azureml_local.runtime.process import JobProcess, status_file
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.datasets import rust_dataflow
+from azureml_local.workspace.jobs import spec_of
 from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class RunContext:
     def flows(self) -> dict[str, str]:
         """The data flows (YAML) of the run's inputs, by the ids of their datasets."""
         datasets = self.workspace.datasets
-        ids = {each.dataset_id for each in parse(self.run.definition).inputs}
+        ids = {each.dataset_id for each in spec_of(self.run).inputs}
         return {dataset_id: rust_dataflow(datasets.saved(dataset_id).dataflow) for dataset_id in ids}
 
     def fingerprints(self) -> dict[str, str]:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.runtime.dataflows import Mirror, mirrored, single_file
-from azureml_local.runtime.jobspec import InputSpec
 from azureml_local.runtime.reporter import RunReporter
 from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
+from azureml_local.workspace.jobs import InputSpec
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.

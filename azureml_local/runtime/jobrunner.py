@@ -20,14 +20,16 @@ from azureml_local.runtime.environments import (
 )
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Brought, InputError, InputRequest, Inputs
-from azureml_local.runtime.jobspec import JobSpec, resolve, resolve_command
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.patience import passing
+from azureml_local.runtime.placeholders import resolve, resolve_command
 from azureml_local.runtime.process import JobProcess, around_script, describe_end, marker, status_file
 from azureml_local.runtime.reporter import Postponed, RunReporter
+from azureml_local.storage import short_folders
 from azureml_local.storage.bloberrors import BlobError
 from azureml_local.workspace.errors import WorkspaceError
+from azureml_local.workspace.jobs import JobSpec
 
 POLL_SECONDS = 0.5
 BUILD_FAILURE = "The environment's packages could not be installed (a simulation)."
@@ -164,10 +166,10 @@ class JobRunner:
         written.
         """
         task, asked = self._task, self._spec.variables
-        home = task.folder / "home"
-        temporary = task.folder / "tmp"
+        short = short_folders.make(task.folder)
+        home, temporary = short / "home", short / "tmp"
         for folder in (home, temporary):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
         passed = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
         return {
             **passed,

@@ -6,8 +6,8 @@ import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.runtime.jobspec import OutputSpec
 from azureml_local.runtime.left import Left, left_in
+from azureml_local.workspace.jobs import OutputSpec
 
 # The folders of the working directory whose files a run keeps.
 COLLECTED = ("outputs", "logs")

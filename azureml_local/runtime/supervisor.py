@@ -16,6 +16,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -134,7 +135,25 @@ def put_back(status_file: str, number: int, code: int) -> None:
         os.write(2, f"The job's exit status can't be kept: {error}\n".encode("utf-8", "backslashreplace"))
 
 
+def remove_short_folder(folder: str) -> None:
+    """Remove the run's short folder (storage.short_folders), which lies elsewhere: the server may be gone.
+
+    The job may have made the link point anywhere. What can't be removed here is left to the server.
+    """
+    try:
+        place = os.readlink(os.path.join(folder, "short"))
+        found = os.lstat(place)
+    except OSError:
+        return
+    named = place.startswith("/") and "/../" not in place and os.path.basename(place).startswith("azl-")
+    if named and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        import shutil  # here, where the job doesn't wait for it
+
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def main(status_file: str, lease_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
+    server = os.getppid()
     # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
     for descriptor in held:
         os.set_inheritable(descriptor, False)
@@ -155,6 +174,8 @@ def main(status_file: str, lease_seconds: float, held: list[int], open_files: in
         number = os.fstat(status.fileno()).st_ino
     end_what_is_left()
     put_back(status_file, number, code)
+    if os.getppid() != server:  # gone; else it is the server's to do, when nothing more is done for the run
+        remove_short_folder(os.path.dirname(status_file))
 
 
 if __name__ == "__main__":

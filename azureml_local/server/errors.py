@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from azureml_local.server.http.reasons import ReasonedResponse
-from azureml_local.server.refusals import sentence
+from azureml_local.server.http.refusals import sentence
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.database import Vanished
 from azureml_local.storage.trouble import FaultKind, explain

@@ -42,6 +42,7 @@ from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.access.guard import Guard
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.context import Context
+from azureml_local.server.dataplane.backfill import fill_specs
 from azureml_local.server.http.addresses import SettingsError, address_of
 from azureml_local.server.http.listener import Server
 from azureml_local.server.http.memory import one_heap
@@ -118,6 +119,7 @@ def _serve(
     trust = certificates.ensure()
     workspace = Workspace(folder)
     clean(workspace)
+    fill_specs(workspace)
     for name in settings.names or ((DEFAULT_NAME,) if not workspace.identity.names else ()):
         workspace.identity.answer_to(name)
     api_socket, plain_socket, taken = _listen(workspace, settings.port, address)

@@ -43,6 +43,7 @@ class Run(Base):
 
     ``folded_id`` is the id in lower case: no two runs may differ by case only. ``definition`` is SDK v1's run
     configuration, ``job`` the properties of an SDK v2 job as they were sent; a run has one of them, or neither.
+    ``spec`` is what was read out of it (workspace/jobs.py, workspace/sweeps.py).
     ``workspace`` is the ARM id of the workspace, by the name that the client used which made the run.
     """
 
@@ -74,6 +75,7 @@ class Run(Base):
     properties: Mapped[Json]
     definition: Mapped[Json]
     job: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    spec: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     snapshot_id: Mapped[str | None]
     error: Mapped[Json | None]
     warnings: Mapped[list[Any]]

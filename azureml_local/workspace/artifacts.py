@@ -21,6 +21,8 @@ from azureml_local.workspace.filters import Page
 CONTAINER = "azureml"
 RUN_ORIGIN = "ExperimentRun"
 MAX_PAGE = 2000
+# Where the SDK and this server keep the logs of a run.
+LOG_FOLDERS = ("azureml-logs", "logs", "system_logs", "user_logs")
 
 
 def clean_path(path: str) -> str:
@@ -72,6 +74,10 @@ class Artifacts:
             found += page.items
         return found
 
+    def logs(self, container: str) -> list[BlobRow]:
+        """The logs of a run."""
+        return [blob for folder in LOG_FOLDERS for blob in self.under(RUN_ORIGIN, container, folder)]
+
     def forget_all(self, session: Session, origin: str, container: str) -> Sequence[str]:
         """Delete them as a part of the caller's transaction. Returns their files, to `unlink` afterwards."""
         return self._blobs.forget(session, CONTAINER, f"{origin}/{container}/")
@@ -107,3 +113,8 @@ def split_name(name: str) -> tuple[str, str, str]:
     """A blob's name as (origin, container, path)."""
     origin, container, path = name.split("/", 2)
     return origin, container, path
+
+
+def path_of(blob: BlobRow) -> str:
+    """An artifact's path within its container."""
+    return split_name(blob.name)[2]

@@ -84,7 +84,7 @@ class Comparison:
         query = _sorted(wanted, sorting or Sorting()).offset(start).limit(top)
         with self._database.read() as session:
             numbers = list(session.scalars(query))
-            whole = select(Run).options(defer(Run.definition)).where(Run.number.in_(numbers))
+            whole = select(Run).options(defer(Run.definition), defer(Run.spec)).where(Run.number.in_(numbers))
             runs = {run.number: run for run in session.scalars(whole)}
         return self.compared([runs[number] for number in numbers])
 
@@ -108,7 +108,7 @@ class Comparison:
 
     def children(self, parent_id: str, top: int = 500) -> list[Compared]:
         """The newest children of a run, newest first."""
-        query = select(Run).options(defer(Run.definition)).where(Run.parent_id == parent_id)
+        query = select(Run).options(defer(Run.definition), defer(Run.spec)).where(Run.parent_id == parent_id)
         with self._database.read() as session:
             return self.compared(list(session.scalars(query.order_by(Run.number.desc()).limit(top))))
 
@@ -183,7 +183,7 @@ class Comparison:
         return found
 
     def _parameters(self, run_ids: Sequence[str]) -> dict[str, dict[str, Cell]]:
-        query = select(Run.id, func.json_extract(_readable(Run.definition), "$.arguments")).where(Run.id.in_(run_ids))
+        query = select(Run.id, func.json_extract(Run.spec, "$.job.arguments")).where(Run.id.in_(run_ids))
         with self._database.read() as session:
             return {row[0]: parameters(as_list(row[1])) for row in session.execute(query)}
 
@@ -280,8 +280,8 @@ def _cells(wanted: RunQuery, sorting: Sorting) -> Select[Any] | None:
     """(number, cell) of each run; None where the runs' own order is what is asked for."""
     cell: Any
     if sorting.kind == PARAMETER:
-        # Out of each definition once: it is thirty times as long as its arguments.
-        arguments = func.json_extract(_readable(Run.definition), "$.arguments").label("arguments")
+        # Out of each spec once: it is thirty times as long as its arguments.
+        arguments = func.json_extract(Run.spec, "$.job.arguments").label("arguments")
         given = _chosen(select(Run.number, arguments), wanted).cte("given").prefix_with("MATERIALIZED")
         return select(given.c.number, _argument_cell(given.c.arguments, sorting.column).label("cell"))
     if sorting.kind == METRIC:

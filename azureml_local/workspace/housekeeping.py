@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 from sqlalchemy import delete, select
 
+from azureml_local.storage import short_folders
 from azureml_local.storage.clock import mark, seconds_since_mark, text_of
 from azureml_local.storage.folder import BACKUP_SCRATCH
 from azureml_local.storage.inspection import blob_files_in
@@ -47,6 +48,7 @@ def clean(workspace: Workspace) -> None:
                 (workspace.folder.blobs / file).unlink()
     for folder in workspace.folder.runs.iterdir():
         if folder.name in ended:
+            short_folders.remove(folder)
             remove_tree(folder)
     for scratch in workspace.folder.root.glob(BACKUP_SCRATCH + "*"):
         try:

@@ -20,6 +20,7 @@ class NewRun:
     script_name: str | None = None
     definition: Json = field(default_factory=dict)
     job: Json | None = None
+    spec: Json | None = None  # `jobs.kept_job`, `sweeps.kept_sweep`
     parameters: Mapping[str, str] = field(default_factory=dict)
     snapshot_id: str | None = None
     parent_id: str | None = None

@@ -15,7 +15,7 @@ ORCHESTRATED = frozenset({SWEEP})
 
 def is_submitted(run: Run) -> bool:
     """Whether the cluster runs it. Of any other run (an interactive one) its client says how it stands."""
-    return bool(run.definition or run.job)
+    return run.spec is not None or bool(run.definition or run.job)
 
 
 def is_orchestrated(run: Run) -> bool:

@@ -164,6 +164,7 @@ class Runs:
                 properties=new.properties,
                 definition=new.definition,
                 job=new.job,
+                spec=new.spec,
                 snapshot_id=new.snapshot_id,
                 error=None,
                 warnings=[],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
+from submitted import as_job
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.runcontext import ClusterServices
@@ -55,7 +56,7 @@ class Local:
                 run_id=f"run-{number}",
                 experiment_id=self.workspace.experiments.get_or_create("tests").id,
                 target=target,
-                definition={"target": target, "command": command, "environment": {}},
+                **as_job({"target": target, "command": command, "environment": {}}),
                 snapshot_id=SNAPSHOT,
             )
         )
@@ -258,7 +259,13 @@ def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None
     assert (job.status, waiting[-1].status) == ("Canceled", "Queued")
     experiment = local.workspace.experiments.get("tests").id
     gone = local.workspace.runs.create(
-        NewRun("orphan", experiment, target="deleted", definition={"command": "true"}, snapshot_id=SNAPSHOT)
+        NewRun(
+            "orphan",
+            experiment,
+            target="deleted",
+            snapshot_id=SNAPSHOT,
+            **as_job({"target": "deleted", "command": "true"}),
+        )
     )
     local.cluster = Cluster(local.services())
     local.cluster.start()

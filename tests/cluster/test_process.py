@@ -17,6 +17,7 @@ import pytest
 
 from azureml_local.processes import identity_of
 from azureml_local.runtime.process import JobProcess, describe_end, end_strays, marked
+from azureml_local.storage import short_folders
 from azureml_local.storage.clock import mark
 
 # A process that has left its parents, its session and its group, and says nothing of its run in its environment.
@@ -300,6 +301,7 @@ time.sleep(600)
 def test_a_job_on_a_leash_ends_with_its_holder(folder: Path, how: str) -> None:
     job = DAEMON + "print('both', flush=True); time.sleep(600)"
     seconds = "600" if how == "killed" else "2"
+    short = short_folders.make(folder)
     with subprocess.Popen([sys.executable, "-c", ON_A_LEASH, str(folder), job, seconds]) as holder:
         until_said(folder, "both")
         if how == "killed":
@@ -310,8 +312,10 @@ def test_a_job_on_a_leash_ends_with_its_holder(folder: Path, how: str) -> None:
         while living(folder):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        assert short.exists() is (how == "stopped")  # nobody else removes it where the holder is gone
         holder.kill()
     assert (folder / "exit_status").read_text().strip() == "-9"
+    short_folders.remove(folder)
 
 
 def test_a_leash_that_is_pulled_at_lets_a_job_go_on(folder: Path) -> None:

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from security.conftest import examples
 
 from azureml_local.cluster.orchestration.sampling import Past, Sampler
+from azureml_local.server.dataplane.sweepconfiguration import parse_sweep
 from azureml_local.workspace.errors import WorkspaceError
-from azureml_local.workspace.sweeps import SweepSpec, parse
+from azureml_local.workspace.sweeps import SweepSpec
 
 NUMBER = st.one_of(st.integers(-50, 50), st.floats(-50, 50, allow_subnormal=False))
 STEP = st.integers(1, 9)
 
 
 def sweep(space: dict[str, Any], sampling: str = "RANDOM", **more: Any) -> SweepSpec:
-    return parse(
+    return parse_sweep(
         {
             "generator_config": {"name": sampling, "parameter_space": space},
             "primary_metric_config": {"name": "score", "goal": "MAXIMIZE"},
@@ -145,7 +146,7 @@ def test_whatever_is_sent_is_understood_or_refused(
     sampling: Any, space: Any, policy: Any, properties: Any, total: Any
 ) -> None:
     try:
-        spec = parse(
+        spec = parse_sweep(
             {
                 "generator_config": {"name": sampling, "parameter_space": space, "properties": properties},
                 "primary_metric_config": {"name": "score", "goal": "minimize"},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from submitted import as_job
 
 from azureml_local.cli.backup import BackupError, backup, restore
 from azureml_local.storage.folder import StateFolder
@@ -83,7 +84,7 @@ def store(tmp_path: Path) -> StateFolder:
     workspace.blobs.put_bytes("azureml", "ExperimentRun/dcid.x/kept", b"kept")
     workspace.artifacts.open_log("dcid.x", "user_logs/std_log.txt").write_text("said so far")
     experiment = workspace.experiments.get_or_create("e").id
-    workspace.runs.create(NewRun("job", experiment, target="c", definition={"target": "c", "script": "x.py"}))
+    workspace.runs.create(NewRun("job", experiment, target="c", **as_job({"target": "c", "script": "x.py"})))
     workspace.runs.create(NewRun("interactive", experiment, target="sdk"))
     workspace.close()
     return folder

@@ -11,7 +11,7 @@ import pytest
 
 from azureml_local.cluster.orchestration.sampling import Sampler
 from azureml_local.names import DEFAULT_NAME
-from azureml_local.workspace.sweeps import parse
+from azureml_local.server.dataplane.sweepconfiguration import parse_sweep
 from tests.durability.servers import KillableServer
 from tests.durability.workload import COMPUTE, HERE, HISTORY, Client, prepare
 
@@ -56,7 +56,7 @@ def test_a_sweep_goes_on_after_a_crash(killable: KillableServer, tmp_path: Path,
     assert {child["status"] for child in children.values()} == {"Completed"}
     # Each began once, and none was tried again.
     assert sorted(evidence.read_text().split()) == sorted(children)
-    sampler = Sampler(parse(config), 11)
+    sampler = Sampler(parse_sweep(config), 11)
     for number in range(10):
         sample = json.loads(children[f"{parent}_{number}"]["tags"]["hyperparameters"])
         assert sample == sampler.take(number, lambda: [])

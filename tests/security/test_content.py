@@ -19,9 +19,9 @@ from security.conftest import Inside
 from azureml_local.names import DEFAULT_NAME
 from azureml_local.opendata.idx import FILE_NAMES
 from azureml_local.runtime.dataflows import Fingerprints, Mirror, mirrored
-from azureml_local.runtime.jobspec import parse
 from azureml_local.runtime.left import left_in
 from azureml_local.server import errors
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration as parse
 from azureml_local.workspace.errors import WorkspaceError
 
 ROOT = Path(__file__).parents[2]

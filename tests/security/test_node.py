@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from security.conftest import Inside
+from submitted import as_job
 
 from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.remote.executor import RemoteExecutor
 from azureml_local.cluster.runcontext import RunContext
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.workspace.new_runs import NewRun
 
 RUN, OTHER = "on-a-node", "of-the-same-tree"
@@ -48,7 +50,7 @@ def part(inside: Inside) -> Iterator[RemoteExecutor]:
     workspace, cluster = inside.context.workspace, inside.context.cluster
     experiment = workspace.experiments.get_or_create("nodes").id
     workspace.snapshots.create(SNAPSHOT, None, {"name": "", "type": "Directory", "children": {}}, {})
-    with_run = NewRun(RUN, experiment, target="nodes", definition=DEFINITION, snapshot_id=SNAPSHOT)
+    with_run = NewRun(RUN, experiment, target="nodes", **as_job(DEFINITION), snapshot_id=SNAPSHOT)
     run = workspace.runs.create(with_run)
     workspace.runs.create(NewRun(OTHER, experiment, parent_id=RUN))
     part = RemoteExecutor(RunContext(cluster._services, run, "1"), cluster.registry)
@@ -72,7 +74,12 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
 
     task = node.ask("claim", worker="w")
     assert task.status_code == 200
-    assert task.json()["definition"] == DEFINITION
+    assert task.json()["spec"] == parse_run_configuration(DEFINITION).to_json() | {
+        "arguments": [],
+        "inputs": [],
+        "outputs": [],
+        "notes": [],
+    }
     assert inside.anonymous.request("GET", task.json()["zip"].split("8843", 1)[1]).status_code == 200
     assert node.ask("claim", worker="w").status_code == 200  # its answer may have been lost
     for refused in (stranger.ask("claim", worker="w"), stranger.ask("report", first=0, events=[])):
@@ -129,7 +136,7 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
 def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> None:
     workspace = inside.context.workspace
     experiment = workspace.experiments.get_or_create("nodes").id
-    workspace.runs.create(NewRun("never-began", experiment, target="nodes", definition=DEFINITION))
+    workspace.runs.create(NewRun("never-began", experiment, target="nodes", **as_job(DEFINITION)))
     workspace.runs.note_process("never-began", {"attempt": "1", "who": "a", "worker": "w", "ran": False})
     Execution(inside.context.cluster._services, workspace.runs.get("never-began"), "1", lambda: None).resume()
     run = workspace.runs.get("never-began")

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from security.conftest import examples
 
 from azureml_local.runtime.conda import EnvironmentBuildError, read_packages
-from azureml_local.runtime.jobspec import parse
 from azureml_local.server.arm import computes as compute_route
 from azureml_local.server.blob import sharedkey
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration as parse
 from azureml_local.server.http import odata
 from azureml_local.server.http.bodies import MAX_DEPTH, Refusal, check_json
 from azureml_local.server.http.ranges import parse_range

@@ -14,8 +14,8 @@ from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.access.gate import OPEN
 from azureml_local.server.app import API, PLAIN
-from azureml_local.server.blob.blobs import CONTAINERS
 from azureml_local.server.errors import Forbidden
+from azureml_local.workspace.containers import CONTAINERS
 from azureml_local.workspace.new_runs import NewRun
 
 NAMES = {
@@ -130,21 +130,21 @@ def test_the_servers_code_has_none_of_the_calls_that_make_these_possible() -> No
     package = Path(azureml_local.__file__).parent
     allowed = {
         # MNIST's three hosts, the command line program that asks its own server, and a worker that does.
-        "httpx.": {"opendata/download.py", "instance.py", "cluster/away.py"},
+        "httpx.": {"opendata/download.py", "client/instance.py", "cluster/remote/reporter.py"},
         "shell=True": set(),
         "os.system": set(),
         "yaml.load(": set(),
         "pickle": set(),
         "joblib.load": set(),
         "zipfile": {
-            *("cluster/local_target.py", "workspace/snapshots.py"),  # both write only
-            "cluster/worker.py",  # reads, on a worker, what the server has written
+            *("runtime/local_target.py", "workspace/snapshots.py"),  # both write only
+            "cluster/remote/worker.py",  # reads, on a worker, what the server has written
         },
         "extractall": set(),
         "from_string": set(),
         "eval(": set(),
         "exec(": set(),
-        "ElementTree": {"server/blobxml.py"},  # without document types
+        "ElementTree": {"server/blob/listings.py"},  # without document types
         "urlopen": set(),
         "requests.get": set(),
         "requests.post": set(),

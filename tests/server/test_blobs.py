@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobBlock, BlobServiceClient, BlobType, ContainerClient, ContentSettings
 
 from azureml_local.client.instance import LocalServer
-from azureml_local.server.blob.blobs import ACCOUNT
+from azureml_local.workspace.containers import ACCOUNT
 from azureml_local.workspace.datastores import CONTAINER
 
 

@@ -207,3 +207,23 @@ def test_what_no_process_can_be_given_is_refused_at_submission(start: Start) -> 
         start(script="train.py", run_config=configuration)
     with pytest.raises(ExperimentExecutionException, match="no compute target 'nowhere'"):
         start(script="train.py", compute_target="nowhere")
+
+
+def test_unix_sockets_have_room_in_a_jobs_folders(start: Start, tmp_path: Path, wait_for: Callable[..., Any]) -> None:
+    run = start(
+        command="python - <<'END'\n"
+        "import multiprocessing, os, pathlib, socket, stat, tempfile\n"
+        "with multiprocessing.Manager() as manager:\n"
+        "    print(dict(manager.dict(works=True)))\n"
+        "for folder in (tempfile.gettempdir(), pathlib.Path.home()):\n"
+        "    with socket.socket(socket.AF_UNIX) as made:\n"
+        "        made.bind(os.path.join(folder, 'x' * 60))\n"
+        "print(oct(stat.S_IMODE(os.stat(os.path.dirname(tempfile.gettempdir())).st_mode)))\n"
+        "print('in', os.path.dirname(tempfile.gettempdir()))\n"
+        "END"
+    )
+    run.wait_for_completion()
+    text = text_of(run, tmp_path)
+    assert "{'works': True}" in text
+    assert "0o700" in text
+    wait_for(lambda: not Path(text.rpartition("in ")[2].strip()).exists())

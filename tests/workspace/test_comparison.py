@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from submitted import as_job
 
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace import Workspace
@@ -30,9 +31,13 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     experiment = made.experiments.get_or_create("compared")
     for run_id, (rate, accuracy, tag) in RUNS.items():
         given = [f"--rate={rate}"] if run_id == "c" else ["--rate", rate]
-        definition = {"arguments": [*given, "--data", "DatasetConsumptionConfig:mnist", "--fast"]}
+        configuration = {
+            "target": "c",
+            "script": "s.py",
+            "arguments": [*given, "--data", "DatasetConsumptionConfig:mnist", "--fast"],
+        }
         tags = {"kind": tag, "_aml_system_x": "1"} if tag else {}
-        made.runs.create(NewRun(run_id, experiment.id, definition=definition, tags=tags))
+        made.runs.create(NewRun(run_id, experiment.id, tags=tags, **as_job(configuration)))
         for each in (0.1, accuracy) if accuracy is not None else ():
             made.metrics.log(run_id, "accuracy", each)
     yield made

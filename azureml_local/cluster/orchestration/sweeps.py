@@ -63,7 +63,7 @@ class Sweeps:
         self._workspace.runs.listen(self._run_changed)
         self._workspace.metrics.listen(self._logged)
         for run in self._workspace.runs.unfinished():
-            if is_orchestrated(run) and sweeps.KEY in run.definition:
+            if is_orchestrated(run):
                 try:
                     self._begin(run)
                 except Exception as error:
@@ -132,7 +132,7 @@ class _Sweep:
 
     def _forget(self) -> None:
         """Know nothing of its runs: they are read from the store."""
-        self._sampler = Sampler(self._spec, int(self._parent.definition[sweeps.KEY]["seed"]))
+        self._sampler = Sampler(self._spec, self._spec.seed)
         self._children: dict[str, Child] = {}
         self._inherited: list[Past] = []
         self._best: tuple[str, float] | None = None

@@ -23,12 +23,12 @@ from azureml_local.cluster.remote.registry import Placed, WorkerNode, WorkerRegi
 from azureml_local.cluster.runcontext import RunContext
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import InputError
-from azureml_local.runtime.jobspec import parse
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.reporter import Postponed
 from azureml_local.storage.tables import Json
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import Conflict, Invalid
+from azureml_local.workspace.jobs import spec_of
 from azureml_local.workspace.snapshots import safe_path
 
 POLL_SECONDS = 0.5
@@ -98,7 +98,7 @@ class RemoteExecutor:
         return self._record.folder / WORKING
 
     def outputs(self) -> OutputFolders:
-        specs = parse(self._record.run.definition).outputs
+        specs = spec_of(self._record.run).outputs
         return OutputFolders(tuple(spec.brought() for spec in specs), self._record.folder, self.working)
 
     def _expecting(self, wait: Callable[[], bool]) -> bool:
@@ -180,7 +180,7 @@ class RemoteExecutor:
         if first:
             record.say(f"Node {record.node} is {worker}; it prepares the run {record.run.id}.")
         return {
-            "definition": record.run.definition,
+            "spec": spec_of(record.run).to_json(),
             "variables": record.services.job_variables(record.run),
             "flows": record.flows(),
             "snapshot": record.run.snapshot_id,

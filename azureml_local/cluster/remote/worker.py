@@ -20,13 +20,14 @@ from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.jobrunner import JobRunner, Task, guarded
-from azureml_local.runtime.jobspec import JobSpec, parse
 from azureml_local.runtime.left import Left, left_in, open_up
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders, written
 from azureml_local.runtime.shared import SharedFolders
+from azureml_local.storage import short_folders
 from azureml_local.storage.folder import cache_folder
 from azureml_local.storage.trees import remove_tree
 from azureml_local.trust import trusting
+from azureml_local.workspace.jobs import JobSpec
 from azureml_local.workspace.snapshots import safe_path
 
 CLAIM_SECONDS = 15.0
@@ -59,6 +60,7 @@ def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
         finally:
             server.close()
     finally:
+        short_folders.remove(folder)
         remove_tree(folder)
 
 
@@ -86,7 +88,7 @@ def _work(server: Server, task: Mapping[str, Any], folder: Path) -> None:
     def steps() -> None:
         nonlocal ran
         working = folder / "wd"
-        spec = parse(task["definition"])
+        spec = JobSpec.from_json(task["spec"])
         assignment = JobRunner(
             home,
             Task(spec, task["variables"], task["flows"], home.fingerprints, folder, working),

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
 
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
 from azureml_local.names import WorkspaceName
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
-from azureml_local.server.dataplane import wire
-from azureml_local.server.http import odata
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
-from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
-from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import FINAL, ORDER
 from azureml_local.workspace.texts import texts
 from azureml_local.workspace.vm_sizes import VM_SIZES
 
@@ -111,25 +106,6 @@ def operation(ctx: Ctx, name: Named, compute: str, operation: str) -> dict[str, 
 def check_name(ctx: Ctx, name: Named) -> None:
     """azureml.core.compute.computeinstance asks this before it creates a ComputeInstance."""
     raise NotBuilt(ONLY_AMLCOMPUTE.format("ComputeInstance"))
-
-
-@router.get("/history/v1.0" + WORKSPACE_PATH + "/computes/{compute}/runs")
-def active_runs(
-    ctx: Ctx,
-    name: Named,
-    compute: str,
-    text: Annotated[str | None, Query(alias="$filter")] = None,
-    top: Annotated[str | None, Query(alias="$top")] = None,
-    token: Annotated[str | None, Query(alias="$continuationToken")] = None,
-) -> Response:
-    """The runs that wait for a compute or run on it, oldest first (AmlCompute.get_active_runs)."""
-    ctx.workspace.computes.get(compute)
-    wanted = odata.parse_filter(text)
-    active = AnyOf(tuple(Comparison("Status", None, "eq", status) for status in ORDER if status not in FINAL))
-    parts = (Comparison("Target", None, "eq", compute), active, *([wanted] if wanted else []))
-    listing = Listing(descending=False, after=wire.token(token), top=wire.top(top))
-    page = ctx.workspace.runs.page(AllOf(parts), listing)
-    return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 
 @router.get(

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server.blob.blobs import ACCOUNT
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, storage_suffix
 from azureml_local.workspace import artifacts, datastores
+from azureml_local.workspace.containers import ACCOUNT
 from azureml_local.workspace.errors import NotBuilt, NotFound
 
 router = APIRouter(prefix=WORKSPACE_PATH + "/datastores")

@@ -32,9 +32,8 @@ from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
 from azureml_local.workspace import artifacts, datastores, snapshots
+from azureml_local.workspace.containers import ACCOUNT, CONTAINERS
 
-ACCOUNT = "localstore"
-CONTAINERS = (artifacts.CONTAINER, snapshots.CONTAINER, datastores.CONTAINER)
 VERSION = "2021-08-06"
 # A blob that isn't larger is read where the request is: the way to a thread and back takes longer.
 AT_ONCE = 64 * 1024

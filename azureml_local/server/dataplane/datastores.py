@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.server.blob.blobs import ACCOUNT
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, storage_suffix
 from azureml_local.server.dataplane import wire
 from azureml_local.workspace import datastores
+from azureml_local.workspace.containers import ACCOUNT
 from azureml_local.workspace.datastores import CONTAINER, DEFAULT
 from azureml_local.workspace.errors import NotBuilt
 

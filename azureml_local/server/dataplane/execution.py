@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from azureml_local.names import WorkspaceName
-from azureml_local.runtime.jobspec import LOCAL_TARGET, parse
 from azureml_local.runtime.local_target import invocation
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
 from azureml_local.server.http.multipart import json_file
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid
+from azureml_local.workspace.jobs import LOCAL_TARGET, kept_job
 from azureml_local.workspace.new_runs import NewRun
 
 router = APIRouter(prefix="/execution/v1.0" + WORKSPACE_PATH)
@@ -64,7 +66,7 @@ def _create(
     if not isinstance(parent_id, (str, type(None))):
         raise Invalid("A run's parent is named by its id.")
     permissions.may_start(ctx.workspace.runs, asker, parent_id)
-    spec = parse(configuration)
+    spec = parse_run_configuration(configuration)
     if snapshot_id is not None:
         ctx.workspace.computes.ready(spec.target)
     elif spec.target != LOCAL_TARGET:
@@ -78,6 +80,7 @@ def _create(
             target=spec.target,
             script_name=spec.script,
             definition=definition,
+            spec=kept_job(replace(spec, environment=definition.get("environment") or {})),
             snapshot_id=snapshot_id,
             parent_id=parent_id,
             # Of a local run the client tells it afterwards (_get_run_details in azureml._execution._commands).

@@ -17,9 +17,10 @@ from azureml_local.server.http import odata
 from azureml_local.storage.database import Vanished
 from azureml_local.storage.tables import Run
 from azureml_local.workspace.errors import Invalid, NotFound, WorkspaceError
+from azureml_local.workspace.filters import AllOf, AnyOf, Comparison
 from azureml_local.workspace.new_runs import NewRun, RunChange
 from azureml_local.workspace.run_lists import Listing
-from azureml_local.workspace.runs import FINAL
+from azureml_local.workspace.runs import FINAL, ORDER
 
 router = APIRouter(prefix="/history/v1.0" + WORKSPACE_PATH)
 
@@ -46,6 +47,25 @@ EVENT_STATUS = {
 
 
 # One run ----------------------------------------------------------------------------------------------------
+
+
+@router.get("/computes/{compute}/runs")
+def active_runs(
+    ctx: Ctx,
+    name: Named,
+    compute: str,
+    text: Annotated[str | None, Query(alias="$filter")] = None,
+    top: Annotated[str | None, Query(alias="$top")] = None,
+    token: Annotated[str | None, Query(alias="$continuationToken")] = None,
+) -> Response:
+    """The runs that wait for a compute or run on it, oldest first (AmlCompute.get_active_runs)."""
+    ctx.workspace.computes.get(compute)
+    wanted = odata.parse_filter(text)
+    active = AnyOf(tuple(Comparison("Status", None, "eq", status) for status in ORDER if status not in FINAL))
+    parts = (Comparison("Target", None, "eq", compute), active, *([wanted] if wanted else []))
+    listing = Listing(descending=False, after=wire.token(token), top=wire.top(top))
+    page = ctx.workspace.runs.page(AllOf(parts), listing)
+    return wire.answer(wire.page([wire.run(ctx, name, row) for row in page.items], page.next))
 
 
 def _get_run(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[str, Any]:

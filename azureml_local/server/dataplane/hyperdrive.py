@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import uuid
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
 from azureml_local.names import WorkspaceName
-from azureml_local.runtime.jobspec import LOCAL_TARGET, parse
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
+from azureml_local.server.dataplane.sweepconfiguration import parse_sweep
 from azureml_local.server.http.multipart import json_file
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import sweep_runs, sweeps
+from azureml_local.workspace import sweep_runs
 from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.jobs import LOCAL_TARGET, JobSpec
+from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_kinds import SWEEP
+from azureml_local.workspace.sweeps import SweepSpec, kept_sweep
 
 router = APIRouter(prefix="/hyperdrive/v1.0" + WORKSPACE_PATH + "/experiments/{experiment}")
+
+# Where a parent's definition has the description of its sweep, beside the run configuration of its children.
+KEY = "hyperdrive"
 
 Config = Annotated[dict[str, Any], Depends(json_file("config.json"))]
 
@@ -66,8 +76,8 @@ def _submit(
     configuration = definition.get("Overrides") if isinstance(definition, dict) else None
     if not isinstance(platform, dict) or not isinstance(definition, dict) or not isinstance(configuration, dict):
         raise Invalid("A sweep needs a run configuration: platform_config.Definition.Overrides.")
-    sweep = sweeps.parse(body)
-    job = parse(configuration)
+    sweep = parse_sweep(body)
+    job = parse_run_configuration(configuration)
     if job.target == LOCAL_TARGET:
         raise Invalid("A sweep runs on a cluster: set ScriptRunConfig(compute_target=...) to an AmlCompute.")
     ctx.workspace.computes.ready(job.target)
@@ -76,23 +86,73 @@ def _submit(
         if ctx.workspace.runs.get(inherited).run_type != SWEEP:
             raise Invalid(f"resume_from: the run {inherited[:80]!r} is no HyperDrive run.")
     run = ctx.workspace.runs.create(
-        sweep_runs.parent(
+        _parent(
             run_id,
             ctx.workspace.experiments.get_or_create(experiment).id,
+            body,
             definition_of(ctx.workspace, configuration, job),
             snapshot_id,
             sweep,
+            job,
             parent_id=parent_id,
             workspace=name,
         )
     )
     ctx.sweeps.submit(run)
-    return {"code": 201, "result": _experiment(run, sweep)}
+    return {"code": 201, "result": _experiment(run, sweep, body)}
 
 
-def _experiment(run: Run, sweep: sweeps.SweepSpec) -> dict[str, Any]:
+def _parent(
+    run_id: str | None,
+    experiment_id: str,
+    source: dict[str, Any],
+    configuration: dict[str, Any],
+    snapshot_id: str,
+    sweep: SweepSpec,
+    trial: JobSpec,
+    **more: Any,
+) -> NewRun:
+    """The parent run of a sweep, with the tags and properties that the SDK makes its HyperDriveConfig of again."""
+    metric = json.dumps(source["primary_metric_config"])
+    tags = {
+        "max_concurrent_jobs": str(sweep.max_concurrent),
+        "max_total_jobs": str(sweep.max_total),
+        "max_duration_minutes": str(sweep.max_minutes),
+        "policy_config": json.dumps(source["policy_config"]),
+        "generator_config": json.dumps(source["generator_config"]),
+        "primary_metric_config": metric,
+        "platform_config": json.dumps(
+            {key: value for key, value in source["platform_config"].items() if key != "Definition"}
+        ),
+        "resume_child_runs": "null",
+        "all_jobs_generated": "false",
+        "cancellation_requested": "false",
+    }
+    kept = {key: value for key, value in source.items() if key != "platform_config"}
+    return NewRun(
+        run_id=run_id or f"HD_{uuid.uuid4()}",
+        experiment_id=experiment_id,
+        run_type=SWEEP,
+        target=trial.target,
+        script_name=trial.script,
+        definition={**configuration, KEY: kept},
+        spec=kept_sweep(sweep, replace(trial, environment=configuration.get("environment") or {})),
+        snapshot_id=snapshot_id,
+        properties={
+            "primary_metric_config": metric,
+            "resume_from": json.dumps(source.get("resume_from")),
+            "runTemplate": "HyperDrive",
+            "azureml.runsource": "hyperdrive",
+            "platform": "AML",
+            "ContentSnapshotId": snapshot_id,
+        },
+        tags={f"{sweep_runs.SYSTEM}{key}": text for key, text in tags.items()},
+        **more,
+    )
+
+
+def _experiment(run: Run, sweep: SweepSpec, source: dict[str, Any]) -> dict[str, Any]:
     """An ExperimentDto: the SDK reads ``platform_config.ParentRunId`` of it, and wants the rest to be there."""
-    source = sweep.source
     return {
         **{key: source[key] for key in ("generator_config", "policy_config", "primary_metric_config")},
         "platform_config": {**source["platform_config"], "ParentRunId": run.id},

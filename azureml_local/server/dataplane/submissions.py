@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azureml_local.runtime.jobspec import JobSpec
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Invalid
+from azureml_local.workspace.jobs import JobSpec
 
 
 def snapshot_of(workspace: Workspace, body: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from azureml_local.names import WorkspaceName
 from azureml_local.server.context import Context
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.tables import Experiment, Run
-from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, split_name
+from azureml_local.workspace.artifacts import CONTAINER, path_of, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import shown_name
+from azureml_local.workspace.jobs import spec_of
 from azureml_local.workspace.run_lists import RunRow
 from azureml_local.workspace.runs import data_container
 
@@ -81,21 +82,11 @@ def run_details(ctx: Context, row: Run) -> Json:
         "services": {},
         "inputDatasets": _input_datasets(ctx, row),
         "outputDatasets": [_lineage(use) for use in ctx.workspace.datasets.uses(row.id, output=True)],
-        "runDefinition": row.definition,
-        "logFiles": {path(blob): ctx.urls.read(CONTAINER, blob.name) for blob in logs(ctx, container)},
+        "runDefinition": run_definition(ctx, row),
+        "logFiles": {
+            path_of(blob): ctx.urls.read(CONTAINER, blob.name) for blob in ctx.workspace.artifacts.logs(container)
+        },
     }
-
-
-def logs(ctx: Context, container: str) -> list[BlobRow]:
-    found: list[BlobRow] = []
-    for folder in ("azureml-logs", "logs", "system_logs", "user_logs"):
-        found += ctx.workspace.artifacts.under(RUN_ORIGIN, container, folder)
-    return found
-
-
-def path(blob: BlobRow) -> str:
-    """An artifact's path within its container."""
-    return split_name(blob.name)[2]
 
 
 def artifact(blob: BlobRow, wanted_path: str | None = None) -> Json:
@@ -153,13 +144,29 @@ def answer(content: Json) -> Response:
 def _input_datasets(ctx: Context, row: Run) -> list[Json]:
     """Those that the run was submitted with, and those that its script asked for by itself."""
     lineage = []
-    for name, item in (row.definition.get("data") or {}).items():
-        identifier = ((item.get("dataLocation") or {}).get("dataset") or {}).get("id")
-        if identifier:
-            body = _lineage(DatasetUse(identifier, False, "RunInput", name, str(item.get("mechanism") or "direct")))
-            body["inputDetails"]["pathOnCompute"] = item.get("pathOnCompute")
-            lineage.append(body)
+    for item in spec_of(row).inputs if row.spec else ():
+        body = _lineage(DatasetUse(item.dataset_id, False, "RunInput", item.name, item.mechanism))
+        body["inputDetails"]["pathOnCompute"] = item.path_on_compute
+        lineage.append(body)
     return lineage + [_lineage(use) for use in ctx.workspace.datasets.uses(row.id, output=False)]
+
+
+def run_definition(ctx: Context, row: Run) -> Json:
+    """The run configuration of a run. A sweep's run has its parent's, with arguments of its own."""
+    if row.definition or row.spec is None or row.parent_id is None:
+        return row.definition
+    parent = ctx.workspace.runs.get(row.parent_id)
+    if parent.spec is None:
+        return row.definition
+    own, shared = spec_of(row), spec_of(parent)
+    # The description of the sweep stands beside it, under the name of its service.
+    configuration = {key: value for key, value in parent.definition.items() if key != "hyperdrive"}
+    if own.command is not None:
+        return {**configuration, "command": own.command}
+    # As they were sent, numbers as numbers, and those of the sweep behind them.
+    given = configuration.get("arguments") or []
+    words = shared.arguments if isinstance(given, str) else given
+    return {**configuration, "arguments": [*words, *own.arguments[len(shared.arguments) :]]}
 
 
 def dataset_uses(body: Json) -> list[DatasetUse]:

@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.cluster.faultinjection import FaultInjector
 from azureml_local.runtime.faults import FaultKind
-from azureml_local.server.blob.blobs import CONTAINERS
 from azureml_local.server.errors import blob_error_response, error_response
+from azureml_local.workspace.containers import CONTAINERS
 
 RETRY_AFTER = {"Retry-After": "1"}
 

@@ -13,9 +13,9 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from azureml_local.server.context import Context
-from azureml_local.server.dataplane import wire
 from azureml_local.server.errors import error_response
 from azureml_local.server.studio.access import Viewing
+from azureml_local.workspace.artifacts import path_of
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.runs import FINAL, container_name
 
@@ -83,5 +83,5 @@ def _look(ctx: Context, run_id: str) -> tuple[str, str, bool]:
     if not run_id:
         return mark(ctx), "", True
     live = ctx.workspace.runs.get(run_id).status not in FINAL
-    grown = {wire.path(blob): blob.size for blob in wire.logs(ctx, container_name(run_id))}
+    grown = {path_of(blob): blob.size for blob in ctx.workspace.artifacts.logs(container_name(run_id))}
     return mark(ctx, run_id), json.dumps(grown), live

@@ -12,7 +12,6 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from azureml_local.server.context import Context
-from azureml_local.server.dataplane import wire
 from azureml_local.server.studio import charts, figures
 from azureml_local.server.studio.access import Acting, Viewer, Viewing
 from azureml_local.server.studio.events import mark
@@ -21,15 +20,16 @@ from azureml_local.server.studio.render import events, moved, page, path_part
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import snapshots
-from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.comparison import as_list, own_tags, parameters
+from azureml_local.workspace import snapshots, sweeps
+from azureml_local.workspace.artifacts import RUN_ORIGIN, path_of
+from azureml_local.workspace.comparison import own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
+from azureml_local.workspace.jobs import spec_of
+from azureml_local.workspace.lineage import lineage
 from azureml_local.workspace.models import ModelFilter
-from azureml_local.workspace.run_kinds import SWEEP
+from azureml_local.workspace.run_kinds import is_orchestrated
 from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
-from azureml_local.workspace.sweeps import KEY as SWEEP_KEY
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 
@@ -69,7 +69,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         steps=steps(ctx, run),
         waiting=ctx.cluster.waiting_for(run) if run.status not in FINAL else None,
         figures=figures.of_run(ctx.workspace, run, files),
-        parameters=parameters(as_list((run.definition or {}).get("arguments"))),
+        parameters=parameters(spec_of(run).arguments if run.spec else ()),
         files=files,
         logs=logs,
         log=tail(ctx.workspace.artifacts.path(files[shown]), files[shown].size) if shown else None,
@@ -201,23 +201,19 @@ def _page(viewing: Viewer, template: str, run: Run, *, seen: str, **values: Any)
 
 
 def _files(ctx: Context, run: Run) -> dict[str, BlobRow]:
-    return {wire.path(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, data_container(run))}
+    return {path_of(blob): blob for blob in ctx.workspace.artifacts.under(RUN_ORIGIN, data_container(run))}
 
 
 def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, str, str | None]]:
     """(name in the run, how it is brought, registered name, version) of a run's data."""
-    side = "outputDatasets" if output else "inputDatasets"
     found = []
-    for one in wire.run_details(ctx, run)[side]:
-        details = one.get("outputDetails" if output else "inputDetails") or {}
-        registered = ctx.workspace.datasets.by_saved_id(one["identifier"]["savedId"])
-        name = UNNAMED.sub("", str(details.get("outputName" if output else "inputName") or ""))
+    for use in lineage(ctx.workspace, run, output=output):
+        registered = ctx.workspace.datasets.by_saved_id(use.saved_id)
         known = (registered.dataset.name, registered.version.version) if registered else ("", None)
-        found.append((name, str(details.get("mechanism") or "Direct"), *known))
+        found.append((UNNAMED.sub("", use.name), (use.mechanism or "direct").capitalize(), *known))
     return found
 
 
 def _primary_metric(run: Run) -> str:
     """The metric that a sweep is about; empty for any other run."""
-    kept = (run.definition or {}).get(SWEEP_KEY) if run.run_type == SWEEP else None
-    return str(((kept or {}).get("primary_metric_config") or {}).get("name") or "")
+    return sweeps.of_run(run).metric if is_orchestrated(run) and run.spec else ""

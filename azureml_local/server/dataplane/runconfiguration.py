@@ -1,87 +1,27 @@
-"""What a submitted run asks for, read out of the run configuration that the SDK sends."""
+"""SDK v1's run configuration, read as what a job is (`jobs.JobSpec`)."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from azureml_local.workspace import datastores
 from azureml_local.workspace.datasets import check_dataset_name
 from azureml_local.workspace.errors import Invalid, NotBuilt
+from azureml_local.workspace.jobs import InputSpec, JobSpec, OutputSpec
 
-DATASET_REFERENCE = "DatasetConsumptionConfig:"
-OUTPUT_REFERENCE = "DatasetOutputConfig:"
 # Where an output goes that names no destination (azureml.data.output_dataset_config).
 NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
 DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
-# The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
-LOCAL_TARGET = "local"
 SEVERAL = (
     "{what} needs several processes or nodes. A local workspace runs a job on one node and in one process: "
     "leave distributed_job_config out, or give it one node and one process; distributed jobs only run in Azure."
 )
 
 
-@dataclass(frozen=True)
-class InputSpec:
-    """A dataset that the job reads.
-
-    ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id).
-    """
-
-    name: str
-    dataset_id: str
-    mechanism: str
-    variable: str
-    path_on_compute: str | None
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``).
-
-    ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
-    """
-
-    name: str
-    mechanism: str
-    destination: str
-    path_on_compute: str | None
-    overwrite: bool
-    globs: tuple[str, ...]
-    register_as: str | None
-    description: str | None
-    tags: Mapping[str, Any]
-    transformation: str | None
-
-    def brought(self) -> OutputSpec:
-        """The same, when its files were brought here from another machine."""
-        return replace(self, path_on_compute=None, globs=())
-
-
-@dataclass(frozen=True)
-class JobSpec:
-    """A job: a script and its arguments, which no shell sees, or a command, which is a line for the shell.
-
-    ``notes`` says what the configuration asks for and this machine doesn't do.
-    """
-
-    target: str
-    script: str | None
-    arguments: tuple[str, ...]
-    command: str | None
-    environment: Mapping[str, Any]
-    variables: Mapping[str, str]
-    inputs: tuple[InputSpec, ...]
-    outputs: tuple[OutputSpec, ...]
-    max_seconds: float | None
-    notes: tuple[str, ...]
-
-
-def parse(configuration: Mapping[str, Any]) -> JobSpec:
+def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
     """Read a run configuration (the ``Configuration`` of a snapshot run, measured in azureml-core 1.61).
 
     Raises:
@@ -122,26 +62,6 @@ def parse(configuration: Mapping[str, Any]) -> JobSpec:
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
         notes=tuple(_notes(configuration)),
     )
-
-
-def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
-    """Put the place of each input and output where the arguments refer to it."""
-    resolved = []
-    for word in arguments:
-        for name, path in paths.items():
-            if word in (DATASET_REFERENCE + name, OUTPUT_REFERENCE + name, f"${name}"):
-                word = path
-        resolved.append(word)
-    return resolved
-
-
-def resolve_command(command: str, paths: Mapping[str, str]) -> str:
-    """The same in a command; the shell itself puts variables in, but knows nothing of the SDK's placeholders."""
-    # The longest name first: one can begin with another.
-    for name in sorted(paths, key=len, reverse=True):
-        for reference in (DATASET_REFERENCE, OUTPUT_REFERENCE):
-            command = command.replace(reference + name, shlex.quote(paths[name]))
-    return command
 
 
 def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from azureml_local.runtime.jobspec import parse, resolve, resolve_command
+from azureml_local.runtime.placeholders import resolve, resolve_command
+from azureml_local.server.dataplane.runconfiguration import parse_run_configuration as parse
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from submitted import as_job
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.runcontext import ClusterServices
@@ -52,7 +53,7 @@ def left(workspace: Workspace, tmp_path: Path) -> Iterator[Left]:
                 workspace.experiments.get_or_create("e").id,
                 run_type="azureml.scriptrun",
                 target="local",
-                definition={"target": "local", "command": "echo from the beginning", "maxRunDurationSeconds": 600},
+                **as_job({"target": "local", "command": "echo from the beginning", "maxRunDurationSeconds": 600}),
             )
         )
         folder, working = workspace.folder.runs / run.id, tmp_path / run.id

@@ -1,0 +1,106 @@
+"""Jobs: what is to be run, and with what; parsed once, where it is submitted, whichever client it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from azureml_local.storage.tables import Json, Run
+
+# The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
+LOCAL_TARGET = "local"
+
+# What a run's spec is of; beside ``job``, an orchestrator's has a part of its own name.
+JOB, SWEEP_SPEC = "job", "sweep"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A dataset that the job reads.
+
+    ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id).
+    """
+
+    name: str
+    dataset_id: str
+    mechanism: str
+    variable: str
+    path_on_compute: str | None
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``).
+
+    ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
+    """
+
+    name: str
+    mechanism: str
+    destination: str
+    path_on_compute: str | None
+    overwrite: bool
+    globs: tuple[str, ...]
+    register_as: str | None
+    description: str | None
+    tags: Mapping[str, Any]
+    transformation: str | None
+
+    def brought(self) -> OutputSpec:
+        """The same, when its files were brought here from another machine."""
+        return replace(self, path_on_compute=None, globs=())
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A job: a script and its arguments, which no shell sees, or a command, which is a line for the shell.
+
+    ``notes`` says what the configuration asks for and this machine doesn't do.
+    """
+
+    target: str
+    script: str | None
+    arguments: tuple[str, ...]
+    command: str | None
+    environment: Mapping[str, Any]
+    variables: Mapping[str, str]
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    max_seconds: float | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> JobSpec:
+        """The spec that `to_json` wrote."""
+        return cls(
+            **{
+                **kept,
+                "arguments": tuple(kept["arguments"]),
+                "inputs": tuple(InputSpec(**each) for each in kept["inputs"]),
+                "outputs": tuple(OutputSpec(**{**each, "globs": tuple(each["globs"])}) for each in kept["outputs"]),
+                "notes": tuple(kept["notes"]),
+            }
+        )
+
+
+class SpecMissing(Exception):
+    """A submitted run has no spec: an earlier version kept its configuration in a form that this one can't read."""
+
+
+def kept_job(spec: JobSpec) -> Json:
+    """The form in which `Run.spec` has a job."""
+    return {"kind": JOB, JOB: spec.to_json()}
+
+
+def spec_of(run: Run) -> JobSpec:
+    """The job that a run is, or that each run of a sweep is made of. Raises SpecMissing."""
+    if run.spec is None:
+        raise SpecMissing(
+            f"The configuration of the run {run.id} was kept by another version of azureml-local and can't be read. "
+            "Submit it again."
+        )
+    return JobSpec.from_json(run.spec[JOB])
