@@ -1,4 +1,4 @@
-"""Where a server listens, and what it says of itself in its state folder (``server.json``)."""
+"""Addresses of a server, and the ``server.json`` that it writes to its state folder."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
 LOCALHOST = "localhost"
-# A job's sign-in asks for the cloud by this name, whatever AZUREML_CURRENT_CLOUD says.
+# A job's sign-in requests the cloud by this name, regardless of AZUREML_CURRENT_CLOUD.
 CLOUD_NAME = "AzureCloud"
-# Clients ask for it by this one: azure-ai-ml and azureml-mlflow have "AzureCloud" built in, and would go to Azure.
+# Clients request it by this one: azure-ai-ml and azureml-mlflow have "AzureCloud" built in, and would connect to Azure.
 CLIENT_CLOUD_NAME = "LocalCloud"
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a server listens. ``api`` is https (Azure's clients send tokens nowhere else); ``plain`` is http
-    on loopback, whatever the host, for sign-in and for the pages that a person opens in a browser, which does not
-    know our certificate.
+    """Base URLs of a server. ``api`` is https (Azure's clients send tokens over nothing else); ``plain`` is http on
+    loopback, whatever the host, for sign-in and for the pages that a person opens in a browser, which does not trust
+    our certificate.
     """
 
     api: str
@@ -37,7 +37,9 @@ def mlflow_tracking_uri(endpoints: Endpoints, workspace: WorkspaceName) -> str:
 
 @dataclass(frozen=True)
 class Instance:
-    """``identity`` tells the server's process from another one that has its number later (`processes.identity_of`)."""
+    """A running server. ``identity`` distinguishes its process from a later one with the same PID
+    (`processes.identity_of`).
+    """
 
     pid: int
     api_port: int
@@ -46,9 +48,9 @@ class Instance:
     certificates: str
     host: str = LOCALHOST
     identity: str = ""
-    # The ports that it would have taken, those of last time or the usual ones, which another program has.
+    # The preferred ports (last time's, or the defaults) that another program occupies.
     taken: list[int] = field(default_factory=list)
-    # Whether it has been told to stop: its jobs are being ended.
+    # Whether it is shutting down: its jobs are being ended.
     ending: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""What a workspace is called. Known to every part, and light: the command line needs it before it needs a database."""
+"""Names and resource ids of a workspace. Imports little: the command line needs it before it needs a database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ARM_ID = re.compile(r"/[^/]*/([^/]+)/[^/]*/([^/]+)/[^/]*/[^/]*/[^/]*/([^/]+)(?:/
 
 @dataclass(frozen=True)
 class WorkspaceName:
-    """The three words of a ``config.json``."""
+    """Subscription, resource group and name of a workspace: the three values of a ``config.json``."""
 
     subscription_id: str
     resource_group: str
@@ -33,11 +33,11 @@ class WorkspaceName:
         return cls(*found.groups())
 
     def key(self) -> tuple[str, str, str]:
-        """What two spellings of one workspace have in common."""
+        """Case-folded form, equal for all spellings of one workspace."""
         return self.subscription_id.lower(), self.resource_group.lower(), self.name.lower()
 
 
-# What a client's token for MLflow's own variable (MLFLOW_TRACKING_TOKEN) is asked for.
+# Resource of the client token in MLflow's own variable (MLFLOW_TRACKING_TOKEN).
 MLFLOW_RESOURCE = "azureml-local:mlflow"
 
 DEFAULT_NAME = WorkspaceName("00000000-0000-0000-0000-000000000000", "local", "azureml-local")

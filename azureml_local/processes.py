@@ -1,4 +1,4 @@
-"""Which process a number means: numbers are given to others when their process has ended."""
+"""Process identity: a PID together with the start time, since PIDs are reused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ START = 19
 
 
 def identity_of(pid: int) -> str | None:
-    """What no other process of any time has together with this number: when it was started. None where there is none.
+    """Identity of the process with this PID: its start time, which no other process with the same PID shares. None
+    where there is none.
 
     On Linux in ticks since the machine was started, and which start that was: psutil's ``create_time`` is counted from
     1970, and moves with every step of the wall clock.
@@ -32,10 +33,10 @@ def identity_of(pid: int) -> str | None:
 
 
 def find(pid: int, identity: str) -> psutil.Process | None:
-    """The process with this number and identity; None when it has ended, or waits only to be reaped."""
+    """The process with this PID and identity; None when it has ended or is a zombie."""
     try:
         process = psutil.Process(pid)
-        # The number can't go to another one while psutil has this one's start too: what is signalled is compared.
+        # psutil compares the start time too before it signals, so a reused PID is never signalled.
         alive = identity_of(pid) == identity and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, OverflowError, ValueError):
         return None

@@ -1,8 +1,8 @@
-"""A local workspace for tests.
+"""Pytest plugin: a local workspace for tests.
 
 ``pytest --azureml-local`` gives the whole session one, the kernels that nbval starts included; the fixture
-``azureml_local_server`` gives it to a test. It is fresh and gone afterwards; what would be slow to make anew,
-job environments and MNIST, comes from the user's cache.
+``azureml_local_server`` gives it to a test. It is new and removed afterwards; job environments and MNIST, which are
+slow to make, come from the user's cache.
 """
 
 from __future__ import annotations

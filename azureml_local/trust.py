@@ -1,4 +1,4 @@
-"""The certificates that a process trusts: everyone's, and those of one store."""
+"""Trusted certificates of a process: the public CAs, and the CA of one store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 
 @dataclass(frozen=True)
 class Trust:
-    """The certificates a process trusts: everyone's and our own CA's, as one file and as a hashed folder."""
+    """The trusted certificates (public CAs and our own), as one file and as a hashed folder."""
 
     bundle: Path
     folder: Path
@@ -33,8 +33,8 @@ class Trust:
 
 
 def trusting(folder: Path, ours: bytes, inherited: str | None) -> Trust:
-    """Everyone's certificates (the ones this user trusts already, else certifi's) and ours (PEM), in both forms,
-    written to a folder.
+    """Write the public CAs (this user's bundle, else certifi's) and our certificates (PEM) to a folder, in both
+    forms
     """
     source = Path(inherited) if inherited and Path(inherited).is_file() else Path(certifi.where())
     bundle, hashed = folder / "trusted.pem", folder / "trusted"
@@ -48,7 +48,7 @@ def trusting(folder: Path, ours: bytes, inherited: str | None) -> Trust:
         name = f"{crypto.load_certificate(crypto.FILETYPE_PEM, pem).subject_name_hash():08x}"
         number = used[name] = used.get(name, -1) + 1
         wanted[f"{name}.{number}"] = pem + b"\n"
-    # Processes that trust them may be looking: a file is replaced whole, and none goes that is still wanted.
+    # Other processes may be reading: each file is replaced atomically, and none that is still needed is removed.
     for name, content in wanted.items():
         replace(hashed / name, content)
     for old in hashed.iterdir():
@@ -59,7 +59,7 @@ def trusting(folder: Path, ours: bytes, inherited: str | None) -> Trust:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
+    """Atomically write a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -1,1 +1,1 @@
-"""What is kept: one state folder with an SQLite database and blobs as files."""
+"""Persistence: one state folder with an SQLite database and blobs as files."""

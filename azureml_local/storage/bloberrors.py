@@ -1,4 +1,4 @@
-"""What can be wrong with a request to the blob service, in that service's own terms."""
+"""Errors of blob operations, with the blob service's own codes and HTTP statuses."""
 
 from __future__ import annotations
 

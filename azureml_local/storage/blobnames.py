@@ -1,4 +1,4 @@
-"""Names of blobs: which there may be, and where they end when they are sorted."""
+"""Blob names: which are valid, and their sort order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ LAST = "\U0010ffff"
 
 
 def begins(column: SQLColumnExpression[Any], prefix: str) -> ColumnElement[bool]:
-    """Whether a name begins so, as a range of the index: LIKE would fold case and read % and _ as wildcards."""
+    """SQL condition "the name starts with this prefix", as a range of the index: LIKE would fold case and read % and _
+    as wildcards.
+    """
     return and_(column >= prefix, column < prefix + LAST)
 
 
 def is_name(name: str) -> bool:
-    """Whether a blob can have this name."""
+    """Whether this is a valid blob name."""
     try:
         name.encode()
         check_name(name)
@@ -41,8 +43,8 @@ def check_name(name: str) -> None:
 
 
 def check_place(name: str) -> None:
-    """The same, but for control characters: blobs with such names, which older versions took, can still be read and
-    deleted.
+    """`check_name`, but control characters are accepted: blobs with such names, which older versions stored, can still
+    be read and deleted.
     """
     parts = name.split("/")
     if not name or len(name) > MAX_BLOB_NAME or "\0" in name or "\\" in name or ".." in parts or name.startswith("/"):

@@ -1,7 +1,7 @@
-"""The rows of blobs and of their blocks, in SQLite's own words.
+"""Rows of blobs and blocks, read and written with plain SQLite statements.
 
-Who sends a thousand small files waits for the database a thousand times, and SQLAlchemy's way to one row takes ten
-times as long as SQLite's. All else in the store goes through SQLAlchemy, which makes these tables too (`tables`).
+An upload of a thousand small files waits for the database a thousand times, and SQLAlchemy takes ten times as long for
+one row as SQLite itself. Everything else in the store uses SQLAlchemy, which creates these tables too (`tables`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class BlobRow(NamedTuple):
 
 
 class BlockRow(NamedTuple):
-    """A block that waits for a block list, as a row of `tables.Block`."""
+    """An uncommitted block, as a row of `tables.Block`."""
 
     container: str
     blob: str
@@ -47,7 +47,7 @@ class BlockRow(NamedTuple):
 
 BLOB, BLOCK = ", ".join(BlobRow._fields), ", ".join(BlockRow._fields)
 FIND = f"SELECT {BLOB} FROM blobs WHERE container = ? AND name = ?"
-# One bound on each side: of two, SQLite would take the first one that it meets, and go through all names from there.
+# One bound on each side: of two, SQLite would use the first one in the statement and scan all names from there.
 FROM, AFTER = (
     f"SELECT {BLOB} FROM blobs WHERE container = ? AND name {bound} ? AND name < ? ORDER BY name LIMIT ?"
     for bound in (">=", ">")
@@ -69,7 +69,7 @@ def find(rows: sqlite3.Connection, container: str, name: str) -> BlobRow | None:
 def following(
     rows: sqlite3.Connection, container: str, prefix: str, after: str, limit: int | None
 ) -> Sequence[BlobRow]:
-    """Blobs whose names begin with ``prefix``, in order of their names, from the first one after ``after``."""
+    """The blobs whose names start with ``prefix``, sorted by name, from the first one after ``after``."""
     statement, bound = (FROM, prefix) if after < prefix else (AFTER, after)
     no_limit = -1
     values = (container, bound, prefix + LAST, no_limit if limit is None else limit)
@@ -77,7 +77,7 @@ def following(
 
 
 def save(rows: sqlite3.Connection, blob: BlobRow) -> None:
-    """In place of whatever was there."""
+    """Insert or replace the row of a blob."""
     rows.execute(SAVE, (*blob[:-1], json.dumps(blob.extra)))
 
 
@@ -86,7 +86,7 @@ def remove(rows: sqlite3.Connection, container: str, name: str) -> None:
 
 
 def blocks_of(rows: sqlite3.Connection, container: str, name: str) -> Sequence[BlockRow]:
-    """Those that wait for a block list, by id."""
+    """The uncommitted blocks of a blob, by id."""
     return [BlockRow._make(row) for row in rows.execute(BLOCKS, (container, name))]
 
 
@@ -101,12 +101,12 @@ def find_block(rows: sqlite3.Connection, container: str, name: str, block_id: st
 
 
 def save_block(rows: sqlite3.Connection, block: BlockRow) -> None:
-    """In place of the one with this id."""
+    """Insert or replace the row of an uncommitted block."""
     rows.execute(SAVE_BLOCK, block)
 
 
 def remove_blocks(rows: sqlite3.Connection, container: str, name: str) -> Sequence[str]:
-    """Forget the blocks that wait for a block list. Returns their files."""
+    """Delete the rows of a blob's uncommitted blocks. Returns their files."""
     files = [block.file for block in blocks_of(rows, container, name)]
     if files:
         rows.execute(REMOVE_BLOCKS, (container, name))

@@ -1,8 +1,8 @@
 """Blobs: bytes as files, names in the database.
 
-A blob's name never becomes a path: its bytes lie in a file with a random name, and the database says which.
-So no name can reach outside the folder, names that differ only by case stay apart, and a blob is replaced
-whole or not at all: the file is complete before the row that names it is committed.
+A blob's name never becomes a path: its bytes lie in a file with a random name, and the database says which. So no name
+can escape the folder, names that differ only by case are distinct, and a blob is replaced atomically: the file is
+complete before the row that names it is committed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ logger = logging.getLogger("azureml_local.storage")
 BLOCK_BLOB = "BlockBlob"
 APPEND_BLOB = "AppendBlob"
 
-# What must be true of the blob that is there (None: there is none) for a write to be done; raises BlobError.
+# Precondition of a write, called with the existing blob (None: there is none); raises BlobError when it fails.
 Condition = Callable[[BlobRow | None], None]
 
 
 def always(_: BlobRow | None) -> None:
-    """No condition."""
+    """The precondition that always holds."""
 
 
 def if_absent(old: BlobRow | None) -> None:
-    """Raises BlobError 409 BlobAlreadyExists."""
+    """Precondition that there is no blob yet; raises BlobError 409 BlobAlreadyExists."""
     if old is not None:
         raise BlobError(409, "BlobAlreadyExists", f"The blob {old.name!r} exists already.")
 
@@ -66,14 +66,15 @@ class BlobStore:
             return find(rows, container, name) is not None
 
     def list(self, container: str, prefix: str = "", after: str = "", limit: int | None = None) -> Sequence[BlobRow]:
-        """Blobs in order of their names, from the first one after ``after``."""
+        """Blobs sorted by name, from the first one after ``after``."""
         with self._database.rows() as rows:
             return [self._measured(blob) for blob in following(rows, container, prefix, after, limit)]
 
     def page(
         self, container: str, prefix: str, delimiter: str, after: str, limit: int
     ) -> tuple[Sequence[BlobRow | str], str | None]:
-        """At most ``limit`` blobs, and folders (names up to a delimiter) instead of the blobs in them.
+        """One page of a listing: at most ``limit`` blobs, and folders (names up to a delimiter) instead of the blobs in
+        them.
 
         Returns the ``after`` of the next page too, None where this is the last one.
         """
@@ -89,18 +90,18 @@ class BlobStore:
                     folder = prefix + head + cut
                     entries.append(folder)
                     after = folder + LAST
-                    break  # whatever else is in the folder is skipped
+                    break  # skips the other blobs of the folder
                 entries.append(blob)
                 after = blob.name
             else:
                 return entries, None
 
     def path(self, blob: BlobRow) -> Path:
-        """The file with a blob's bytes; read it, don't write it."""
+        """The file with a blob's bytes, for reading only."""
         return self._root / blob.file
 
     def open(self, container: str, name: str) -> tuple[BlobRow, BinaryIO]:
-        """A blob and its bytes, which can be read to their end though it is replaced or deleted meanwhile.
+        """A blob and its open file, which can be read to its end even if the blob is replaced or deleted meanwhile.
 
         Raises BlobError 404; FileNotFoundError where the bytes are lost.
         """
@@ -137,7 +138,9 @@ class BlobStore:
         extra: Json | None = None,
         condition: Condition = always,
     ) -> BlobRow:
-        """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is what the client says it is."""
+        """Make an upload the whole content of a blob. ``md5`` (hexadecimal) is the client's checksum, which is
+        verified.
+        """
         with self._owning(upload), self._database.writing() as rows:
             check_name(name)
             old = find(rows, container, name)
@@ -160,7 +163,7 @@ class BlobStore:
             return writer.finish()
 
     def put_file(self, container: str, name: str, source: BinaryIO) -> BlobRow:
-        """Copy an open file in, from where it is read to now."""
+        """Store the content of an open file, from its current position, as a blob."""
         check_name(name)
         with self.writer() as writer:
             while chunk := source.read(PIECE):
@@ -169,7 +172,7 @@ class BlobStore:
         return self.put(container, name, upload)
 
     def change(self, container: str, name: str, condition: Condition, **values: Any) -> BlobRow:
-        """Give a blob another ``content_type``, ``md5`` or ``extra``; its bytes stay. Raises BlobError 404."""
+        """Replace a blob's ``content_type``, ``md5`` or ``extra``; its bytes stay. Raises BlobError 404."""
         with self._database.writing() as rows:
             old = find(rows, container, name)
             condition(old)
@@ -182,7 +185,7 @@ class BlobStore:
     # Block blobs --------------------------------------------------------------------------------------------
 
     def stage_block(self, container: str, name: str, block_id: str, upload: Upload) -> None:
-        """Keep a block until a block list commits it; the same id again replaces it.
+        """Store a block until a block list commits it; a block with the same id is replaced.
 
         Raises BlobError 409 for a blob of another kind, 400 for an id that isn't as long as the others.
         """
@@ -213,14 +216,14 @@ class BlobStore:
             with self._database.rows() as rows:
                 parts = find_parts(rows, container, name, block_ids)
             try:
-                with self.writer(hashed=False) as writer:  # as in Azure: a client may say what it is
+                with self.writer(hashed=False) as writer:  # as in Azure: the checksum comes from the client, unverified
                     for part in parts:
                         for data in iterate((self._root / part.file).open("rb", buffering=0), part.start, part.size):
                             writer.write(data)
                     upload = writer.finish()
                 break
             except FileNotFoundError:
-                # The same list has just been committed, by an earlier try of this client: now it finds the result.
+                # An earlier attempt of this client has just committed the same list: it gets that result.
                 if attempt == 2:
                     raise
         committed = [[part.id, part.size] for part in parts]
@@ -237,7 +240,7 @@ class BlobStore:
     def blocks(
         self, container: str, name: str
     ) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, int]], BlobRow | None]:
-        """The ids and sizes of a blob's committed blocks, and of those that wait for a block list."""
+        """Ids and sizes of a blob's committed blocks, and of its uncommitted ones."""
         with self._database.rows() as rows:
             blob = find(rows, container, name)
             waiting = blocks_of(rows, container, name)
@@ -249,13 +252,13 @@ class BlobStore:
     # Append blobs -------------------------------------------------------------------------------------------
 
     def create_append(self, container: str, name: str, content_type: str = "application/octet-stream") -> BlobRow:
-        """An empty append blob in place of whatever was there."""
+        """Create an empty append blob; an existing blob is replaced."""
         return self.put(container, name, self.writer().finish(), kind=APPEND_BLOB, content_type=content_type)
 
     def append(
         self, container: str, name: str, data: bytes | Upload, condition: Condition = always
     ) -> tuple[int, BlobRow]:
-        """Add to an append blob. Returns the offset where the data begins, and the blob.
+        """Append to an append blob. Returns the offset where the data begins, and the blob.
 
         Raises BlobError 404; 409 for a blob of another kind, or a log that the server itself is writing.
         """
@@ -267,7 +270,7 @@ class BlobStore:
                 raise missing(container, name)
             if old.kind != APPEND_BLOB or old.live:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no append blob that a client may write.")
-            # The row's size is the truth: bytes of an append that was never acknowledged are written over.
+            # The row's size is authoritative: bytes of an append that was never acknowledged are overwritten.
             with self.path(old).open("r+b", buffering=0) as file:
                 file.seek(old.size)
                 for piece in data.pieces() if isinstance(data, Upload) else [data]:
@@ -278,10 +281,10 @@ class BlobStore:
         return old.size, blob
 
     def create_live(self, container: str, name: str, content_type: str = "text/plain; charset=utf-8") -> Path:
-        """A blob that a process is writing: whoever reads it gets what is in the file at that moment.
+        """Create a live blob, which a process is still writing: a reader gets what is in the file at that moment.
 
-        With a charset: without one, the SDK's wait_for_completion reads a text as Latin-1 (requests does).
-        One that is live already is gone on with, as when a new server takes up an earlier one's job.
+        The content type has a charset: without one, the SDK's wait_for_completion reads a text as Latin-1 (requests
+        does). A blob that is live already is continued, as when a new server recovers an earlier one's job.
         """
         check_name(name)
         with self._database.writing() as rows:
@@ -296,7 +299,7 @@ class BlobStore:
         return path
 
     def seal(self, container: str, name: str) -> None:
-        """The process is done: from now on the blob is as long as its file is now."""
+        """End the live state of a blob: its size is the file's size now."""
         with self._database.writing() as rows:
             blob = find(rows, container, name)
             if blob is not None and blob.live:
@@ -312,7 +315,7 @@ class BlobStore:
         self.unlink(stale)
 
     def forget(self, session: Session, container: str, prefix: str) -> Sequence[str]:
-        """Delete blobs as a part of the caller's transaction. Returns their files, to `unlink` afterwards."""
+        """Delete blobs within the caller's transaction. Returns their files, to `unlink` after the commit."""
         under = (Blob.container == container, begins(Blob.name, prefix))
         waiting = (Block.container == container, begins(Block.blob, prefix))
         files = session.scalars(select(Blob.file).where(*under)).all()
@@ -334,7 +337,7 @@ class BlobStore:
 
     @contextlib.contextmanager
     def _owning(self, upload: Upload) -> Iterator[None]:
-        """Around a transaction: when it fails, nobody will ever ask for the upload's file."""
+        """Context of a transaction that stores an upload: when it fails, the upload's file is removed."""
         try:
             yield
         except BaseException:
@@ -342,12 +345,12 @@ class BlobStore:
             raise
 
     def unlink(self, files: Iterable[str]) -> None:
-        """Remove files that no row names any more. One that stays is removed at the next start."""
+        """Remove files that no row names any more. A file that can't be removed now is removed at the next start."""
         for file in files:
             try:
                 (self._root / file).unlink(missing_ok=True)
             except OSError as error:
-                logger.warning("The file %s of no blob can't be removed: %s", file, error)
+                logger.warning("The orphaned blob file %s can't be removed: %s", file, error)
 
 
 def _found(rows: sqlite3.Connection, container: str, name: str) -> BlobRow:

@@ -10,13 +10,13 @@ from azureml_local.storage.bloberrors import BlobError
 from azureml_local.storage.blobrows import BlockRow, any_block, blocks_of, find, find_block, save_block
 from azureml_local.storage.clock import now
 
-# Where a block list says that a block is to be looked for.
+# The places that a block list can name for a block.
 UNCOMMITTED, COMMITTED, LATEST = "Uncommitted", "Committed", "Latest"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where a block's bytes are: a block that waits is a whole file, a committed one a piece of its blob's."""
+    """Location of a block's bytes: an uncommitted block is a whole file, a committed one a range of its blob's file."""
 
     id: str
     file: str
@@ -25,7 +25,7 @@ class Part:
 
 
 def stage(rows: sqlite3.Connection, container: str, name: str, block_id: str, file: str, size: int) -> Sequence[str]:
-    """Keep a block. Returns the files that nobody needs any more. Raises BlobError 400 for an odd id."""
+    """Store an uncommitted block. Returns the files that are obsolete now. Raises BlobError 400 for an invalid id."""
     other, old = any_block(rows, container, name), find_block(rows, container, name, block_id)
     if other is not None and len(other.id) != len(block_id):
         raise BlobError(400, "InvalidBlobOrBlock", "The ids of a blob's blocks must all be of the same length.")

@@ -1,8 +1,8 @@
 """Times in the service's text form (ISO 8601, UTC, seven digits of a second), and durations.
 
-The machine's wall clock is set by others: NTP, a virtual machine that wakes, a user. It steps by seconds or by days, in
-both directions. So it only says when something was; how long something took, and what came first, is measured by the
-time since the machine was started, which nobody sets.
+The machine's wall clock is set from outside: by NTP, a virtual machine that resumes, a user. It steps by seconds or by
+days, in both directions. So it is only used for timestamps; durations and order are measured by the time since boot,
+which nothing sets.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _ISO = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# With the time that the machine slept: Linux's CLOCK_MONOTONIC leaves it out, others' doesn't.
+# Includes the time that the machine slept: Linux's CLOCK_MONOTONIC excludes it, other systems' doesn't.
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def elapsed() -> float:
-    """Seconds since the machine was started, its sleep included."""
+    """Seconds since boot, sleep included."""
     return time.clock_gettime(_ELAPSED)
 
 
 @functools.cache
 def boot() -> str:
-    """The id of this start of the machine; where the system has none, one of this process."""
+    """The boot id of the machine; on systems without one, an id of this process."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
@@ -49,9 +49,9 @@ _last = 0  # microseconds since 1970
 
 
 def now() -> str:
-    """The present, e.g. ``2026-11-23T23:32:00.1234560+00:00``; later than what this process said before.
+    """The current time, e.g. ``2026-11-23T23:32:00.1234560+00:00``; strictly increasing within this process.
 
-    When the wall clock steps back, time goes on here from where it was until the wall clock has caught up.
+    When the wall clock steps back, the returned times go on from the latest one until the wall clock has caught up.
     """
     global _ahead, _last
     with _lock:
@@ -63,31 +63,34 @@ def now() -> str:
 
 
 def expired(moment: float) -> bool:
-    """Whether a moment (seconds since 1970) is past: by the wall clock, and by the time since this process was started.
+    """Whether a moment (seconds since 1970) is past, both by the wall clock and by the time since this process was
+    started.
 
-    By the second too, so that a step forward ends nothing before its time.
+    The second condition keeps a forward step of the wall clock from ending something early.
     """
     return moment < min(time.time(), _begun + elapsed())
 
 
 def mark() -> dict[str, Any]:
-    """The present, to be kept: `seconds_since_mark` says later how long ago that was, to another process too."""
+    """Serializable mark of the current time, from which `seconds_since_mark` computes a duration, in another process
+    too.
+    """
     return {"time": time.time(), "boot": boot(), "elapsed": elapsed()}
 
 
 def seconds_since_mark(marked: Mapping[str, Any]) -> float:
-    """How long ago a `mark` was made. Only where the machine was started anew does the wall clock say it."""
+    """Seconds since a `mark` was made; by the wall clock only if the machine was rebooted since."""
     same = marked["boot"] == boot()
     return float(elapsed() - marked["elapsed"]) if same else max(0.0, time.time() - marked["time"])
 
 
 def text_of(moment: datetime) -> str:
-    """A moment (UTC) in the service's text form."""
+    """Text form of a datetime (UTC), as the service writes it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
 
 
 def normal(text: str) -> str:
-    """A client's time (ISO 8601, with a blank or a T, any zone; none means UTC) in the form of `now`.
+    """Normalize a client's time (ISO 8601, with a blank or a T, any zone; none means UTC) to the form of `now`.
 
     Raises:
         ValueError: it is no time.
@@ -107,15 +110,15 @@ def normal(text: str) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The moment that a text of `now` stands for."""
-    return datetime.fromisoformat(text[:26] + "+00:00")  # a tenth of what strptime takes
+    """Parse a text of `now`."""
+    return datetime.fromisoformat(text[:26] + "+00:00")  # takes a tenth of strptime's time
 
 
 def seconds_since(text: str) -> float:
-    """How long ago that was, as `now` counts: for what is shown."""
+    """Seconds from a text of `now` to the present, for display."""
     return (parse_time(now()) - parse_time(text)).total_seconds()
 
 
 def http_date(text: str) -> str:
-    """The same in HTTP's form (RFC 9110), as the blob service's headers want it."""
+    """HTTP date (RFC 9110) of a text of `now`, for the blob service's headers."""
     return format_datetime(parse_time(text), usegmt=True)

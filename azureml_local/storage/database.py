@@ -28,34 +28,33 @@ SCHEMA_VERSION = 4
 
 
 class Vanished(Exception):
-    """What a new row belongs to is gone: it was deleted since it was looked for. Nothing was written."""
+    """The parent of a new row was deleted since it was read. Nothing was written."""
 
     code = "NotFound"
 
     def __str__(self) -> str:
-        return "What this belongs to was deleted in this moment."
+        return "The object that this belongs to has just been deleted."
 
 
 class Database:
     """Sessions on one SQLite file.
 
-    ``read()`` never waits for a writer (WAL). ``write()`` takes a lock of this process first, then ``BEGIN
-    IMMEDIATE``: a writer waits its turn in a queue instead of polling SQLite's lock, and what it read stays
-    true until it commits.
+    ``read()`` never waits for a writer (WAL). ``write()`` takes a lock of this process first, then ``BEGIN IMMEDIATE``:
+    writers queue instead of polling SQLite's lock, and what a writer has read stays valid until it commits.
 
     Raises:
-        StateFolderError: the file is no database, damaged, or of a newer version.
+        StateFolderError: the file is not a database, is damaged, or was written by a newer version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writing = threading.RLock()
-        # Errors name no values: they land in the log, and a value can be a secret of the key vault.
+        # Errors contain no values: they are logged, and a value can be a secret of the key vault.
         self._engine = create_engine(
             URL.create("sqlite", database=str(path)),
             connect_args={"check_same_thread": False, "timeout": 30},
             hide_parameters=True,
-            # A connection for whoever needs one, of whom there are no more than threads: none waits for another's.
+            # No limit on connections: there are at most as many as threads, and none waits for another's.
             max_overflow=-1,
             json_deserializer=from_json,
         )
@@ -88,7 +87,9 @@ class Database:
             )
 
     def _version(self) -> Any:
-        """The format of this store, None for one that is empty. Raises StateFolderError when it is none of ours."""
+        """The store's format number, None for an empty store. Raises StateFolderError when it isn't a store of
+        azureml-local.
+        """
         version = None
         with self.read() as session:
             tables = inspect(session.connection()).get_table_names()
@@ -96,7 +97,7 @@ class Database:
                 version = session.scalar(select(StoreInfo.value).where(StoreInfo.key == "schema_version"))
         if tables and version is None:
             raise StateFolderError(
-                f"{self.path} is a database, but none of azureml-local's. Choose another state folder: --state FOLDER."
+                f"{self.path} is a database of another program. Choose another state folder: --state FOLDER."
             )
         return version
 
@@ -115,7 +116,9 @@ class Database:
             yield session
 
     def connect(self) -> Connection:
-        """For reading with statements alone; a session for one row costs as much as all the rest of a small request."""
+        """A connection for reading with plain statements; an ORM session for one row costs as much as the rest of a
+        small request.
+        """
         return self._engine.connect()
 
     @contextmanager
@@ -133,7 +136,8 @@ class Database:
                 raise
 
     def rows(self) -> AbstractContextManager[sqlite3.Connection]:
-        """As `read`, past SQLAlchemy: for what is asked so often that its way would be most of it.
+        """Read transaction on a raw SQLite connection, for frequent queries in which SQLAlchemy would take most of the
+        time.
 
         Raises sqlite3.Error.
         """
@@ -141,7 +145,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """As `write`, past SQLAlchemy. Raises sqlite3.Error."""
+        """Write transaction on a raw SQLite connection. Raises sqlite3.Error."""
         with self._writing, self._transaction("BEGIN IMMEDIATE") as connection:
             self._check_there()
             yield connection
@@ -158,7 +162,9 @@ class Database:
             pooled.close()  # and roll back what isn't committed
 
     def _check_there(self) -> None:
-        """Raises StateGone. An open file can be written for as long as it is open, though its folder was removed."""
+        """Raises StateGone if the database file was removed: an open file can still be written after its folder was
+        removed.
+        """
         if not self.path.exists():
             raise StateGone(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
 
@@ -175,8 +181,8 @@ class Database:
 
 
 def _configure_connection(connection: Any, _record: Any) -> None:
-    # The driver must not open transactions by itself: _begin does, so that a writer is one from its first
-    # statement.
+    # The driver must not open transactions by itself: _begin does, so that a write transaction has its lock from its
+    # first statement.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
@@ -186,7 +192,8 @@ def _begin(connection: Any) -> None:
     if connection.get_execution_options().get("write"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        # Past SQLAlchemy, whose way is a sixth of what a small read costs. This BEGIN takes no lock, and can't fail.
+        # On the raw connection: SQLAlchemy takes a sixth of the time of a small read. This BEGIN takes no lock, and
+        # can't fail.
         connection.connection.driver_connection.execute("BEGIN")
 
 

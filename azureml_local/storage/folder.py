@@ -1,4 +1,4 @@
-"""The state folder: where a store keeps everything, and the secrets that belong to it."""
+"""The state folder: paths of everything that a store keeps, and its secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 FOLDER_NAME = ".azureml-local"
-# A folder of this name, with something behind it, is a backup's that is being made.
+# Prefix of the folder of a backup that is being made.
 BACKUP_SCRATCH = ".backup-"
 
 
@@ -22,7 +22,8 @@ class StateFolderError(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """What makes this store's credentials its own. Never logged, never in an answer but the account key's.
+    """The secrets from which this store's credentials are derived. Never logged; only the account key is ever part of a
+    response.
 
     signing_key signs tokens and blob URLs; sign_in is the managed identity's secret (``MSI_SECRET``);
     account_key is the default datastore's (base64, 64 bytes, as Azure's are); view_key opens the run pages in
@@ -98,7 +99,7 @@ class StateFolder:
 
     @property
     def datasets(self) -> Path:
-        """The files of datasets that jobs share, read-only; each can be fetched again."""
+        """Dataset files that jobs share, read-only; a cache, each can be fetched again."""
         return self.root / "datasets"
 
     @property
@@ -107,7 +108,7 @@ class StateFolder:
 
     @property
     def client_home(self) -> Path:
-        """Caches of the SDK in client processes; its own, because they go stale across servers."""
+        """Folder of the SDK's caches in client processes; one per store, because they go stale across servers."""
         return self.root / "client"
 
     @property
@@ -116,12 +117,12 @@ class StateFolder:
 
     @property
     def instance(self) -> Path:
-        """What a running server says of itself: process id and ports (JSON)."""
+        """The file in which a running server publishes its process id and ports (JSON)."""
         return self.root / "server.json"
 
     @property
     def sign_in_page(self) -> Path:
-        """The page that leads the last browser of `azureml-local open` to its link."""
+        """The page through which `azureml-local open` signs the browser in."""
         return self.root / "sign-in.html"
 
     @property
@@ -130,7 +131,7 @@ class StateFolder:
 
     @property
     def start_lock(self) -> Path:
-        """Held by who looks for a server and starts one."""
+        """Lock file held while looking for a server and starting one."""
         return self.root / "start.lock"
 
     @property
@@ -138,7 +139,7 @@ class StateFolder:
         return self.root / "server.users"
 
     def secrets(self) -> Secrets:
-        """This store's secrets, made on first use, readable by their owner only."""
+        """This store's secrets, generated on first use, readable by their owner only."""
         path = self.root / "secrets.json"
         if path.exists():
             try:
@@ -157,16 +158,16 @@ class StateFolder:
 
 
 def cache_folder() -> Path:
-    """Job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the
-    platform's place for caches.
+    """Cache folder of job environments and MNIST, shared by all stores of a user: ``$AZUREML_LOCAL_CACHE``, else the
+    platform's cache directory.
     """
     chosen = os.environ.get("AZUREML_LOCAL_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else user_cache_path("azureml-local")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    # A new file (O_EXCL) of a name that nobody can foresee, with the mode 0600 from its first moment.
+    """Atomically write a file that only its owner may read."""
+    # A new file (O_EXCL) with an unpredictable name and the mode 0600 from its creation.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Looking a store over without changing it: is everything there, and does it fit together?"""
+"""Read-only consistency checks of a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 20
 
 @dataclass
 class BlobFiles:
-    """How the files of the blob folder and the rows of the database differ."""
+    """Differences between the files of the blob folder and the rows of the database."""
 
     count: int = 0
     size: int = 0
@@ -27,7 +27,7 @@ class BlobFiles:
 
 
 def lost_parts(folder: StateFolder) -> str | None:
-    """Why a store must not be opened: a part of its database was taken away, and going on would lose more."""
+    """Why a store must not be opened: a part of its database is missing, and writing to it would lose more."""
     database = folder.database
     if not database.exists():
         if any(blob_files_in(folder.blobs)):
@@ -37,7 +37,7 @@ def lost_parts(folder: StateFolder) -> str | None:
             )
         return None
     # SQLite removes both when the last process closes the database, the index first; so an index alone says that
-    # somebody else removed the log.
+    # another program removed the log.
     index, log = (database.with_name(database.name + ending) for ending in ("-shm", "-wal"))
     if index.exists() and not log.exists():
         return (
@@ -48,7 +48,7 @@ def lost_parts(folder: StateFolder) -> str | None:
 
 
 def blob_files_in(root: Path) -> Iterator[str]:
-    """The files of the blob folder, as rows name them."""
+    """Names of the files in the blob folder, in the form that rows use."""
     for folder, _, names in os.walk(root):
         relative = Path(folder).relative_to(root).as_posix()
         for name in names:
@@ -56,18 +56,19 @@ def blob_files_in(root: Path) -> Iterator[str]:
 
 
 def open_read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
-    """A look at a database, whether a server writes it or not. Raises sqlite3.Error.
+    """Open a database for reading, whether or not a server is writing it. Raises sqlite3.Error.
 
-    Ask `lost_parts` first: SQLite makes the files anew that are missing, and nobody would know of the loss any more.
+    Call `lost_parts` first: SQLite recreates missing files, which would hide the loss.
     """
-    # SQLite makes an index of the log even for reading. Where it can't, and there is no log, nobody writes either.
+    # SQLite makes an index of the log even for reading. Where it can't, and there is no log, no process is writing
+    # either.
     fixed = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
     words = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if fixed else ''}"
     return contextlib.closing(sqlite3.connect(words, uri=True, timeout=5))
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong in the whole file (``PRAGMA integrity_check``), nothing when it is sound."""
+    """Errors that SQLite finds in the whole file (``PRAGMA integrity_check``); empty when there are none."""
     try:
         found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({MOST})")]
         strangers = connection.execute("PRAGMA foreign_key_check").fetchmany(MOST)
@@ -77,7 +78,9 @@ def damage(connection: sqlite3.Connection) -> list[str]:
 
 
 def compare_blobs(connection: sqlite3.Connection, root: Path) -> BlobFiles:
-    """Rows against files. On a running store a file that is just being uploaded counts as orphaned."""
+    """Compare the rows of blobs with the files. On a running store a file that is just being uploaded counts as
+    orphaned.
+    """
     files = set(blob_files_in(root))
     found = BlobFiles()
     rows = "SELECT container || '/' || name, file, size, live FROM blobs"

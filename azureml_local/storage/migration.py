@@ -1,9 +1,9 @@
-"""Bringing a store of an earlier version to this one.
+"""Migration of a store of an earlier format to this one.
 
-Mostly additions: tables, columns that are nullable or have a ``server_default``, indexes, and triggers. For them there
-is no script for each step; what ``tables.py`` declares is compared with what is there, and the difference is added.
-What changed its form or its table is brought over by `moves`. A test opens a store of each earlier version and compares
-the result with a fresh one.
+Most changes are additions: tables, columns that are nullable or have a ``server_default``, indexes, and triggers. They
+need no script for each step: what ``tables.py`` declares is compared with the database, and the difference is added.
+Renamed and restructured tables are migrated by `moves`. A test opens a store of each earlier version and compares the
+result with a fresh one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateColumn
 from azureml_local.storage import moves
 from azureml_local.storage.tables import RUN_ENTRIES, Base, run_entries
 
-# SQL that gives what is new the values that follow from old ones; run once, after it was added.
+# SQL that fills added columns and tables from existing rows; run once, after the addition.
 FIRST_NAME = (
     "SELECT '/subscriptions/' || json_extract(value, '$[0][0]') || '/resourceGroups/' || json_extract(value, '$[0][1]')"
     " || '/providers/Microsoft.MachineLearningServices/workspaces/' || json_extract(value, '$[0][2]')"
@@ -28,15 +28,15 @@ FIRST_NAME = (
 DERIVED: tuple[str, ...] = (
     "UPDATE runs SET folded_id = lower(id) WHERE folded_id IS NULL",
     f"INSERT OR IGNORE INTO run_entries {run_entries('runs', 'runs, ')}",
-    # Up to format 3, jobs had the workspace's first name, whoever submitted them.
+    # Up to format 3, jobs had the workspace's first name, whichever name the client used.
     f"UPDATE runs SET workspace = ({FIRST_NAME}) WHERE workspace IS NULL",
 )
 
 
 def set_aside(path: Path, version: object) -> Path:
-    """Copy a database, whole and consistent, to ``NAME.version-N`` beside it. Returns where.
+    """Copy a database consistently to ``NAME.version-N`` beside it. Returns the path.
 
-    A copy that an earlier attempt left is replaced: as long as the store is of that version, it holds the same.
+    A copy that an earlier attempt left is replaced: while the store is of that version, its content is the same.
 
     Raises:
         OSError, sqlite3.Error: the copy can't be made, as on a full disk.
@@ -55,7 +55,7 @@ def set_aside(path: Path, version: object) -> Path:
 
 
 def migrate(connection: Connection) -> None:
-    """Add what is declared and missing, and move what has another place now.
+    """Add declared but missing objects, and move the rows of restructured tables.
 
     The caller's transaction makes it all or nothing.
     """
@@ -85,7 +85,7 @@ def _add_columns(connection: Connection, table: Table) -> None:
 
 
 def _renew_indexes(connection: Connection, table: Table) -> None:
-    """Make the table's indexes the declared ones. They hold nothing of their own, so an outdated one is dropped."""
+    """Recreate the table's indexes as declared. They hold no data of their own, so an outdated one is dropped."""
     declared = {str(index.name): index for index in table.indexes}
     there = {str(found["name"]): found for found in inspect(connection).get_indexes(table.name)}
     for name, found in there.items():

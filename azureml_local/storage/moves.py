@@ -1,7 +1,7 @@
-"""Rows of earlier formats whose tables have another form now.
+"""Migration of rows whose tables were renamed or restructured.
 
-`migration` adds what is declared and missing. What was renamed, or moved to another table, is brought there by these
-two steps around it, in the same transaction.
+`migration` adds what is declared and missing. Renames and moves to another table are these two steps before and after
+it, in the same transaction.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Table, insert, inspect
 from azureml_local.storage.clock import now
 from azureml_local.storage.tables import AssetLabel, AssetName, AssetVersion, DatasetVersion, RunParameter
 
-# Format 4: what format 3 called otherwise. A table that takes a former one's place needs its indexes' names too.
+# Format 4: renamed tables of format 3. A table that replaces a former one needs the names of its indexes too.
 RENAMED = {"assets": "artifact_lists"}
 REPLACED = {"dataset_versions": ("dataset_versions_3", "ix_dataset_versions_saved_id")}
 
-# Keys of format 3's models, which were the SDK's, and the columns or keys of `body` that they became.
+# Keys of format 3's models (the SDK's), and the columns or keys of `body` that replace them.
 MODEL_BODY = {
     "framework": "framework",
     "frameworkVersion": "framework_version",
@@ -30,7 +30,7 @@ MODEL_COLUMNS = ("name", "url", "description", "kvTags", "properties", "runId")
 
 
 def before(connection: Connection) -> None:
-    """Make room for the declared tables. Nothing in a store that has them already."""
+    """Rename former tables whose names the declared ones take. Does nothing in a store that is migrated already."""
     there = set(inspect(connection).get_table_names())
     for old, new in RENAMED.items():
         if old in there and new not in there:
@@ -42,7 +42,7 @@ def before(connection: Connection) -> None:
 
 
 def after(connection: Connection) -> None:
-    """Move the rows of former tables to the declared ones, and drop those tables."""
+    """Move the rows of former tables to the declared ones, and drop the former tables."""
     there = set(inspect(connection).get_table_names())
     if "models" in there:
         counters = {row["name"]: row["last_version"] for row in _rows(connection, "model_names", there)}
@@ -91,7 +91,7 @@ def _add_versions(
             "last_number": max([*numbers, (counters or {}).get(name, 0)], default=0),
             "description": None,
             "tags": {},
-            # Nothing was kept of when a name was made that has no version any more.
+            # Format 3 has no creation time of a name without versions.
             "created": min((version["created"] for version in own), default=now()),
             "modified": max((version["modified"] for version in own), default=now()),
             "archived": None,
@@ -137,7 +137,7 @@ def _environment(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hyperparameters(connection: Connection) -> list[dict[str, Any]]:
-    """What format 3 kept of the runs of sweeps in a tag alone."""
+    """Hyperparameters of sweep runs, which format 3 kept in a tag alone."""
     runs = connection.exec_driver_sql(
         "SELECT runs.id, json_extract(runs.tags, '$.hyperparameters') FROM runs "
         "JOIN runs AS parents ON parents.id = runs.parent_id WHERE parents.run_type = 'hyperdrive'"
@@ -150,7 +150,7 @@ def _hyperparameters(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _entries(text: object) -> Iterator[tuple[str, Any]]:
-    """A tag is the user's too, and may hold anything by now."""
+    """The entries of a tag's JSON object; the user can have changed the tag, so any content is possible."""
     try:
         found = json.loads(text) if isinstance(text, str) else None
     except ValueError:

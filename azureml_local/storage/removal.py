@@ -1,4 +1,4 @@
-"""Deleting a workspace: what belongs to it, and nothing else that lies in its folder."""
+"""Deletion of a workspace: removes the workspace's own files, and no others in its folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NAMES = ("client", "tutorial", "kernel.lock", ".gitignore")
 
 
 def delete(folder: StateFolder) -> list[str]:
-    """Delete a workspace whose server has stopped. Returns, in sentences, what was left where it is.
+    """Delete a workspace whose server has stopped. Returns a sentence for each thing that was left in place.
 
     Raises StateFolderError for a folder that holds no workspace.
     """
     check(folder)
     left = []
-    # The secrets last: with them it is known for a workspace, should this be interrupted.
+    # The secrets last: they identify the folder as a workspace if the deletion is interrupted.
     for path in sorted(_parts(folder), key=lambda path: path.name == "secrets.json"):
         if path.is_symlink():
             left.append(f"{path} was a link; {path.resolve()} is left as it is.")
@@ -33,13 +33,13 @@ def delete(folder: StateFolder) -> list[str]:
             for inside in path.iterdir() if path.is_mount() else [path]:
                 shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
             if path.exists():
-                left.append(f"{path} is a disk of its own, and empty now.")
+                left.append(f"{path} is a mount point; it was emptied, not removed.")
         else:
             path.unlink()
     others = sorted(path.name for path in folder.root.iterdir() if path not in _parts(folder))
     if others:
         more = ", ..." if len(others) > 3 else ""
-        left.append(f"{folder.root} stays, with files that are none of the workspace's: {', '.join(others[:3])}{more}")
+        left.append(f"{folder.root} stays, with files of others: {', '.join(others[:3])}{more}")
     elif not left and not folder.root.is_symlink() and not folder.root.is_mount():
         folder.root.rmdir()
     return left
@@ -77,7 +77,9 @@ def _has_secrets(path: Path) -> bool:
 
 
 def _has_database(folder: StateFolder) -> bool:
-    """A database of ours beside the folders of a workspace. It may be damaged, which is a reason to begin anew."""
+    """Whether there is a database of azureml-local beside a workspace's folders. A damaged one counts: it is a reason
+    for a reset.
+    """
     with contextlib.suppress(OSError), folder.database.open("rb") as file:
         return file.read(len(SQLITE)) == SQLITE and folder.blobs.is_dir()
     return False

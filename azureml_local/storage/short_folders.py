@@ -1,9 +1,10 @@
-"""A run's short folder, for what must have a short path: a Unix socket's has at most 107 bytes (unix(7)), and programs
-put sockets below their TMPDIR and HOME, where a run's own folder is too deep.
+"""Short folders of runs, for files that need a short path: a Unix socket's has at most 107 bytes (unix(7)), and
+programs put sockets below their TMPDIR and HOME, for which a run's own folder is too deep.
 
-It lies where temporary files do, is open to its owner only, and has a name that nobody can know before. A link in the
-run's folder says where it is, and is there first: so whoever removes the run's folder finds it, even when whoever made
-it was killed. Where the server is gone when the job ends, the supervisor of the job removes it (runtime.supervisor).
+A short folder lies in the system's directory for temporary files, is accessible to its owner only, and has an
+unpredictable name. A link in the run's folder points to it and is made first: so the removal of the run's folder finds
+it, even when its creator was killed. Where the server is gone when the job ends, the job's supervisor removes it
+(runtime.supervisor).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from azureml_local.storage.trees import remove_tree
 
 LINK = "short"
 NAME = re.compile(r"azl-[0-9a-f]{8}")
-# Leaves 80 bytes for what a program makes in it: multiprocessing's "tmp/pymp-12345678/listener-12345678" has 36.
+# Leaves 80 bytes for a program's own names below it: multiprocessing's "tmp/pymp-12345678/listener-12345678" has 36.
 LONGEST_BASE = 14
 
 
 def make(folder: Path) -> Path:
-    """Make the short folder of the run with this folder; what is there of an earlier one is removed. Raises OSError."""
+    """Create the short folder of the run with this folder; an earlier one is removed. Raises OSError."""
     remove(folder)
     base, link = _base(), folder / LINK
     while True:
@@ -40,8 +41,8 @@ def make(folder: Path) -> Path:
 
 
 def find(folder: Path) -> Path | None:
-    """The short folder of the run with this folder. None where there is none; where a job has made the link point
-    elsewhere too.
+    """The short folder of the run with this folder. None where there is none, or where a job has made the link point
+    elsewhere.
     """
     try:
         place = Path((folder / LINK).readlink())
@@ -66,7 +67,9 @@ def hold(path: Path) -> bool:
 
 
 def _base() -> Path:
-    """Where temporary files are, if that is short; else /tmp, if nobody can take others' folders away there."""
+    """The directory for temporary files, if its path is short; else /tmp, if users can't remove each other's folders
+    there.
+    """
     usual, short = Path(tempfile.gettempdir()), Path("/tmp")
     if len(os.fsencode(usual)) > LONGEST_BASE and os.access(short, os.W_OK | os.X_OK):
         mode = short.stat().st_mode

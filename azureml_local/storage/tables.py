@@ -1,4 +1,4 @@
-"""The tables.
+"""The database schema.
 
 Times are the service's own text form (ISO 8601, UTC, seven digits), which sorts as it reads.
 """
@@ -18,7 +18,7 @@ class Base(DeclarativeBase):
 
 
 class StoreInfo(Base):
-    """Facts of the store itself: format version, workspace id, names it answers to."""
+    """Properties of the store itself: format version, workspace id, names of the workspace."""
 
     __tablename__ = "store"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -43,8 +43,8 @@ class Run(Base):
 
     ``folded_id`` is the id in lower case: no two runs may differ by case only. ``definition`` is SDK v1's run
     configuration, ``job`` the properties of an SDK v2 job as they were sent; a run has one of them, or neither.
-    ``spec`` is what was read out of it (workspace/jobs.py, workspace/sweeps.py).
-    ``workspace`` is the ARM id of the workspace, by the name that the client used which made the run.
+    ``spec`` is what was parsed from it (workspace/jobs.py, workspace/sweeps.py).
+    ``workspace`` is the ARM id of the workspace, by the name that the submitting client used.
     """
 
     __tablename__ = "runs"
@@ -84,9 +84,9 @@ class Run(Base):
 
 
 class RunEntry(Base):
-    """An entry of a run's tags or properties, for lists that are filtered by them. Kept by triggers (RUN_ENTRIES).
+    """An entry of a run's tags or properties, the index for filtered lists. Maintained by triggers (RUN_ENTRIES).
 
-    ``start`` is what the value begins with, and empty for one that is null.
+    ``start`` is the first part of the value, and empty for null.
     """
 
     __tablename__ = "run_entries"
@@ -101,7 +101,7 @@ ENTRY_START = 100  # characters
 
 
 def run_entries(run: str, source: str = "") -> str:
-    """The rows that RunEntry has of a run, as a query; ``run`` is what SQL calls it."""
+    """Query for the RunEntry rows of a run; ``run`` is the run's alias in SQL."""
     of = "SELECT '{0}', key, substr(coalesce(value, ''), 1, {1}), {2}.number FROM {3}json_each({2}.{0})"
     return " UNION ALL ".join(of.format(field, ENTRY_START, run, source) for field in ("tags", "properties"))
 
@@ -125,7 +125,7 @@ class RunParameter(Base):
 
 
 class RunData(Base):
-    """An input or an output of a run by its name: what and where it is. ``asset_id`` names it, where it is registered.
+    """A named input or output of a run: its type and URI. ``asset_id`` is set where it is registered.
 
     Beside RunDataset, which is the lineage of SDK v1's datasets.
     """
@@ -176,7 +176,7 @@ class MetricValue(Base):
 
 
 class Blob(Base):
-    """A committed blob: its bytes are the file ``file`` in the blob folder, whatever its name."""
+    """A committed blob: its bytes are the file ``file`` in the blob folder, independent of its name."""
 
     __tablename__ = "blobs"
     container: Mapped[str] = mapped_column(primary_key=True)
@@ -196,7 +196,7 @@ class Blob(Base):
 
 
 class Block(Base):
-    """An uploaded block of a blob that isn't committed yet."""
+    """An uploaded block that no block list has committed yet."""
 
     __tablename__ = "blocks"
     container: Mapped[str] = mapped_column(primary_key=True)
@@ -252,7 +252,7 @@ class SavedDataset(Base):
 
 
 class RunDataset(Base):
-    """A dataset that a run read or wrote: its lineage. ``kind`` is Azure's (RunInput, RunOutput, Reference)."""
+    """Lineage: a dataset that a run read or wrote. ``kind`` is Azure's (RunInput, RunOutput, Reference)."""
 
     __tablename__ = "run_datasets"
     __table_args__ = (UniqueConstraint("run_id", "output", "name", "saved_id"),)
@@ -280,7 +280,7 @@ class AssetName(Base):
     """A name under which versions of one kind of asset are registered; MLflow's registered models have none at first.
 
     ``kind`` is environment, model, data or component. ``last_number`` is the highest number that was ever a version:
-    a deleted one's isn't used again.
+    numbers of deleted versions aren't reused.
     """
 
     __tablename__ = "asset_names"
@@ -297,8 +297,8 @@ class AssetName(Base):
 class AssetVersion(Base):
     """One version of an asset. Versions are texts; ``order`` counts them in the order in which they were registered.
 
-    ``type`` is v2's (uri_folder, mlflow_model, ..), ``stage`` MLflow's, and ``body`` what only this kind of asset has:
-    an environment's definition, a component's specification, a model's framework and datasets.
+    ``type`` is v2's (uri_folder, mlflow_model, ..), ``stage`` MLflow's, and ``body`` the fields of this kind of asset
+    alone: an environment's definition, a component's specification, a model's framework and datasets.
     """
 
     __tablename__ = "asset_versions"
@@ -325,7 +325,7 @@ class AssetVersion(Base):
 
 
 class AssetLabel(Base):
-    """A word that stands for one version of an asset until it is given to another (MLflow: an alias)."""
+    """A label that points to one version of an asset and can be moved to another (MLflow: an alias)."""
 
     __tablename__ = "asset_labels"
     kind: Mapped[str] = mapped_column(primary_key=True)
@@ -335,7 +335,7 @@ class AssetLabel(Base):
 
 
 class Secret(Base):
-    """A secret of the key vault, encrypted; ``key`` is its name in small letters, ``name`` as it was written."""
+    """A secret of the key vault, encrypted; ``key`` is its name in lower case, ``name`` as the client spelled it."""
 
     __tablename__ = "secrets"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -359,5 +359,5 @@ class Compute(Base):
     extra: Mapped[Json]
     created: Mapped[str]
     modified: Mapped[str]
-    # Why it could not be provisioned; it has no nodes and takes no runs then.
+    # The provisioning error; a compute that has one has no nodes and accepts no runs.
     provisioning_error: Mapped[Json | None]

@@ -1,4 +1,4 @@
-"""Folders that many read and nobody changes, and removing what can't be written to."""
+"""Read-only folder trees, and the removal of trees that lack write permission."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, in a folder that a job may have written to: it follows no link, and never waits
-    as opening a pipe does. Raises OSError, also for whatever is no regular file.
+    """Open a regular file for reading in a folder that a job may have written to: follows no link, and never blocks as
+    opening a pipe does. Raises OSError, also for anything but a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 
 def seal(folder: Path) -> None:
-    """From now on everybody may read what is in a folder, and nobody may change it (but root, whom no mode binds)."""
+    """Make a folder's content readable for everyone and writable for no one (root ignores modes)."""
     for root, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(root, name)
@@ -34,7 +34,7 @@ def seal(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and what is in it, be it read-only or not; what can't be removed stays, and so does a link.
+    """Remove a folder with its content, even if read-only; what can't be removed stays, and so does a link.
 
     Never raises OSError.
     """
@@ -53,9 +53,9 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_deep(folder: Path) -> None:
-    """The same for a thousand folders, one in the other: deeper than shutil.rmtree goes, and than a path is long.
+    """Remove a folder that is nested deeper than shutil.rmtree can recurse and than a path can be long.
 
-    What is in a folder's folders is moved up, until there are none. Raises OSError.
+    The content of subfolders is moved up until there are none. Raises OSError.
     """
     while folders := [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
         for each in folders:
@@ -71,10 +71,10 @@ def _remove_deep(folder: Path) -> None:
 
 
 def make_removable(folder: Path) -> None:
-    """Give the owner the right to remove what is in a folder; what is somebody else's stays as it is.
+    """Give the owner the permission to remove a folder's content; other users' files stay as they are.
 
-    Only folders need it. A link stays what it is, and so does what it points at: a job's folder has links to what
-    others read.
+    Only folders need it. Links and their targets are not changed: a job's folder has links to files that other jobs
+    read.
     """
     with contextlib.suppress(OSError):
         if folder.is_symlink() or not folder.is_dir():
@@ -83,6 +83,6 @@ def make_removable(folder: Path) -> None:
     for root, names, _ in os.walk(folder):
         for name in names:
             path = Path(root, name)
-            with contextlib.suppress(OSError):  # somebody else's, or too long a path
+            with contextlib.suppress(OSError):  # another user's, or too long a path
                 if not path.is_symlink():
                     path.chmod(0o700)

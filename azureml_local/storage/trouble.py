@@ -1,4 +1,4 @@
-"""What is wrong with a store, in a sentence: the disk, its permissions, or damage."""
+"""Explanations of storage errors for users: a full disk, permissions, damage."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ADVICE: dict[FaultKind, str] = {
         "missing; upload it again, or restore a backup."
     ),
     "gone": (
-        "The state folder of this workspace was removed or moved while its server ran, so nothing is kept any "
-        "more. The server ends; `azureml-local up` starts one on a new folder."
+        "The state folder of this workspace was removed or moved while its server ran, so nothing can be stored any "
+        "more. The server stops; `azureml-local up` starts one on a new folder."
     ),
     "busy": "Another process holds the database of this workspace for too long. Try again.",
 }
 
-# A file of the state folder or not: of a cache, for example.
+# For files inside the state folder or outside it, a cache's for example.
 OF_FILE: dict[FaultKind, str] = {
-    "full": "There is no more room on the disk of {path}. Make room; nothing that was acknowledged before is lost.",
+    "full": "The disk of {path} is full. Make room; nothing that was acknowledged before is lost.",
     "unwritable": "{path} can't be read or written. `azureml-local doctor` looks over the state folder and the caches.",
 }
 
@@ -39,7 +39,7 @@ ERRNO: dict[int, FaultKind] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "full"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), "unwritable"),
 }
-# SQLite's own words (sqlite3ErrStr): error codes are not given to Python 3.10.
+# SQLite's messages (sqlite3ErrStr): Python 3.10 doesn't expose error codes.
 WORDS: dict[str, FaultKind] = {
     "database or disk is full": "full",
     "readonly database": "unwritable",
@@ -53,12 +53,14 @@ BLOB_FILE = re.compile(r"[0-9a-f]{32}")
 
 
 class StateGone(OSError):
-    """The database's file isn't where it was opened: what would be written now, nobody finds again."""
+    """The database file was removed or moved since it was opened: further writes would be lost."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """``path`` is the file that could not be written or read, where the system names it."""
+    """A storage error with its explanation. ``path`` is the file that could not be written or read, where the system
+    names it.
+    """
 
     kind: FaultKind
     cause: str
@@ -71,7 +73,7 @@ class Trouble:
 
 
 def explain(error: BaseException) -> Trouble | None:
-    """What an exception says of the store; None where it says nothing of it."""
+    """Explain an exception that comes from the storage; None for any other."""
     kind: FaultKind | None = None
     path: str | None = None
     if isinstance(error, OSError):
@@ -83,7 +85,7 @@ def explain(error: BaseException) -> Trouble | None:
         path = None if error.filename is None else str(error.filename)
         cause = str(error) if path is None else str(error.strerror)
     else:
-        # SQLAlchemy wraps what the driver raised.
+        # SQLAlchemy wraps the driver's exceptions.
         cause = str(getattr(error, "orig", error))
         if "sqlite3" in type(getattr(error, "orig", error)).__module__:
             kind = next((found for words, found in WORDS.items() if words in cause), None)

@@ -1,4 +1,4 @@
-"""Bytes on their way into the store."""
+"""Uploads: data received into a file before it is stored as a blob."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """Bytes that have arrived in a file of ours and belong to no blob yet. ``md5`` is empty where nobody asked."""
+    """A completely received file that belongs to no blob yet. ``md5`` is empty where it wasn't requested."""
 
     path: Path
     size: int
@@ -25,10 +25,10 @@ class Upload:
 
 
 class UploadWriter:
-    """Takes bytes as they come; ``finish`` gives the Upload, ``discard`` forgets what was not finished.
+    """Writer of an upload; ``finish`` returns the Upload, ``discard`` removes an unfinished one.
 
-    A finished upload belongs to whom it is given to: the store removes its file itself when it can't keep it. Were
-    it removed by others, after a failure or a cancelled request, its row might have been committed already.
+    A finished upload is owned by its receiver: the store removes the file itself when it can't store it. If the caller
+    removed it, after a failure or a cancelled request, its row might have been committed already.
     """
 
     def __init__(self, path: Path, *, hashed: bool = True) -> None:
@@ -59,21 +59,21 @@ class UploadWriter:
 
     def discard(self) -> None:
         if not self._file.closed:
-            # On a full disk closing fails too; the file goes all the same, and makes room.
+            # On a full disk closing fails too; the file is removed all the same, which frees space.
             with contextlib.suppress(OSError):
                 self._file.close()
             self._path.unlink(missing_ok=True)
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write to an unbuffered file, which may take less at a time than it is given."""
+    """Write all data to an unbuffered file, whose ``write`` may accept only a part at a time."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) or 0 :]
 
 
 def iterate(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
-    """``length`` bytes of a file from ``start`` on, in pieces. It is closed then."""
+    """Iterate over ``length`` bytes of a file from ``start`` on, in chunks, and close it."""
     with file:
         file.seek(start)
         while length > 0 and (data := file.read(min(PIECE, length))):

@@ -214,7 +214,7 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "workspace.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE other (x)")
-    with pytest.raises(StateFolderError, match="none of azureml-local's"):
+    with pytest.raises(StateFolderError, match="a database of another program"):
         Database(path)
     assert rows(path) == {"other": []}
 
