@@ -10,7 +10,7 @@ from pathlib import Path
 import certifi
 from OpenSSL import crypto
 
-PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ PAGE = """
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 """
-HEADING = re.compile(r"^#{1,3}\s+(.+)$", re.MULTILINE)
+HEADING = re.compile(r"^#{1,3}[ \t]+(\S.*)$", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 

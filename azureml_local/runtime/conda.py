@@ -100,7 +100,7 @@ def _read_conda(spec: str, packages: PackageList, builds: list[str]) -> None:
         raise EnvironmentBuildError(
             f"The conda package {written} has no counterpart on PyPI, where packages come from here: {advice}."
         )
-    rest = re.sub(r"([<>=!~,|])\s+|\s+(?=[<>=!~,|])", r"\1", rest)
+    rest = re.sub(r" ?([<>=!~,|]) ?", r"\1", " ".join(rest.split()))
     build = _BUILD.fullmatch(rest)
     if build is not None:
         rest = build["version"]

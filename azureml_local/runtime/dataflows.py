@@ -17,6 +17,7 @@ from azureml_local.names import WorkspaceName
 from azureml_local.workspace import Workspace, datastores
 
 MOST_YAML = 256 * 1024
+MOST_BRACKETS = 500  # for each that is open, PyYAML looks at each token once
 FLOW_KEYS = {"type", "paths", "transformations", "metadata"}
 # What FileDataset makes: each chooses among the files, by their names, sizes, times or a seed, and brings no others.
 CHOICES = {"skip", "take", "take_random_sample", "sample", "filter", "extract_columns_from_partition_format"}
@@ -94,12 +95,21 @@ class Fingerprints:
         yield from datastores.etags(self._workspace.database, prefix[0][: odd.start()] if odd else prefix[0])
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, of which a few lines can stand for gigabytes. No data flow of the SDK has any."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def read_flow(dataflow: str) -> Any:
-    """A data flow's YAML. Raises ValueError when it is none, or so large that reading it would take minutes."""
-    if len(dataflow) > MOST_YAML:
+    """A data flow's YAML. Raises ValueError when it is none, or such that reading it would take minutes."""
+    if len(dataflow) > MOST_YAML or dataflow.count("[") + dataflow.count("{") > MOST_BRACKETS:
         raise ValueError("too large")
     try:
-        return yaml.safe_load(dataflow)
+        return yaml.load(dataflow, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError("not YAML") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -191,15 +192,15 @@ class Comparison:
 def parameters(arguments: Sequence[object]) -> dict[str, Cell]:
     """A script's arguments by name: ``["--rate", 0.5, "--fast"]`` is rate 0.5 and fast True. Data is left out."""
     found: dict[str, Cell] = {}
-    words = list(arguments)
+    words = deque(arguments)
     while words:
-        word = words.pop(0)
+        word = words.popleft()
         if not isinstance(word, str) or not FLAG.fullmatch(word.partition("=")[0]):
             continue
         flag, assigned, value = word.partition("=")
         cell: Cell = _plain(value) if assigned else True
         if not assigned and words and not (isinstance(words[0], str) and FLAG.fullmatch(words[0])):
-            cell = _plain(words.pop(0))
+            cell = _plain(words.popleft())
         if not (isinstance(cell, str) and REFERENCE.match(cell)):
             found[flag.lstrip("-")] = cell
     return found

@@ -32,9 +32,9 @@ MULTIPART = re.compile(r"multipart/form-data", re.IGNORECASE)
 OCTETS = re.compile(r"application/octet-stream", re.IGNORECASE)
 FORM = re.compile(r"application/x-www-form-urlencoded", re.IGNORECASE)
 
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+STRING = re.compile(rb'"[^"]*"?')  # without escapes in it, which are taken out before; one without an end goes on to it
 BRACKETS = bytes.maketrans(b"[{]}", b"(())")
-NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+NEITHER_BRACKETS_NOR_QUOTES = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 HIGH, LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 SURROGATE = re.compile(rb"\\\\|" + HIGH + LOW + rb"|(?P<alone>" + HIGH + rb"|" + LOW + rb")")
 
@@ -157,7 +157,9 @@ def check_json(body: bytes) -> None:
 
 def _deeper_than(body: bytes, levels: int) -> bool:
     """Whether brackets outside strings are nested deeper. Each round takes the innermost pairs away."""
-    brackets = STRING.sub(b"", body).translate(BRACKETS, NOT_BRACKETS)
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(BRACKETS, NEITHER_BRACKETS_NOR_QUOTES)
+    # Two quotes side by side change nothing: a string without brackets, or the end of one and the beginning of another.
+    brackets = STRING.sub(b"", unescaped.replace(b'""', b""))
     for _ in range(levels):
         left = brackets.replace(b"()", b"")
         if len(left) == len(brackets):

@@ -22,7 +22,7 @@ OPERATOR = re.compile(r"[ ](eq|ne|gt|ge|lt|le)[ ]")
 JOINER = re.compile(r"[ ](and|or)[ ]")
 END_OF_BARE = re.compile(r"[ ](?:and|or)[ ]|[()]")
 END_OF_QUOTED = re.compile(r"\"(?=\)|$|[ ](?:and|or)[ ])")
-LITERAL = re.compile(r"'((?:[^']|'')*)'")
+LITERAL = re.compile(r"'([^']*(?:''[^']*)*)'")
 ORDER = re.compile(r"([A-Za-z]+)(?:[ ](asc|desc))?")
 
 
