@@ -26,7 +26,7 @@ def command(server: LocalServer) -> Iterator[Callable[..., str]]:
 
 def test_begun_listed_seen_in_the_status_and_cleared(command: Callable[..., str], server: LocalServer) -> None:
     assert "Nothing is simulated." in command("simulate", "list")
-    assert "for want of quota" in command("simulate", "quota-exceeded", "--compute", "cpu", "--times", "3")
+    assert "for lack of quota" in command("simulate", "quota-exceeded", "--compute", "cpu", "--times", "3")
     command("simulate", "queue-stuck")
     command("simulate", "throttled", "--requests", "PUT */computes/*")
     assert [line.split()[1:] for line in command("simulate", "list").splitlines()] == [

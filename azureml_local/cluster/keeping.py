@@ -86,7 +86,7 @@ class OutputCollector:
         names = [shown(name) for name in list(waiting)[:NAMED]]
         rest = f", and {len(waiting) - NAMED} more" if len(waiting) > NAMED else ""
         what = "1 file" if len(waiting) == 1 else f"{len(waiting)} files"
-        reason = f"{what} that the job has left could not be kept: {', '.join(names)}{rest}. {trouble}"
+        reason = f"{what} of the job could not be stored: {', '.join(names)}{rest}. {trouble}"
         first = next(iter(waiting.values()))
         where = self._record.folder if first.is_relative_to(self._record.folder) else first.parent
         said = f"{reason} They still lie in {where}; copy them from there, and remove that folder."

@@ -1,1 +1,1 @@
-"""One job on one machine: its environment, inputs, outputs, process and supervisor, logs."""
+"""Execution of one job on one machine: environment, inputs, outputs, process and supervisor, logs."""

@@ -1,4 +1,4 @@
-"""Data flows as a job's inputs have them: what a dataset's YAML says of where its files are."""
+"""Data flows of a job's inputs: the file locations in a dataset's YAML."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from azureml_local.workspace import Workspace, datastores
 MOST_YAML = 256 * 1024
 MOST_BRACKETS = 500  # for each that is open, PyYAML looks at each token once
 FLOW_KEYS = {"type", "paths", "transformations", "metadata"}
-# What FileDataset makes: each chooses among the files, by their names, sizes, times or a seed, and brings no others.
+# Transformations of FileDataset: each selects among the files, by name, size, time or a seed, and adds no others.
 CHOICES = {"skip", "take", "take_random_sample", "sample", "filter", "extract_columns_from_partition_format"}
 PLACE = re.compile(
     r"azureml://subscriptions/([^/]+)/resourcegroups/([^/]+)/workspaces/([^/]+)/datastores/([^/]+)/paths/(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-# Neither part of a pattern nor escaped.
+# Characters that are neither part of a pattern nor escaped.
 LITERAL = re.compile(r"[A-Za-z0-9_=./ -]*")
 EMPTY_PART = re.compile(r"(?:^|/)\.{0,2}(?=/|$)")
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """The files that the server itself serves: their URL's beginning, and where they lie.
+    """Open data files that the server itself serves: their URL prefix, and their folder.
 
     The folder is found on first use.
     """
@@ -41,26 +41,26 @@ class Mirror:
     folder: Callable[[], Path]
 
     def file(self, url: object) -> Path | None:
-        """The file that a URL stands for; None for one of somebody else's."""
+        """The local file of a URL; None for a URL outside the mirror."""
         place = urlsplit(str(url)).path
         if not str(url).startswith(self.url + "/") or ".." in place.split("/"):
-            return None  # what leads out of the mirror would lead out of the job's folder too
+            return None  # a path that leaves the mirror would leave the job's folder too
         file = self.folder() / Path(place).name
         return file if file.is_file() else None
 
 
 class Fingerprints:
-    """What tells one state of a dataset's files from another, where the server can know it."""
+    """Content fingerprints of datasets, for files whose state the server can know."""
 
     def __init__(self, workspace: Workspace, mirror: Mirror | None) -> None:
         self._workspace = workspace
         self._mirror = mirror
 
     def of(self, dataflow: str) -> str | None:
-        """One text, ``FLOW-CONTENT``, for the same data flow over the same files; another one when a file has changed.
+        """Fingerprint ``FLOW-CONTENT`` of a data flow and its files; it differs as soon as a file has changed.
 
         None where files may come from elsewhere than the workspace's own datastore or the mirror, or where there are
-        none: nobody can say whether they are what they were.
+        none: their state is unknown.
         """
         try:
             flow = read_flow(dataflow)
@@ -78,19 +78,19 @@ class Fingerprints:
         return f"{_digest(which)[:16]}-{_digest(sorted(map(list, found)))[:32]}"
 
     def _reached(self, url: str) -> Iterator[tuple[Any, ...]]:
-        """What a path of a data flow may reach, or more. Raises ValueError where that can't be known."""
+        """Upper bound of the blobs that a path of a data flow matches. Raises ValueError where it can't be known."""
         if self._mirror is not None and (file := self._mirror.file(url)) is not None:
             info = file.stat()
             yield url, str(file), info.st_size, info.st_mtime_ns
             return
         place = PLACE.fullmatch(url)
         if place is None or place[4] != datastores.DEFAULT or ".." in re.split(r"[/\\]", unquote(place[5])):
-            raise ValueError("files of somebody else's")
+            raise ValueError("files outside the workspace")
         if WorkspaceName(*place.group(1, 2, 3)).key() not in (n.key() for n in self._workspace.identity.names):
             raise ValueError("another workspace's")
         prefix = LITERAL.match(place[5])
         assert prefix is not None  # it may be empty
-        # An engine may read over empty parts ("a//b"); the beginning without them reaches at least as much.
+        # An engine may ignore empty parts ("a//b"); the prefix before them matches at least as much.
         odd = EMPTY_PART.search(prefix[0])
         yield from datastores.etags(self._workspace.database, prefix[0][: odd.start()] if odd else prefix[0])
 
@@ -115,9 +115,9 @@ def read_flow(dataflow: str) -> Any:
 
 
 def single_file(dataflow: str) -> str | None:
-    """The name of the file in a data flow that is the path of one file (or folder), without a pattern; else None.
+    """The file name of a data flow that consists of one path (of a file or folder) without a pattern; else None.
 
-    A mount of such a dataset stands for the file and not for the folder around it (azureml.data.context_managers).
+    A mount of such a dataset is the path of the file, not of its folder (azureml.data.context_managers).
     """
     try:
         flow = read_flow(dataflow)
@@ -131,8 +131,8 @@ def single_file(dataflow: str) -> str | None:
 
 
 def mirrored(dataflow: str, mirror: Mirror | None) -> dict[str, Path] | None:
-    """The files of a data flow that only names files of the mirror, by their places in the job's folder; None for any
-    other.
+    """The files of a data flow that names mirror files only, by their paths in the job's folder; None for any other
+    data flow.
     """
     if mirror is None:
         return None
@@ -149,15 +149,13 @@ def mirrored(dataflow: str, mirror: Mirror | None) -> dict[str, Path] | None:
 
 
 def _chooses(step: Any) -> bool:
-    """Whether a transformation only chooses among the files, and always the same ones."""
+    """Whether a transformation only selects files, deterministically."""
     ((name, options),) = step.items()
     return name in CHOICES and not (name == "take_random_sample" and options.get("seed") is None)
 
 
 def _engine_path(url: str) -> str:
-    """Where the Rust engine puts a file that it downloads from this URL (measured with azureml-dataprep-rslex
-    2.26).
-    """
+    """The path at which the Rust engine stores a file from this URL (measured with azureml-dataprep-rslex 2.26)."""
     parts = urlsplit(url)
     return f"{quote(parts.scheme + ':', safe='')}/{quote('/' + parts.netloc, safe='')}{parts.path}"
 

@@ -1,7 +1,7 @@
-"""How many files this process may have open (setrlimit(2), RLIMIT_NOFILE), and what of that is for whom.
+"""Budget of file descriptors: this process's limit (setrlimit(2), RLIMIT_NOFILE), and its shares.
 
-A server's connections are files too, and anyone on the machine can open them. So they get a part, and the rest stays
-for jobs, blobs and the database.
+A server's connections are files too, and anyone on the machine can open them. So they get a share, and the rest is
+reserved for jobs, blobs and the database.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import resource
 from dataclasses import dataclass
 
 MOST_TO_API, MOST_TO_PAGES = 512, 256
-# More than a server has use for.
+# More than a server needs.
 MOST = 65536
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """The limit of this process."""
+    """The descriptor limit of this process, and its shares."""
 
     limit: int
 
     @property
     def for_api(self) -> int:
-        """Connections to the API. Each may have another file open, a blob for example."""
+        """Maximum of API connections. Each may have another file open, a blob for example."""
         return max(8, min(MOST_TO_API, self.limit // 4))
 
     @property
     def for_pages(self) -> int:
-        """Connections to sign-in and pages."""
+        """Maximum of connections to sign-in and pages."""
         return max(8, min(MOST_TO_PAGES, self.limit // 8))
 
 
 @functools.cache
 def limit_of_user() -> int:
-    """The soft limit with which this process was started: that of its jobs too, of which some count up to it."""
+    """The soft limit with which this process was started. Jobs get it too: some programs loop over all descriptors up
+    to it.
+    """
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -47,5 +49,5 @@ def raise_limit() -> Descriptors:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     except (OSError, ValueError):
-        return Descriptors(soft)  # the kernel of macOS has a limit besides, which may be lower
+        return Descriptors(soft)  # macOS's kernel has another limit, which may be lower
     return Descriptors(most)

@@ -1,4 +1,4 @@
-"""The kinds of trouble that can be simulated. Light, since the command line has a command for each."""
+"""Kinds of faults that can be injected. Imports little, since the command line has a command for each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class FaultKind(str, Enum):
-    """What can be simulated; the values are the words of the command line."""
+    """Kind of an injected fault; the values are the command line's names."""
 
     QUOTA_EXCEEDED = "quota-exceeded"
     ALLOCATION_FAILED = "allocation-failed"
@@ -22,19 +22,21 @@ class FaultKind(str, Enum):
 
     @property
     def held(self) -> bool:
-        """A state that lasts until it is cleared; the others are events, which happen a number of times."""
+        """Whether the fault is a state that lasts until it is cleared; the others are events, which occur a number of
+        times.
+        """
         return self in (FaultKind.ALLOCATION_FAILED, FaultKind.QUEUE_STUCK)
 
     @property
     def of_requests(self) -> bool:
-        """It befalls requests; the others befall computes."""
+        """Whether the fault applies to requests; the others apply to computes."""
         return self in (FaultKind.THROTTLED, FaultKind.UNAVAILABLE)
 
 
 _WORDS = {
-    FaultKind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for want of quota.",
+    FaultKind.QUOTA_EXCEEDED: "A cluster that is created ends in the state Failed, for lack of quota.",
     FaultKind.ALLOCATION_FAILED: "A cluster gets no new node, and its status has the error. Until it is cleared.",
-    FaultKind.QUEUE_STUCK: "Runs stay Queued, whatever nodes are free. Until it is cleared.",
+    FaultKind.QUEUE_STUCK: "Runs stay Queued, even if nodes are free. Until it is cleared.",
     FaultKind.BUILD_FAILED: "The environment of the next run fails to build.",
     FaultKind.NODE_LOST: "The node of a running job is lost, or of the next one that runs.",
     FaultKind.THROTTLED: "A request is answered 429, with Retry-After.",

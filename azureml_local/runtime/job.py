@@ -1,12 +1,12 @@
-"""What a node runs: the user's script inside the SDK's own history context.
+"""Launcher of a job's script: runs it inside the SDK's own history context.
 
-Azure's service wraps scripts in the same way: the context flushes metrics (the SDK has no exit hook, so they
-would be lost with the process), uploads ``outputs`` and ``logs``, and reports an exception as the run's
-error. Started by path with the job environment's interpreter, which knows nothing of this package: standard
-library only, and azureml where it is installed; and Python 3.6 is enough for it (installer.OLDEST).
+Azure's service wraps scripts in the same way: the context flushes metrics (the SDK has no exit hook, so they would be
+lost with the process), uploads ``outputs`` and ``logs``, and reports an exception as the run's error. Started by path
+with the job environment's interpreter, in which this package isn't installed: it uses the standard library only, and
+azureml where it is installed, and runs on Python 3.6 or later (installer.OLDEST).
 
-A file beside the job's status file is there while what is around the script runs (process.around_script): from it the
-server knows whose error it was.
+A file beside the job's status file exists while this launcher's own code runs (process.around_script): it tells the
+server whether a failure is the script's or the launcher's.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from typing import ContextManager, Iterator, List
 
 @contextlib.contextmanager
 def nothing() -> Iterator[None]:
-    """contextlib.nullcontext, which Python 3.6 has not."""
+    """Context manager that does nothing: contextlib.nullcontext, which Python 3.6 lacks."""
     yield
 
 
 def history_context() -> ContextManager[object]:
-    """azureml's context manager, or one that does nothing where the environment has no azureml-core."""
+    """azureml's history context, or a context that does nothing where the environment has no azureml-core."""
     try:
         from azureml.history._tracking import get_history_context_manager
     except ImportError:
@@ -39,9 +39,9 @@ def history_context() -> ContextManager[object]:
 
 
 def note_script(runs: bool) -> None:
-    """Tell the server whether the script runs now, or what is around it."""
+    """Record for the server whether the script or this launcher's own code is running."""
     path = os.path.join(os.path.dirname(os.environ["AZUREML_LOCAL_JOB"]), "around_script")
-    with contextlib.suppress(OSError):  # a full disk: the end of the job is then the script's own, as far as is known
+    with contextlib.suppress(OSError):  # a full disk: a failure is then reported as the script's
         if runs:
             os.unlink(path)
         else:
@@ -52,8 +52,8 @@ def main(script: str, arguments: List[str]) -> None:
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     folder = Path.cwd()
-    # The SDK is 2,500 modules, which stay. The collector would look through them again and again: a third of what a
-    # short job costs.
+    # The SDK's 2,500 modules stay loaded. The garbage collector would scan them again and again: a third of a short
+    # job's time.
     gc.disable()
     with history_context():
         if sys.version_info >= (3, 7):
@@ -69,7 +69,7 @@ def main(script: str, arguments: List[str]) -> None:
 
 
 def be_somewhere(folder: Path) -> None:
-    """A script may have deleted the folder that it ran in; the context's own end needs one."""
+    """Restore a working directory if the script deleted its own; the end of the history context needs one."""
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""What a job has left in its folders: the files that can be kept, and why the others can't.
+"""Collection of the files in a job's folders: which can be stored, and why the others can't.
 
-A job may leave anything there: links, pipes, folders without rights, names that are no text. None of it may harm what
-lies beside it, or keep the reader waiting.
+A job may leave anything there: links, pipes, folders without permissions, names that aren't UTF-8. None of it may
+affect other files, or block the reader.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from typing import BinaryIO
 
 from azureml_local.storage.trees import open_regular
 
-# Named in one message; of all others it says how many they are.
+# Limit of names in one message, which only counts the others.
 NAMED = 10
 
 
 @dataclass
 class Left:
-    """``files`` by their paths below the folder that was looked at; ``odd``: why each of the others isn't kept."""
+    """Files found in a job's folder: ``files`` by their paths below it; ``odd``: the reason why each other entry can't
+    be stored.
+    """
 
     files: dict[str, Path] = field(default_factory=dict)
     odd: dict[str, str] = field(default_factory=dict)
@@ -32,7 +34,7 @@ class Left:
 
 
 def left_in(base: Path, folder: str) -> Left:
-    """The regular files of a folder, in order of their names below ``base``. No link is followed, neither in the
+    """Find the regular files of a folder, sorted by their paths below ``base``. No link is followed, neither in the
     folder nor on the way to it.
     """
     found = Left()
@@ -58,7 +60,7 @@ def left_in(base: Path, folder: str) -> Left:
 
 
 def open_left(path: Path) -> BinaryIO:
-    """Open a file for reading, also one that its job took the rights from. Raises OSError."""
+    """Open a file for reading, even if its job removed the read permission. Raises OSError."""
     try:
         return open_regular(path)
     except PermissionError:
@@ -69,15 +71,15 @@ def open_left(path: Path) -> BinaryIO:
 
 
 def told(odd: Mapping[str, str]) -> str:
-    """What wasn't kept and why, as a warning."""
+    """Warning text that lists what wasn't stored and why."""
     names = [f"{shown(name)} ({reason})" for name, reason in list(odd.items())[:NAMED]]
     rest = f", and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
     what = "1 file" if len(odd) == 1 else f"{len(odd)} files"
-    return f"{what} that the job has left could not be kept: {', '.join(names)}{rest}."
+    return f"{what} of the job could not be stored: {', '.join(names)}{rest}."
 
 
 def shown(name: str) -> str:
-    """A name as text, shortened; bytes that are no UTF-8 and control characters are escaped."""
+    """Printable form of a file name, shortened; bytes that aren't UTF-8 and control characters are escaped."""
     text = repr(name.encode("utf-8", "backslashreplace").decode())
     return text if len(text) <= 200 else f"{text[:200]}...'"
 
@@ -103,7 +105,7 @@ def _look_into(folder: str, base: str, found: Left, folders: list[str]) -> None:
 
 
 def open_up(folder: Path) -> None:
-    """Take back the owner's rights that a job took from a folder; where that fails, reading it says why."""
+    """Restore the owner's permissions of a folder; where that fails, reading it gives the reason."""
     try:
         mode = folder.lstat().st_mode
         if stat.S_ISDIR(mode) and mode & 0o700 != 0o700 and not os.access(folder, os.R_OK | os.X_OK):

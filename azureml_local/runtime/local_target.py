@@ -1,10 +1,10 @@
-"""The target "local": a job that runs where its client is.
+"""The compute target "local": a job that runs on the client's machine.
 
-The SDK copies the project to a folder of the client's (``$TMPDIR/azureml_runs/{run}``), unpacks there what the service
-answers, and starts ``azureml-setup/Invocation.sh`` in it (azureml._execution._commands._start_internal_local_cloud).
-In Azure that script runs the job. Here client and server are on one machine, so the script only tells the server where
-the project is, which Python the client runs in and how it signs in; the server runs the job there, with what it has for
-every job: a log that is followed, metrics, outputs, cancelling, a time limit, and an end that leaves no process behind.
+The SDK copies the project to a folder of the client's (``$TMPDIR/azureml_runs/{run}``), unpacks the service's response
+there, and starts ``azureml-setup/Invocation.sh`` in it (azureml._execution._commands._start_internal_local_cloud). In
+Azure that script runs the job. Here client and server are on one machine, so the script only tells the server where the
+project is, which Python the client runs in and how it signs in; the server runs the job there, like every job: with a
+log that can be followed, metrics, outputs, cancellation, a time limit, and no process left behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from azureml_local.workspace.errors import Invalid
 INVOCATION = "azureml-setup/Invocation.sh"
 ANSWER = "client"
 LONGEST_ANSWER = 1 << 16
-# The client starts the script a moment after our answer.
+# The client starts the script immediately after our response.
 PATIENCE = 120.0
 POLL_SECONDS = 0.05
 
@@ -61,8 +61,8 @@ umask 077
 
 @dataclass(frozen=True)
 class Client:
-    """What the client's script said: the folder of the project's copy, the client's own interpreter, and those of its
-    variables that it signs in with.
+    """The client as its script reported it: the folder of the project's copy, the client's own interpreter, and its
+    sign-in variables.
     """
 
     folder: Path
@@ -71,7 +71,9 @@ class Client:
 
 
 def invocation(folder: Path) -> bytes:
-    """The zip that the SDK unpacks and starts. ``folder`` is the run's own, on the server's side; it is made here."""
+    """Zip archive with the script that the SDK unpacks and starts. ``folder`` is the run's own, on the server's side;
+    it is made here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -80,7 +82,7 @@ def invocation(folder: Path) -> bytes:
 
 
 def client_of(folder: Path) -> Client | None:
-    """What the client has said, if it has."""
+    """Read the client's report; None if there is none yet."""
     try:
         with open_regular(folder / ANSWER) as file:
             where, python, *rest = file.read(LONGEST_ANSWER).decode("utf-8", "surrogateescape").split("\0")
@@ -91,9 +93,9 @@ def client_of(folder: Path) -> Client | None:
 
 
 def await_client(folder: Path, cancelled: threading.Event) -> Client | None:
-    """Wait until the client has said it. None when the run is cancelled meanwhile.
+    """Wait for the client's report. None when the run is cancelled meanwhile.
 
-    Raises Invalid when the client never does.
+    Raises Invalid on timeout.
     """
     deadline = time.monotonic() + PATIENCE
     while (client := client_of(folder)) is None:
@@ -110,7 +112,7 @@ def await_client(folder: Path, cancelled: threading.Event) -> Client | None:
 
 
 def with_interpreter(environment: Mapping[str, Any], python: str) -> Mapping[str, Any]:
-    """The environment with the client's own interpreter, where its packages are managed by the user.
+    """The environment with the client's own interpreter, if the user manages its packages.
 
     Azure takes the ``python`` of the client's search path, which in a notebook often isn't the notebook's.
     """

@@ -1,4 +1,4 @@
-"""The logs of a run, and what a job printed, made readable.
+"""A run's log files, and the conversion of a job's output to valid UTF-8.
 
 A job may print any bytes, and the SDK decodes logs strictly (azureml._file_utils.download_file_stream): a single byte
 that isn't UTF-8 would make ``run.get_all_logs()`` fail.
@@ -20,9 +20,9 @@ STRAY = re.compile("[\udc80-\udcff]")
 
 
 def make_readable(path: Path) -> int:
-    """Put a question mark in the place of each byte that isn't UTF-8, in pieces, in place.
+    """Replace each byte that isn't UTF-8 by a question mark, chunk by chunk, in place.
 
-    Returns how many those were. The file keeps its length: who has read half of it goes on where he was.
+    Returns the number of replaced bytes. The file keeps its length, so a reader in the middle of it can continue.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     found = 0
@@ -40,7 +40,7 @@ def make_readable(path: Path) -> int:
                 file.write(piece)
                 file.seek(read)
             found += strays
-            # Behind what is read by up to three bytes, the beginning of a character.
+            # Up to three bytes behind the read position: the start of an incomplete character.
             written += len(piece)
             if not data:
                 return found

@@ -1,4 +1,4 @@
-"""The folders that a job writes its outputs to (``OutputFileDatasetConfig``), and the files that it has left there."""
+"""Output folders of a job (``OutputFileDatasetConfig``), and the files that it wrote there."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ COLLECTED = ("outputs", "logs")
 
 @dataclass(frozen=True)
 class OutputFolders:
-    """Where a job writes its outputs: ``folder`` is the run's, ``working`` the one that its script starts in."""
+    """Output folders of one job: ``folder`` is the run's, ``working`` the working directory of its script."""
 
     specs: tuple[OutputSpec, ...]
     folder: Path
     working: Path
 
     def prepare(self) -> dict[str, str]:
-        """Make the folders. Returns where each is."""
+        """Create the folders. Returns the path of each by name."""
         for spec in self.specs:
             self.place(spec).mkdir(parents=True, exist_ok=True)
         return {spec.name: str(self.place(spec)) for spec in self.specs}
 
     def variables(self) -> dict[str, str]:
-        """What the script finds them by: variables under their names, and ``run.output_datasets``."""
+        """Environment variables that give the script the paths: one for each name, and those of
+        ``run.output_datasets``.
+        """
         if not self.specs:
             return {}
         places = {spec.name: str(self.place(spec)) for spec in self.specs}
@@ -41,9 +43,7 @@ class OutputFolders:
 
 
 def written(place: Path, globs: tuple[str, ...]) -> Left:
-    """What lies in an output's folder; with patterns, those files of which one fits the whole path or that below the
-    folder.
-    """
+    """The files in an output's folder; with patterns, those whose whole path, or path below the folder, matches one."""
     found = left_in(place, "")
     if globs:
         found.files = {

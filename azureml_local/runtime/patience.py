@@ -1,4 +1,4 @@
-"""Writes that wait for room: what the store can't take now (its disk is full, for example) is tried again."""
+"""Retry of writes that the store can't accept now (its disk is full, for example)."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ logger = logging.getLogger("azureml_local.cluster")
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
-# A server that stops has so long to bring what has ended to its end; the next one goes on with the rest.
+# Seconds that a stopping server retries for jobs that have ended; the next server does the rest.
 STOP_SECONDS = 10.0
 
 
 def passing(error: BaseException) -> Trouble | None:
-    """What keeps the store from being written and may pass: a full disk, a missing right, another process's lock."""
+    """Whether a write error may be temporary: a full disk, a missing permission, another process's lock."""
     trouble = explain(error)
     return trouble if trouble is not None and trouble.kind in ("full", "unwritable", "busy") else None
 
 
 class Patience:
-    """How long one run's writes are tried. Thread-safe."""
+    """Retry policy of one run's writes. Thread-safe."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._stop_by = 0.0
 
     def stop(self) -> None:
-        """The server stops: from now on there are STOP_SECONDS left."""
+        """Start the shutdown: from now on, retries end after STOP_SECONDS."""
         if not self._stopping.is_set():
             self._stop_by = time.monotonic() + STOP_SECONDS
             self._stopping.set()
 
     def check(self) -> None:
-        """Raises Postponed when a server that stops has no more time for what can be done later."""
+        """Raises Postponed when a stopping server has used up STOP_SECONDS."""
         if self._stopping.is_set() and time.monotonic() > self._stop_by:
             raise Postponed
 
     def pause(self) -> None:
-        """Between two tries. Raises Postponed when the server stops: then nobody waits for room."""
+        """Wait between two attempts. Raises Postponed when the server stops."""
         if self._stopping.wait(RETRY_SECONDS):
             raise Postponed
 
     def keep(self, write: Callable[[], T], waits: Callable[[], None] = lambda: None) -> T:
-        """Do it, again and again while the store can't take it; ``waits`` is called each time that it couldn't.
+        """Perform a write, retrying temporary errors; ``waits`` is called after each failed attempt.
 
-        Raises Postponed when the server stops meanwhile, and whatever no waiting mends.
+        Raises Postponed when the server stops meanwhile, and every permanent error.
         """
         said = False
         while True:
@@ -63,7 +63,7 @@ class Patience:
                 if trouble is None:
                     raise
                 if not said:
-                    logger.warning("A run can't be written, and is tried again: %s", trouble)
+                    logger.warning("A run can't be written; retrying: %s", trouble)
                     said = True
             waits()
             self.pause()

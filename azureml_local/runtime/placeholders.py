@@ -1,4 +1,4 @@
-"""The places of a job's inputs and outputs, put into its arguments or its command."""
+"""Substitution of input and output paths in a job's arguments or command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OUTPUT_REFERENCE = "DatasetOutputConfig:"
 
 
 def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
-    """Put the place of each input and output where the arguments refer to it."""
+    """Replace the placeholders of inputs and outputs in the arguments by their paths."""
     resolved = []
     for word in arguments:
         for name, path in paths.items():
@@ -22,8 +22,8 @@ def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
 
 
 def resolve_command(command: str, paths: Mapping[str, str]) -> str:
-    """The same in a command; the shell itself puts variables in, but knows nothing of the SDK's placeholders."""
-    # The longest name first: one can begin with another.
+    """Replace the placeholders in a command; the shell expands variables itself, but not the SDK's placeholders."""
+    # The longest name first: one can be the prefix of another.
     for name in sorted(paths, key=len, reverse=True):
         for reference in (DATASET_REFERENCE, OUTPUT_REFERENCE):
             command = command.replace(reference + name, shlex.quote(paths[name]))

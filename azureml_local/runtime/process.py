@@ -1,4 +1,4 @@
-"""A job's process: started in a session of its own, followed, and ended with everything it started."""
+"""A job's process: started in its own session, monitored, and terminated with all its descendants."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from azureml_local.runtime.descriptors import limit_of_user
 from azureml_local.storage.clock import mark, seconds_since_mark
 from azureml_local.storage.trees import open_regular
 
-# In the environment of every process of a run, so that those are found which have lost their keeper; its value is the
-# run's status file.
+# Set in the environment of every process of a run, to find those whose supervisor is gone; its value is the run's
+# status file.
 MARKER = "AZUREML_LOCAL_JOB"
 
 TERMINATION_GRACE = 10.0
@@ -30,11 +30,11 @@ KILL_PATIENCE = 10.0
 
 
 class JobProcess:
-    """A running job, ours or one that an earlier server started.
+    """A job's process, started by this server or recovered from an earlier one.
 
-    ``pid`` is that of its keeper, which leads the job's process group; ``identity`` tells that process from any other
-    with its number, and ``started`` (`clock.mark`) when it began. ``returncode`` is None while it runs; afterwards the
-    exit status, negative for the signal that ended it, or still None where nobody has seen how.
+    ``pid`` is its supervisor's, which leads the job's process group; ``identity`` distinguishes that process from
+    others with the same PID, and ``started`` (`clock.mark`) is its start time. ``returncode`` is None while it runs;
+    afterwards the exit status, negative for the signal that ended it, or still None where it is unknown.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class JobProcess:
         self._status_file = status_file
         self._child = child
         self._leashed = leashed
-        # One thread may pull while another closes, and the descriptor is somebody else's then.
+        # One thread may renew while another closes, after which the descriptor number can be another file's.
         self._pipe = threading.Lock()
 
     @classmethod
@@ -69,10 +69,11 @@ class JobProcess:
         lease: float = 0,
         held: Sequence[int] = (),
     ) -> JobProcess:
-        """Start it; it waits for `begin`. Raises OSError when it can't be started.
+        """Start the supervisor, which waits for `begin` before it starts the job. Raises OSError when it can't be
+        started.
 
-        With a ``lease`` it ends when this process does, and when nobody has called `renew` for so many seconds. The
-        descriptors ``held`` are open until it ends.
+        With a ``lease`` (seconds) it ends when this process ends, and when `renew` wasn't called for that long. The
+        descriptors ``held`` stay open until it ends.
         """
         words = [str(Path(keeper.__file__)), str(status_file), str(lease), " ".join(map(str, held))]
         words.append(str(limit_of_user()))
@@ -88,12 +89,12 @@ class JobProcess:
                 start_new_session=True,
                 pass_fds=held,
             )
-        # Our child keeps its number until we have waited for it.
+        # A child keeps its PID until it has been waited for.
         return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leashed=bool(lease))
 
     @classmethod
     def attach(cls, record: Mapping[str, Any], status_file: Path) -> JobProcess:
-        """Take up the job of an earlier server, by its `record`; it may have ended meanwhile."""
+        """Recover the job of an earlier server from its `record`; it may have ended meanwhile."""
         pid, started = int(record["pid"]), record["started"]
         if "identity" in record:
             return cls(pid, str(record["identity"]), started, status_file, None)
@@ -103,36 +104,37 @@ class JobProcess:
         return cls(pid, (identity_of(pid) if ours else None) or "", began, status_file, None)
 
     def record(self) -> dict[str, Any]:
-        """What `attach` needs, as JSON."""
+        """The data that `attach` needs, as JSON."""
         return {"pid": self.pid, "identity": self.identity, "started": dict(self.started)}
 
     def seconds(self) -> float:
-        """How long ago it was started, whichever server did that."""
+        """Seconds since its start, whichever server started it."""
         return seconds_since_mark(self.started)
 
     def begin(self) -> None:
-        """Let the job begin."""
+        """Signal the supervisor to start the job."""
         self.renew()
         if not self._leashed:
             self.close()
 
     def renew(self) -> None:
-        """Its run is in sight: a job on a lease may go on."""
+        """Renew the lease of a job."""
         with self._pipe:
             if self._child is not None and self._child.stdin is not None and not self._child.stdin.closed:
                 with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile
                     os.write(self._child.stdin.fileno(), b"\n")
 
     def close(self) -> None:
-        """A job that has not begun never will; one on a lease ends."""
+        """Close the pipe to the supervisor: a job that has not begun never will, and one with a lease ends."""
         with self._pipe:
             if self._child is not None and self._child.stdin is not None:
                 self._child.stdin.close()
 
     def began(self) -> bool:
-        """Whether the job of an earlier server ever began. Waits until that is certain.
+        """Whether the job of an earlier server ever began. Blocks until that is certain.
 
-        A job may have removed its status file: while it runs, its keeper has a child, and writes the file at its end.
+        The status file is no proof, since a job may remove it: while the job runs, its supervisor has a child, and
+        rewrites the file at the end.
         """
         while not os.path.lexists(self._status_file):
             keeper_process = self._keeper()
@@ -146,7 +148,7 @@ class JobProcess:
 
     @property
     def failed_around_script(self) -> bool:
-        """Whether a job that has ended failed in what is around its script: before that began, or after its end."""
+        """Whether an ended job failed outside its script: in the launcher's code before or after it."""
         return bool(self.returncode and self.returncode > 0) and around_script(self._status_file.parent).exists()
 
     def wait(self, seconds: float) -> bool:
@@ -164,11 +166,11 @@ class JobProcess:
         return ended
 
     def terminate(self) -> None:
-        """Ask the job to end, give it time to clean up, then end whatever is left of it."""
+        """Terminate the job: SIGTERM first, a grace period for cleaning up, then SIGKILL."""
         asked: set[psutil.Process] = set()
         deadline = time.monotonic() + TERMINATION_GRACE
         while time.monotonic() < deadline:
-            # Once each; what is started meanwhile is asked too.
+            # Once for each process, including those started meanwhile.
             members = set(self._members())
             _signal(members - asked, signal.SIGTERM)
             asked |= members
@@ -177,7 +179,7 @@ class JobProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End all that is left of the job, at once. Returns when nothing is, or can't be ended."""
+        """Kill all remaining processes of the job. Returns when none is left, or the rest can't be killed."""
         deadline = time.monotonic() + KILL_PATIENCE
         while True:
             members = self._members()
@@ -187,17 +189,19 @@ class JobProcess:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-        # A process hangs in the kernel, and its keeper with it.
+        # A process hangs in the kernel, and so does its supervisor.
         if (alive := self._keeper()) is not None:
             _signal([alive], signal.SIGKILL)
             self.wait(1.0)
 
     def _members(self) -> list[psutil.Process]:
-        """The job's processes without their keeper: those of its group, those below it, and those with its marker."""
+        """The job's processes without the supervisor: those of its group, its descendants, and those with its
+        marker.
+        """
         found = {process.pid: process for process in marked(self._status_file)}
         keeper_process = self._keeper()
         if keeper_process is not None:
-            # Only while it lives: its number, which is the group's too, may be another process's afterwards.
+            # Only while it is alive: its PID, which is also the group id, may be reused afterwards.
             with contextlib.suppress(psutil.NoSuchProcess):
                 found |= {process.pid: process for process in keeper_process.children(recursive=True)}
             for process in psutil.process_iter():
@@ -212,37 +216,38 @@ class JobProcess:
     def _read_status(self) -> int | None:
         with contextlib.suppress(OSError, ValueError), open_regular(self._status_file) as file:
             return int(file.read(100))
-        # The keeper itself was ended: its own fate is the job's, where we are its parent and know it.
+        # The supervisor itself was killed: its exit status counts as the job's, if this process is its parent and knows
+        # it.
         return self._child.returncode if self._child is not None and self._child.returncode else None
 
 
 def status_file(folder: Path) -> Path:
-    """Where the keeper of a run with this folder says how its job ended."""
+    """The file to which the supervisor of a run with this folder writes the job's exit status."""
     return folder / "exit_status"
 
 
 def around_script(folder: Path) -> Path:
-    """A file that is there while a job of a run with this folder is before its script's start or after its end: made
-    before the job's process, removed and made again by that (job.py).
+    """The file that exists while a job is before its script's start or after its end: created before the job's process,
+    removed and created again by the launcher (job.py).
     """
     return folder / "around_script"
 
 
 def marker(status_file: Path) -> dict[str, str]:
-    """The variable that tells a process of this run from all others."""
+    """The environment variable that marks the processes of this run."""
     return {MARKER: str(status_file)}
 
 
 def marked(status_file: Path) -> list[psutil.Process]:
-    """The processes that belong to a run, wherever they have gone."""
+    """The processes that belong to a run, in whatever group or session."""
     return marked_of_all().get(str(status_file), [])
 
 
 def marked_of_all() -> dict[str, list[psutil.Process]]:
-    """The same of all runs at once, by the path of their status file."""
+    """The marked processes of all runs, by the path of the run's status file."""
     found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
-        # Other users' processes keep theirs to themselves.
+        # Other users' environments aren't readable.
         with contextlib.suppress(psutil.Error, OSError):
             if (path := process.environ().get(MARKER)) is not None and not _gone(process):
                 found.setdefault(path, []).append(process)
@@ -250,7 +255,7 @@ def marked_of_all() -> dict[str, list[psutil.Process]]:
 
 
 def end_strays(status_file: Path) -> int:
-    """End what an earlier server left of a run that nobody can go on with. Returns how many processes that were."""
+    """Kill the remaining processes of a run that can't be recovered. Returns their number."""
     deadline = time.monotonic() + KILL_PATIENCE
     seen: set[int] = set()
     while (members := marked(status_file)) and time.monotonic() < deadline:
@@ -261,7 +266,7 @@ def end_strays(status_file: Path) -> int:
 
 
 def describe_end(returncode: int | None) -> str:
-    """How a process ended, as a sentence's second half."""
+    """Describe how a process ended, as the second half of a sentence."""
     if returncode is None:
         return "is gone and left no exit status (did the machine restart?)"
     if returncode >= 0:
@@ -274,7 +279,7 @@ def describe_end(returncode: int | None) -> str:
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
-        # psutil compares start times: a number that has gone to another process meanwhile is left alone.
+        # psutil compares start times: a PID that was reused meanwhile is not signalled.
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
 

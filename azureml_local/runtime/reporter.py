@@ -1,8 +1,8 @@
-"""Where the job's part of an execution happens: on this machine, or on another one.
+"""Interfaces between the server's part of an execution and the job's part, which runs on this machine or a remote one.
 
-An execution has two parts. The server's part is the run: its status, its error, its logs and files in the workspace
-(`execution`). The job's part is a folder and a process: an environment, the snapshot, the inputs, the script, and what
-it leaves behind (`assignment`). An engine says where the second part happens.
+The server's part is the run: its status, error, logs and files in the workspace (`cluster.execution`). The job's part
+is a folder and a process: environment, snapshot, inputs, script and output files (`jobrunner`). An executor decides on
+which machine the second part happens.
 """
 
 from __future__ import annotations
@@ -17,60 +17,60 @@ from azureml_local.runtime.process import JobProcess
 
 
 class Postponed(Exception):
-    """The server stops before the job has begun, or before its node has answered: the next one goes on with it."""
+    """The server stops before the job has begun, or before its node has answered; the next server continues."""
 
 
 class RunReporter(Protocol):
-    """What a job's part knows of its run: whom it tells, and who tells it to end."""
+    """Channel between a job and its run: reports progress, errors and logs, and signals cancellation."""
 
     cancelled: threading.Event
 
     def stage(self, status: str) -> None:
-        """The run has come so far."""
+        """Set the stage that the run has reached."""
 
     def say(self, line: str) -> None:
-        """A line for the node's log."""
+        """Write a line to the node's log."""
 
     def fail(self, message: str, code: str = "UserError") -> None:
-        """Why the run fails; the first reason stays."""
+        """Set the run's error; the first one is kept."""
 
     def meets(self, kind: FaultKind) -> bool:
-        """Whether this trouble happens to the job now: the node is lost to its run, for example."""
+        """Whether this injected fault applies to the job now, a lost node for example."""
 
     def warn(self, message: str) -> None:
-        """A warning of the run, which its client sees; the run may be *Completed* all the same."""
+        """Add a warning to the run, which its client sees; the run can still be *Completed*."""
 
     def build_log(self) -> Path:
-        """Where the build's log is written; it is whole when `build_log_done` is called."""
+        """The file of the environment build's log; it is complete when `build_log_done` is called."""
 
     def build_log_done(self) -> None: ...
 
     def job_log(self) -> Path:
-        """Where the job prints to."""
+        """The file that receives the job's output."""
 
     def note(self, process: JobProcess) -> None:
-        """The process waits to begin. Afterwards it is known to whoever must find it again."""
+        """Checkpoint a started process that waits to begin, so that a later server can recover it."""
 
 
 class Executor(Protocol):
-    """The job's part of one execution, as the server sees it. What goes wrong is raised, or is the run's error."""
+    """Interface to the job's part of one execution. Failures are raised, or set as the run's error."""
 
     def run(self) -> bool:
-        """From the environment to the end of the process and whatever it started. False when it was cancelled before
-        there was a process.
+        """Run the job, from the environment to the end of its process and all descendants. False when it was cancelled
+        before there was a process.
         """
 
     def resume(self) -> bool:
-        """Go on with what an earlier server began."""
+        """Continue a job that an earlier server began."""
 
     def postpone(self) -> bool:
-        """The server stops. True when the job has not begun and now won't: `run` raises Postponed, if it does anything
-        still.
+        """Postpone the job for a server shutdown. True when it has not begun and won't: `run`, if it is active, raises
+        Postponed.
         """
 
     @property
     def working(self) -> Path:
-        """The folder with what the job has left (`outputs`, `logs`), on this machine."""
+        """The folder with the job's files (`outputs`, `logs`), on this machine."""
 
     def outputs(self) -> OutputFolders:
-        """Where the files of its output datasets are, on this machine."""
+        """The folders of the job's output datasets, on this machine."""

@@ -1,9 +1,9 @@
-"""Folders that jobs of one machine share: the files of a dataset as they are at one time, fetched once, read-only.
+"""Cache of dataset files that the jobs of one machine share: read-only folders, each with one state of a dataset.
 
 A folder is named by its key, ``FLOW-CONTENT`` (`dataflows.Fingerprints`), and beside it lies its lock: a file that
-holds what the folder looked like when it was made, and whose time is that of its last use. Whoever makes the folder has
-the lock for itself; whoever uses it shares the lock, and so does the keeper of a job, which outlives the server. So the
-kernel counts the users, and nobody has to clear up after one that was killed.
+holds the folder's state when it was made, and whose modification time is that of the last use. The maker of the folder
+has the lock exclusively; users share it, and so does the supervisor of a job, which outlives the server. So the kernel
+counts the users, and no cleanup is needed after one that was killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from azureml_local.storage.locks import try_lock
 from azureml_local.storage.trees import remove_tree, seal
 
 POLL_SECONDS = 0.05
-# How long a folder is kept that nobody uses; and one that is a dataset's former state, when its files have changed.
+# How long an unused folder is kept; and one with a former state of a dataset whose files have changed.
 KEPT_SECONDS = 24 * 3600.0
 FORMER_KEPT_SECONDS = 600.0
 UNFINISHED = ".part"
@@ -31,14 +31,14 @@ LOCK = ".lock"
 
 
 class NotShared(Exception):
-    """A folder that others use isn't any more what it was when it was made: somebody has written to it."""
+    """A folder that is in use was modified after it was made."""
 
 
 @dataclass
 class Use:
-    """A folder in use, until `close`; or one that is to be made: fill ``unfinished``, then `publish` it.
+    """A shared folder in use until `close`, or a new one: fill ``unfinished``, then `publish` it.
 
-    ``found`` says that another had made it. It stays while any process has ``descriptor`` open.
+    ``found`` is whether it existed already. It stays while any process has ``descriptor`` open.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class Use:
     complete: bool
 
     def publish(self) -> None:
-        """What was filled is complete, and everybody's."""
+        """Make the filled folder available to all jobs."""
         seal(self.unfinished)
         state = _state(self.unfinished).encode()
         self.unfinished.rename(self.folder)
@@ -63,16 +63,16 @@ class Use:
 
 
 class SharedFolders:
-    """Those below one root, which is made when it is first needed."""
+    """The shared folders below one root, which is created on first use."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextlib.contextmanager
     def use(self, key: str, cancelled: threading.Event, waits: Callable[[], None]) -> Iterator[Use | None]:
-        """A folder to use, or to make: then all others wait. None when ``cancelled`` is set before it can be had.
+        """Get a folder to use, or to make, in which case all others wait. None when ``cancelled`` is set meanwhile.
 
-        ``waits`` is called once when somebody else is making it. Raises NotShared, OSError.
+        ``waits`` is called once when another process or thread is making it. Raises NotShared, OSError.
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         waiting = False
@@ -87,7 +87,7 @@ class SharedFolders:
                 use.close()
 
     def sweep(self) -> None:
-        """Remove what nobody has used for long, and what somebody was making who was killed."""
+        """Remove folders that were unused for long, and unfinished ones whose maker was killed."""
         if not self._root.is_dir():
             return
         keys = {path.name.split(".")[0] for path in self._root.iterdir()}
@@ -98,7 +98,7 @@ class SharedFolders:
                 self._remove(key, kept)
 
     def _try(self, key: str) -> Use | None:
-        """None while somebody else is making or removing the folder."""
+        """One attempt of `use`; None while the folder is being made or removed elsewhere."""
         lock = self._open(key)
         mine = False
         try:
@@ -112,7 +112,7 @@ class SharedFolders:
                         raise NotShared
                     return None
                 if self._is_complete(key, lock) or os.fstat(lock).st_nlink == 0:
-                    return None  # somebody else was faster
+                    return None  # another one was faster
                 os.ftruncate(lock, 0)
                 remove_tree(use.folder)
                 remove_tree(use.unfinished)
@@ -127,7 +127,7 @@ class SharedFolders:
     def _remove(self, key: str, kept: float) -> None:
         lock = self._open(key)
         try:
-            # It may have been used, or removed, since it was looked at.
+            # It may have been used, or removed, since the check above.
             if not try_lock(lock) or os.fstat(lock).st_nlink == 0:
                 return
             if self._path(key, UNFINISHED).exists() or self._used(key) < time.time() - kept:
@@ -138,7 +138,7 @@ class SharedFolders:
             os.close(lock)
 
     def _is_complete(self, key: str, lock: int) -> bool:
-        """Whether the folder is there as it was made: all of it, and nothing else."""
+        """Whether the folder has exactly the state in which it was made."""
         folder = self._path(key)
         return folder.is_dir() and os.pread(lock, 100, 0) == _state(folder).encode()
 
@@ -160,7 +160,7 @@ def _flow(key: str) -> str:
 
 
 def _state(folder: Path) -> str:
-    """What a folder looks like: the names of all that is in it, and the sizes and times of the files."""
+    """State of a folder: the names of all entries, and the sizes and times of the files."""
     digest = hashlib.sha256()
     for root, folders, names in os.walk(folder):
         folders.sort()

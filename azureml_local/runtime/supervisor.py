@@ -1,12 +1,12 @@
-"""What stands beside a job: it starts the job's first process, and ends when that has ended and nothing else is left.
+"""Supervisor of a job: starts the job's main process, and ends when no process of the job is left.
 
 Started by path with the server's own interpreter, so that it needs nothing but the standard library. It outlives the
-server: how the job ended is in the status file for whichever server asks next.
+server: it writes the job's exit status to the status file, from which a later server reads it.
 
-On another machine than the server's it doesn't outlive who started it: there it is on a lease, and ends the job when
-nobody has pulled at that for a while, or when its holder is gone. So no job goes on where its run can't see it.
+On a remote machine it doesn't outlive the worker: there it has a lease, and ends the job when the lease wasn't renewed
+in time, or when its holder is gone. So no job continues unobserved by its run.
 
-On Linux it adopts what its job leaves behind (PR_SET_CHILD_SUBREAPER, prctl(2)): a daemon that forks twice and leaves
+On Linux it adopts the job's orphaned processes (PR_SET_CHILD_SUBREAPER, prctl(2)): a daemon that forks twice and leaves
 its session and process group becomes a child of this process instead of the machine's first one, and is found.
 """
 
@@ -22,9 +22,9 @@ import threading
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
-# As a shell says it: the program isn't there, or can't be run.
+# Exit codes as a shell gives them: the program isn't there, or can't be run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
-# A process that can't be ended (it hangs in the kernel) must not keep a run from its end.
+# A process that can't be killed (it hangs in the kernel) must not keep a run from ending.
 PATIENCE = 10.0
 
 
@@ -34,18 +34,18 @@ def adopt_orphans() -> None:
 
 
 def start(argv: list[str], open_files: int) -> int:
-    """Run a program as a child of this process, with a soft limit of open files. Returns its id."""
-    # Asking the job to end is done by signals to its group; they are the job's own business, not the keeper's. A
-    # handler, where "ignore" would be inherited by the job.
+    """Run a program as a child of this process, with a soft limit of open files. Returns its PID."""
+    # The job is terminated by signals to its group; they are meant for the job, not for its supervisor. A handler,
+    # since "ignore" would be inherited by the job.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     pid = os.fork()
     if pid == 0:
         try:
-            # Python ignores these two, and a program inherits what is ignored.
+            # Python ignores these two signals, and a program inherits that.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
-            # The server has raised its own, and it is inherited.
+            # The server has raised its own limit, which is inherited.
             resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
             os.execvp(argv[0], argv)
         except OSError as error:
@@ -55,7 +55,7 @@ def start(argv: list[str], open_files: int) -> int:
 
 
 def wait_for(pid: int) -> int:
-    """Wait until a child has ended, and for every orphan that ends before it. Returns its wait status."""
+    """Wait for a child, and reap every orphan that ends before it. Returns the child's wait status."""
     while True:
         ended, status = os.wait()
         if ended == pid:
@@ -78,7 +78,7 @@ def descendants() -> list[int]:
 
 
 def end_what_is_left() -> None:
-    """Whatever the job left behind ends with it, as on a node that is given back."""
+    """Kill the processes that the job left behind, as on a node that is released."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for pid in descendants():
@@ -93,10 +93,10 @@ def end_what_is_left() -> None:
 
 
 def told_to_begin() -> int | None:
-    """Wait for a word of the server, which says it once it has written this process down.
+    """Wait for the server's start signal, which it sends once it has stored this process's identity.
 
-    A server that is killed before that closes the pipe, and the job never begins: so no job runs that nobody knows of.
-    Returns the pipe, out of the job's reach; None when nothing was said.
+    If the server is killed before that, the pipe closes and the job never begins: so no unknown job runs.
+    Returns the pipe, which the job doesn't inherit; None when there was no signal.
     """
     told = bool(os.read(0, 1))
     pipe = os.dup(0)
@@ -107,7 +107,7 @@ def told_to_begin() -> int | None:
 
 
 def hold(lease: int, seconds: float) -> None:
-    """End the job when nobody has pulled at the lease for so long, or its other end is gone."""
+    """End the job when the lease wasn't renewed for so many seconds, or its other end is closed."""
     while select.select([lease], [], [], seconds)[0] and os.read(lease, 4096):
         pass
     while True:
@@ -118,7 +118,7 @@ def hold(lease: int, seconds: float) -> None:
 
 
 def put_back(status_file: str, number: int, code: int) -> None:
-    """Write the status anew where the job has removed its file, or put something else in the place of it."""
+    """Rewrite the status file if the job has removed or replaced it."""
     with contextlib.suppress(OSError):
         if os.lstat(status_file).st_ino == number:
             return
@@ -136,7 +136,8 @@ def put_back(status_file: str, number: int, code: int) -> None:
 
 
 def remove_short_folder(folder: str) -> None:
-    """Remove the run's short folder (storage.short_folders), which lies elsewhere: the server may be gone.
+    """Remove the run's short folder (storage.short_folders), which lies outside the run's folder: the server may be
+    gone.
 
     The job may have made the link point anywhere. What can't be removed here is left to the server.
     """
@@ -147,21 +148,21 @@ def remove_short_folder(folder: str) -> None:
         return
     named = place.startswith("/") and "/../" not in place and os.path.basename(place).startswith("azl-")
     if named and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-        import shutil  # here, where the job doesn't wait for it
+        import shutil  # imported here, where it doesn't delay the job
 
         shutil.rmtree(place, ignore_errors=True)
 
 
 def main(status_file: str, lease_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
     server = os.getppid()
-    # Open as long as this process lives, which says that the job uses what they are of; no business of the job's own.
+    # Open as long as this process runs, as locks of the shared folders that the job uses; not inherited by the job.
     for descriptor in held:
         os.set_inheritable(descriptor, False)
     if (lease := told_to_begin()) is None:
         return
     adopt_orphans()
-    # Room for the exit status is taken now: when the job has filled the disk, its end can still be written. That the
-    # file is there says that the job began.
+    # Disk space for the exit status is allocated now: so it can be written even when the job has filled the disk. The
+    # existence of the file means that the job began.
     with open(status_file, "wb", buffering=0) as status:
         status.write(b" " * 8)
         pid = start(argv, open_files)
@@ -174,7 +175,7 @@ def main(status_file: str, lease_seconds: float, held: list[int], open_files: in
         number = os.fstat(status.fileno()).st_ino
     end_what_is_left()
     put_back(status_file, number, code)
-    if os.getppid() != server:  # gone; else it is the server's to do, when nothing more is done for the run
+    if os.getppid() != server:  # removed; if not, the server does it when the run is finished
         remove_short_folder(os.path.dirname(status_file))
 
 

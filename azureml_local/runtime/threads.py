@@ -1,4 +1,4 @@
-"""How many threads the libraries of a job may start: this machine is all nodes at once.
+"""Thread limits of a job's libraries: all nodes share this machine.
 
 By themselves the libraries of numpy and scikit-learn start one for each core, in each of the jobs that run at once;
 four jobs with as many threads each as there are cores take longer than one after the other.
@@ -22,7 +22,9 @@ def machine_cores() -> int:
 
 
 def thread_variables(vm_size: str | None, jobs: int, cores: int) -> dict[str, str]:
-    """As many as the VM size has cores, and at most a job's share of this machine's where so many jobs are at work."""
+    """Variables that limit threads to the VM size's cores, and to a job's share of this machine's cores while so many
+    jobs run.
+    """
     share = max(1, cores // max(1, jobs))
     threads = min(share, CORES.get((vm_size or "").lower(), share))
     return dict.fromkeys(VARIABLES, str(threads))

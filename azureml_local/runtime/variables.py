@@ -1,4 +1,4 @@
-"""The environment variables by which the SDK in a job finds its run.
+"""Environment variables from which the SDK in a job gets its run.
 
 Which variable does what was measured with azureml-core 1.61 (each dropped in turn).
 """
@@ -21,11 +21,11 @@ def job_variables(
     token: str,
     token_expiry: str,
 ) -> dict[str, str]:
-    """For the process of a run; without any one of the first six, Run.get_context() gives an offline run and
-    says nothing.
+    """SDK variables for the process of a run; without any one of the first six, Run.get_context() silently gives an
+    offline run.
 
     Args:
-        workspace: the name that the run was submitted under: the SDK's data engine refuses to read what is of another.
+        workspace: the workspace name that the run was submitted under: the SDK's data engine refuses data of any other.
         experiment: its name and its id.
         token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
     """

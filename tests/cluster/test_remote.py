@@ -90,7 +90,7 @@ def test_all_arrives_once_however_often_the_line_breaks(line: Line, tmp_path: Pa
     assert line.events[:2] == [{"say": "one"}, {"stage": "Running"}]
     assert line.events[-1] == {"ran": True}
     [warning] = [event["warn"] for event in line.events if "warn" in event]
-    assert warning.startswith("4 files that the job has left could not be kept")
+    assert warning.startswith("4 files of the job could not be stored")
     assert all(name in warning for name in ("gone", "pipe", "udcff", "bad"))
     assert line.bytes["job"] == b"x" * 100
     assert (line.bytes["wd/outputs/good"], line.bytes["wd/outputs/empty"]) == (b"good", b"")

@@ -110,15 +110,15 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
     # In the run's warnings, which the SDK prints at its end.
     # A worker says of its own names, the server of those that no blob can have.
     warning = "".join(each["message"] for each in runs["odd names"].get_details()["warnings"])
-    assert "could not be kept: 'outputs/b\\\\udcffd' (its name is not UTF-8)" in warning
-    assert b"could not be kept" in log_of(runs["odd names"], tmp_path, "system_logs/local_node.txt")
+    assert "could not be stored: 'outputs/b\\\\udcffd' (its name is not UTF-8)" in warning
+    assert b"could not be stored" in log_of(runs["odd names"], tmp_path, "system_logs/local_node.txt")
     assert "exited with status 3" in end_of(runs["pipe as status"], wait_for)[1]
     assert end_of(runs["no rights"], wait_for) == ("Completed", "")
     assert "outputs/deep/model" in runs["no rights"].get_file_names()
     assert end_of(runs["odd kinds"], wait_for) == ("Completed", "")
     assert [name for name in runs["odd kinds"].get_file_names() if name[:4] in ("outp", "logs")] == ["outputs/good"]
     [warning] = [each["message"] for each in runs["odd kinds"].get_details()["warnings"]]
-    assert warning.startswith("3 files that the job has left could not be kept")
+    assert warning.startswith("3 files of the job could not be stored")
     assert end_of(runs["no folder"], wait_for) == ("Completed", "")
     assert log_of(runs["no folder"], tmp_path) == b"gone\n"
     assert "can't be started: Argument list too long" in end_of(runs["too long"], wait_for)[1]

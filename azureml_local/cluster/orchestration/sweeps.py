@@ -180,7 +180,7 @@ class _Sweep:
             trouble = passing(error)
             if trouble is None:
                 raise
-            logger.warning("The sweep %s can't be written, and is tried again: %s", self._parent.id, trouble)
+            logger.warning("The sweep %s can't be written; retrying: %s", self._parent.id, trouble)
             return False
         return True
 

@@ -1,11 +1,11 @@
-"""Runs at the start of every Python process of a job: what it logs is sent before it ends.
+"""Start-up hook of every Python process of a job: flushes logged metrics before the process ends.
 
 The SDK sends metrics from a queue, a second later, and has no hook for the end of a process: those of the last second
 would be lost. Azure's service calls ``_RunBase._kill`` ("send the about-to-be-killed signal so Runs can clean up
 quickly", azureml._history.utils.context_managers) when a script ends, as our own history context does (job.py). A
 command's processes have no such context, so this calls the same function at their exit.
 
-Python imports this because its folder stands in PYTHONPATH. Standard library only, Python 3.6 or later, and nothing
+Python imports this because its folder is in PYTHONPATH. Standard library only, Python 3.6 or later, and nothing
 happens in a process that doesn't import azureml.core.
 """
 
@@ -17,13 +17,13 @@ import os
 import sys
 import threading
 import types
-from typing import Optional, Sequence  # as Python 3.6 knows them: the job's may be that old
+from typing import Optional, Sequence  # compatible with Python 3.6, which a job may use
 
 RUN_BASE = "azureml._run_impl.run_base"
 
 
 def send_what_is_logged() -> None:
-    """Flush every run that this process has open, as the service does."""
+    """Flush every run that is open in this process, as the service does."""
     runs = sys.modules[RUN_BASE]._RunBase
     if not runs._registered_kill_handlers.empty():
         runs._kill()
@@ -60,10 +60,10 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def run_the_next_one() -> None:
-    """The environment's own sitecustomize is hidden by this one; it has its turn all the same."""
+    """Run the environment's own sitecustomize, which this one shadows."""
     here = os.path.dirname(os.path.abspath(__file__))
     path = [os.path.abspath(entry or os.curdir) for entry in sys.path]
-    if here in path:  # not what is before it: that may have called this one
+    if here in path:  # not the entries before it: one of them may have called this module
         path = path[path.index(here) + 1 :]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.loader is not None:
