@@ -50,7 +50,7 @@ def test_each_kind_is_a_command_that_says_what_it_does(command: Callable[..., st
 
 
 def test_docs_name_each_kind() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "simulate.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text()
     assert [kind.value for kind in FaultKind if f"`{kind.value}`" not in page] == []
 
 
