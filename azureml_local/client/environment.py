@@ -25,8 +25,6 @@ NO_TELEMETRY = {
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-# The longest pause of `ml_client.jobs.stream`, in seconds; its own is 60.
-STREAM_SECONDS = "3"
 
 PROXIES = tuple(case for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for case in (name, name.lower()))
 
@@ -63,7 +61,6 @@ def client_variables(
         # As a compute instance has it; for processes that have azureml-mlflow, and the start-up hook knows which do.
         "AZUREML_LOCAL_MLFLOW": mlflow_tracking_uri(endpoints, workspace),
         "MLFLOW_TRACKING_TOKEN": tracking_token,
-        "AZUREML_RUN_POLLING_INTERVAL_MAX": STREAM_SECONDS,
         # Else MLClient(registry_name=...) looks for a host of Azure's; here it is refused in words.
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{endpoints.api}/registrymanagement/v1.0",
         **NO_TELEMETRY,
