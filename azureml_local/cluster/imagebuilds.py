@@ -68,7 +68,7 @@ class ImageBuilds:
         try:
             with self._blobs.create_live(CONTAINER, build.log).open("a", encoding="utf-8") as log:
                 try:
-                    self._builder.build(definition, log, self._stopping)
+                    self._builder.build(definition, log, self._stopping).close()
                     status = SUCCEEDED
                 except EnvironmentBuildCanceled:
                     log.write("The server stopped before it was built.\n")

@@ -1,9 +1,7 @@
 """Environment builds: an Azure ML Environment becomes a real virtual environment, made once by uv and kept.
 
-In Azure this is the image build of a run's *Preparing* phase. Here it is a folder of the cache, named by the
-definition's digest: ``<digest>/venv`` and, written last, ``<digest>/environment.json``. Without that file a
-folder is half-built and is built again. Virtual environments hold absolute paths, so each is made where it
-stays.
+In Azure this is the image build of a run's *Preparing* phase. Here it is a virtual environment in the cache (`places`),
+over which each job has a layer of its own (`layers`).
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any, TextIO
 
 from packaging.version import Version
 
+from azureml_local.runtime import layers
 from azureml_local.runtime.conda import EnvironmentBuildError, PackageList, read_packages, without_secrets
 from azureml_local.runtime.installer import (
     POLL_SECONDS,
@@ -35,12 +34,12 @@ from azureml_local.runtime.installer import (
     own_interpreter,
     run_uv,
 )
+from azureml_local.runtime.places import Places, complete
 from azureml_local.storage.locks import try_lock
 
 __all__ = ["EnvironmentBuildCanceled", "EnvironmentBuildError", "EnvironmentBuilder", "JobEnvironment"]
 
-_FORMAT = 1  # part of every digest: raise it when the same definition would be built differently
-_MARKER = "environment.json"
+_FORMAT = 2  # part of every digest: raise it when the same definition would be built differently
 
 # A conda environment always has these, and scripts rely on it.
 _ALWAYS = ("pip", "setuptools")
@@ -64,6 +63,7 @@ class JobEnvironment:
 
     `python` is its path, `digest` the definition's (32 hexadecimal digits), `cached` is True where nothing
     had to be built, `seconds` is what getting it took. `warning` says what is not as the definition asks for.
+    It is in use until `close`.
     """
 
     python: Path
@@ -71,6 +71,24 @@ class JobEnvironment:
     cached: bool
     seconds: float
     warning: str | None = None
+    descriptor: int | None = None
+
+    @property
+    def descriptors(self) -> Sequence[int]:
+        """As long as one process has them open, nobody changes a built environment."""
+        return () if self.descriptor is None else (self.descriptor,)
+
+    def of_run(self, folder: Path) -> Path:
+        """The interpreter for the run with this folder: a built environment has a layer of its own there (`layers`).
+
+        Raises OSError.
+        """
+        return self.python if self.descriptor is None else layers.lay(self.python.parent.parent, folder / "layer")
+
+    def close(self) -> None:
+        """This process has no more use for it."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -136,19 +154,27 @@ class EnvironmentBuilder:
     def _get(
         self, plan: _Plan, packages: PackageList, say: _Log, cancelled: threading.Event, started: float
     ) -> JobEnvironment:
-        """The built environment of `plan`, from the cache where it is complete there."""
-        folder = self._cache / plan.digest
-        python = folder / "venv" / "bin" / "python"
+        """The built environment of `plan`, from the cache where it is there as it was built."""
         self._cache.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock"), say, cancelled) as lock:
-            cached = (folder / _MARKER).is_file() and python.exists()  # false too when the base Python has gone
-            if cached:
-                say(f"Taken from the cache, nothing to build: {folder}")
-            else:
-                with _about_stand_in(plan):
-                    _build(plan, packages, folder, say, cancelled, lock)
-                say(f"Built in {time.monotonic() - started:.1f} s: {folder}")
-        return JobEnvironment(python, plan.digest, cached, time.monotonic() - started, plan.warning)
+        places = Places(self._cache, plan.digest)
+        place = places.intact(say)
+        cached = place is not None
+        if place is None:
+            with _locked(self._cache / f"{plan.digest}.lock", say, cancelled) as lock:
+                place = places.intact(say)  # another may have built it meanwhile
+                cached = place is not None
+                if place is None:
+                    place = places.free()
+                    with place.closed_on_error(), _about_stand_in(plan):
+                        _build(plan, packages, place.folder, say, cancelled, lock)
+                        place.share()
+        if cached:
+            say(f"Taken from the cache, nothing to build: {place.folder}")
+        else:
+            say(f"Built in {time.monotonic() - started:.1f} s: {place.folder}")
+        python = place.environment / "bin" / "python"
+        seconds = time.monotonic() - started
+        return JobEnvironment(python, plan.digest, cached, seconds, plan.warning, place.descriptor)
 
     def _plan(self, definition: Mapping[str, Any]) -> _Plan:
         section = definition.get("python") or {}
@@ -282,6 +308,9 @@ def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelle
         # Not --compile-bytecode: it takes 20 to 30 s for all, and Python compiles in 3 s what the script
         # really imports.
         target = ["--python", str(folder / "venv" / "bin" / "python"), "--no-python-downloads", *arguments]
+        # A hard link to uv's cache, its usual way, would be one file of all environments and of uv's: a job that writes
+        # to it would change them all.
+        target += ["--link-mode", "copy"]
         files = ["--requirements", str(requirements), "--constraints", str(constraints)]
         run_uv(["pip", "install", *target, *files], folder, say, cancelled, lock)
         requirements.unlink()
@@ -290,9 +319,7 @@ def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelle
             "python": str(plan.interpreter.version),
             "packages": packages.requirements,
         }
-        unfinished = folder / f"{_MARKER}.part"
-        unfinished.write_text(without_secrets(json.dumps(marker, indent=1)), encoding="utf-8")
-        unfinished.replace(folder / _MARKER)
+        complete(folder, without_secrets(json.dumps(marker, indent=1)))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

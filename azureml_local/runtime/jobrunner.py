@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from azureml_local.runtime.environments import (
     JobEnvironment,
 )
 from azureml_local.runtime.faults import FaultKind
-from azureml_local.runtime.inputs import Brought, InputError, InputRequest, Inputs
+from azureml_local.runtime.inputs import InputError, InputRequest, Inputs
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.patience import passing
@@ -81,13 +81,25 @@ class JobRunner:
         Raises:
             EnvironmentBuildError, InputError: what the run's error is; WorkspaceError, OSError.
         """
-        home, spec, task = self._home, self._spec, self._task
+        home, spec = self._home, self._spec
         home.stage("Preparing")
         for note in spec.notes:
             home.say(note)
-        environment = self._build()
-        if home.cancelled.is_set():
+        with contextlib.closing(self._build()) as environment:
+            process = self._start(environment) if not home.cancelled.is_set() else None
+        if process is None:
             return False
+        home.say(f"Process {process.pid}: {_described(spec)}")
+        with contextlib.closing(process):  # it begins once it is written down, or never
+            home.note(process)
+            home.stage("Running")
+            process.begin()
+            follow(home, process, spec.max_seconds)
+        return True
+
+    def _start(self, environment: JobEnvironment) -> JobProcess | None:
+        """The job's process, which waits to begin. None when the run was cancelled before."""
+        home, spec, task = self._home, self._spec, self._task
         if environment.warning:
             home.warn(environment.warning)
         home.stage("Starting")
@@ -96,21 +108,16 @@ class JobRunner:
             # The SDK's own preparation of a job makes them in Azure (azureml.history._tracking, execute_job_prep).
             with contextlib.suppress(FileExistsError):  # a file of that name is the user's own
                 (task.working / name).mkdir(exist_ok=True)
-        variables = self._variables(environment)
+        python = environment.of_run(task.folder)
+        variables = self._variables(python)
         outputs = OutputFolders(spec.outputs, task.folder, task.working)
         with self._inputs.brought(self._wanted(outputs), variables, home) as inputs:
             if home.cancelled.is_set():
-                return False
+                return None
             places = {**inputs.places, **outputs.prepare()}
             variables.update(outputs.variables())
-            process = self._launch(environment, variables, places, inputs)
-        home.say(f"Process {process.pid}: {_described(spec)}")
-        with contextlib.closing(process):  # it begins once it is written down, or never
-            home.note(process)
-            home.stage("Running")
-            process.begin()
-            follow(home, process, spec.max_seconds)
-        return True
+            held = [*inputs.descriptors, *environment.descriptors]
+            return self._launch(python, variables, places, held)
 
     def _wanted(self, outputs: OutputFolders) -> InputRequest:
         task = self._task
@@ -129,7 +136,7 @@ class JobRunner:
             self._home.build_log_done()
 
     def _launch(
-        self, environment: JobEnvironment, variables: Mapping[str, str], places: Mapping[str, str], inputs: Brought
+        self, python: Path, variables: Mapping[str, str], places: Mapping[str, str], held: Sequence[int]
     ) -> JobProcess:
         spec, task = self._spec, self._task
         values = dict(variables)
@@ -145,7 +152,7 @@ class JobRunner:
             script = str(spec.script)
             if not (task.working / script).is_file():
                 raise InputError(f"The script {script!r} is not in the submitted folder.")
-            argv = [str(environment.python), str(Path(job_script.__file__)), script]
+            argv = [str(python), str(Path(job_script.__file__)), script]
             argv += resolve(spec.arguments, places)
             around_script(task.folder).touch(mode=0o600)
         try:
@@ -156,12 +163,12 @@ class JobRunner:
                 log=self._home.job_log(),
                 status_file=status_file(task.folder),
                 lease=self._lease,
-                held=inputs.descriptors,
+                held=held,
             )
         except OSError as error:
             raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
 
-    def _variables(self, environment: JobEnvironment) -> dict[str, str]:
+    def _variables(self, python: Path) -> dict[str, str]:
         """A job's whole environment: nothing of the server's own but where programs are found and how text is
         written.
         """
@@ -173,7 +180,7 @@ class JobRunner:
         passed = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
         return {
             **passed,
-            "PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
             "TMPDIR": str(temporary),
             "PYTHONUNBUFFERED": "1",

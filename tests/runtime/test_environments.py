@@ -62,6 +62,7 @@ def build(
 ) -> tuple[JobEnvironment, str]:
     log = io.StringIO()
     environment = builder.build(what, log, cancelled or threading.Event())
+    environment.close()
     return environment, log.getvalue()
 
 

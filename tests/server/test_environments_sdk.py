@@ -335,3 +335,21 @@ def test_failure_around_a_script_is_not_called_the_users(compute: Any, experimen
     error = run.get_details()["error"]["error"]
     assert error["code"] == "ServiceError"
     assert "outside of the script" in error["message"]
+
+
+def test_what_a_job_installs_is_its_own(compute: Any, experiment: Any, tmp_path: Path) -> None:
+    here = ".".join(map(str, sys.version_info[:2]))
+    script = "import six, sys; print('six', six.__version__, sys.prefix)"
+    install = {"command": "pip install -q --disable-pip-version-check six==1.15.0 && python main.py"}
+    runs = [
+        submit(experiment, compute, tmp_path, script, here, "six==1.16.0", **how)
+        for how in (install, {"script": "main.py"}, {"script": "main.py"})
+    ]
+    said = []
+    for run in runs:
+        run.wait_for_completion()
+        run.download_file("user_logs/std_log.txt", str(tmp_path / "log"))
+        said.append((tmp_path / "log").read_text())
+    assert "six 1.15.0" in said[0]
+    assert all("six 1.16.0" in text for text in said[1:])
+    assert len({text.split()[-1] for text in said}) == 3
