@@ -66,6 +66,16 @@ PARTS: dict[str, dict[str, str]] = {
         "MedianStoppingPolicy": "azureml.train.hyperdrive",
         "TruncationSelectionPolicy": "azureml.train.hyperdrive",
     },
+    "Pipelines": {
+        "Pipeline": "azureml.pipeline.core",
+        "PipelineRun": "azureml.pipeline.core",
+        "StepRun": "azureml.pipeline.core",
+        "PipelineData": "azureml.pipeline.core",
+        "PipelineParameter": "azureml.pipeline.core",
+        "PythonScriptStep": "azureml.pipeline.steps",
+        "CommandStep": "azureml.pipeline.steps",
+        "ParallelRunStep": "azureml.pipeline.steps",
+    },
     "Widgets": {"RunDetails": "azureml.widgets"},
 }
 # Public in the SDK's spelling, but its own plumbing and no operation of a workspace.
@@ -91,6 +101,11 @@ CONFIGURATIONS = frozenset(
         "DatasetConsumptionConfig",
         "OutputFileDatasetConfig",
         "DataReference",
+        "PipelineData",
+        "PipelineParameter",
+        "PythonScriptStep",
+        "CommandStep",
+        "ParallelRunStep",
         "HyperDriveConfig",
         "BanditPolicy",
         "MedianStoppingPolicy",

@@ -13,7 +13,7 @@ def test_the_sdk_has_what_a_mark_names(operation: str) -> None:
 
 def test_an_operation_that_the_sdk_does_not_have_is_noticed() -> None:
     assert not operations.exists("Run.fly")
-    assert not operations.exists("Pipeline.submit")
+    assert not operations.exists("Pipeline.fly")
     assert operations.exists("Dataset.File.from_files")
     assert operations.exists("ScriptRunConfig.arguments")
 

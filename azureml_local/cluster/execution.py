@@ -23,6 +23,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.jobs import LOCAL_TARGET
+from azureml_local.workspace.run_kinds import STEP
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
 OUTPUTS_BEGUN = "outputs"
@@ -153,7 +154,7 @@ class Execution:
             final = "Failed"
         record.write(self._close_job_log)
         record.say(f"The run is {final}.")
-        self._workspace.runs.await_follower(record.run.id)
+        self._await_reader()
         record.write(lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left))
         record.write(lambda: self._workspace.artifacts.close_log(record.container, NODE_LOG))
         short_folders.remove(record.folder)
@@ -162,6 +163,14 @@ class Execution:
                 remove_tree(record.folder / name)
         else:
             remove_tree(record.folder)
+
+    def _await_reader(self) -> None:
+        """Until whoever prints the log has all of it, for a little while."""
+        run = self._record.run
+        if run.run_type == STEP:
+            self._workspace.followers.await_reading(run)
+        else:
+            self._workspace.runs.await_follower(run.id)
 
     def _close_job_log(self) -> None:
         record, artifacts = self._record, self._workspace.artifacts

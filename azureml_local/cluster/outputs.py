@@ -16,12 +16,11 @@ from typing import BinaryIO
 
 from azureml_local.cluster.keeping import OutputCollector
 from azureml_local.cluster.runcontext import RunContext
-from azureml_local.runtime.left import Left
-from azureml_local.runtime.outputs import OutputFolders, written
+from azureml_local.runtime.outputs import OutputFolders
 from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores
-from azureml_local.workspace.datasets import DatasetUse
+from azureml_local.workspace.datasets import DatasetUse, files_at
 from azureml_local.workspace.jobs import OutputSpec
 
 # The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
@@ -63,15 +62,17 @@ class Outputs:
                 continue
             path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
             count = self._copy(keeper, spec, path, begun=begun)
-            registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
+            registered = ""
+            if not spec.free:
+                registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
             at = f"{datastores.DEFAULT}/{path}{registered}"
             record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
 
     def _copy(self, keeper: OutputCollector, spec: OutputSpec, path: str, *, begun: bool) -> int:
         blobs = self.workspace.blobs
-        found = written(self.folders.place(spec), spec.globs)
+        found = self.folders.left(spec, path)
         if not spec.overwrite and not begun:
-            names = (f"{path}/{name}" for name in found.files if is_name(f"{path}/{name}"))
+            names = (name for name in found.files if is_name(name))
             there = next((name for name in names if blobs.exists(datastores.CONTAINER, name)), None)
             if there is not None:
                 raise OutputError(
@@ -82,15 +83,13 @@ class Outputs:
         def put(name: str, source: BinaryIO) -> None:
             blobs.put_file(datastores.CONTAINER, name, source)
 
-        inside = Left()
-        inside.add(f"{path}/", found)
-        keeper.keep(inside.files, put, inside.odd)
-        return len(inside.files)
+        keeper.keep(found.files, put, found.odd)
+        return len(found.files)
 
     def _save(self, spec: OutputSpec, path: str) -> str:
         datasets = self.workspace.datasets
         place = datastores.dataflow_path(self.workspace.identity.first, path)
-        kind, dataflow = "file", _dataflow(place)
+        kind, dataflow = "file", files_at(place)
         if spec.transformation:
             kind, dataflow = _transformed(dataflow, spec)
         saved_id, registered_id, version, said = "", None, None, ""
@@ -112,13 +111,6 @@ class Outputs:
             DatasetUse(saved_id, True, "RunOutput", spec.name, spec.mechanism.capitalize(), registered_id, version),
         )
         return said
-
-
-def _dataflow(place: str) -> str:
-    """The files at a place, as ``Dataset.File.from_files`` writes it."""
-    lines = ("---", "type: mltable", "paths:", f"  - pattern: {json.dumps(place)}", "metadata:")
-    yaml = "\n".join((*lines, '  infer_column_types: "False"', ""))
-    return json.dumps({"blocks": [], "meta": {"RsDataflow": yaml}})
 
 
 def _transformed(dataflow: str, spec: OutputSpec) -> tuple[str, str]:

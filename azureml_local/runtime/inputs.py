@@ -25,7 +25,7 @@ from azureml_local.runtime.dataflows import Mirror, mirrored, single_file
 from azureml_local.runtime.reporter import RunReporter
 from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
-from azureml_local.workspace.jobs import InputSpec
+from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
@@ -112,7 +112,7 @@ class Inputs:
             uses = self._uses(specs, wanted, home, stack)
             if specs and not home.cancelled.is_set():
                 self._fetch(specs, uses, wanted, environment, home)
-            places = {spec.name: spec.dataset_id for spec in wanted.inputs if spec.mechanism == "direct"}
+            places = {spec.name: spec.uri or spec.dataset_id for spec in wanted.inputs if spec.mechanism == "direct"}
             if not home.cancelled.is_set():
                 places |= {spec.name: _put(spec, uses.get(spec.dataset_id), wanted, home) for spec in specs}
             yield Brought(places, [use.descriptor for use in uses.values()])
@@ -156,8 +156,11 @@ class Inputs:
             name = next(spec.name for spec in specs if spec.dataset_id == dataset_id)
             targets.append((name, dataset_id, use.unfinished))
         to_fetch = []
+        nothing = {spec.dataset_id for spec in specs if spec.kind == NOTHING}
         for name, dataset_id, target in targets:
             target.mkdir(parents=True, exist_ok=True)
+            if dataset_id in nothing:
+                continue
             files = mirrored(wanted.flows[dataset_id], self.mirror)
             if files is None:
                 to_fetch.append((name, dataset_id, str(target)))
@@ -235,6 +238,8 @@ def _put(spec: InputSpec, use: Use | None, wanted: InputRequest, home: RunReport
         _copy({str(file.relative_to(source)): file for file in _files(source)}, place)
     found = _files(place)
     home.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {place}{how}")
+    if spec.kind is not None:
+        return str(found[0] if spec.kind == URI_FILE and len(found) == 1 else place)
     single = spec.mechanism == "mount" and single_file(wanted.flows[spec.dataset_id])
     return str(found[0] if single and len(found) == 1 and found[0].name == single else place)
 

@@ -24,7 +24,8 @@ class OutputFolders:
     def prepare(self) -> dict[str, str]:
         """Create the folders. Returns the path of each by name."""
         for spec in self.specs:
-            self.place(spec).mkdir(parents=True, exist_ok=True)
+            place = self.place(spec)
+            (place.parent if spec.free else place).mkdir(parents=True, exist_ok=True)
         return {spec.name: str(self.place(spec)) for spec in self.specs}
 
     def variables(self) -> dict[str, str]:
@@ -34,12 +35,26 @@ class OutputFolders:
         if not self.specs:
             return {}
         places = {spec.name: str(self.place(spec)) for spec in self.specs}
-        return {**places, "AZUREML_DATASET_FILE_OUTPUTS": ";".join(places)}
+        datasets = [spec.name for spec in self.specs if not spec.free]
+        return {
+            **places,
+            **{f"AZUREML_DATAREFERENCE_{name}": place for name, place in places.items()},
+            **({"AZUREML_DATASET_FILE_OUTPUTS": ";".join(datasets)} if datasets else {}),
+        }
 
     def place(self, spec: OutputSpec) -> Path:
         if spec.path_on_compute is None:
             return self.folder / "output-data" / spec.name
         return self.working / spec.path_on_compute  # an absolute path stays what it is
+
+    def left(self, spec: OutputSpec, name: str) -> Left:
+        """What the job has left of an output, by its places where the output is to be ``name``."""
+        place, found = self.place(spec), Left()
+        if spec.free and place.is_file() and not place.is_symlink():
+            found.files[name] = place
+        else:
+            found.add(f"{name}/", written(place, spec.globs))
+        return found
 
 
 def written(place: Path, globs: tuple[str, ...]) -> Left:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
 # azureml.data.dataset_consumption_config, azureml.data.output_dataset_config
 DATASET_REFERENCE = "DatasetConsumptionConfig:"
 OUTPUT_REFERENCE = "DatasetOutputConfig:"
+
+
+# What Azure's runner puts into a word of the arguments, wherever it stands in it.
+DATA_REFERENCE = re.compile(r"\$(?:\{AZUREML_DATAREFERENCE_(\w+)\}|AZUREML_DATAREFERENCE_(\w+))")
 
 
 def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
@@ -17,7 +22,7 @@ def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
         for name, path in paths.items():
             if word in (DATASET_REFERENCE + name, OUTPUT_REFERENCE + name, f"${name}"):
                 word = path
-        resolved.append(word)
+        resolved.append(DATA_REFERENCE.sub(lambda found: paths.get(found[1] or found[2], found[0]), word))
     return resolved
 
 

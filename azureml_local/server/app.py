@@ -30,6 +30,7 @@ from azureml_local.server.dataplane import (
     imagebuilds,
     metrics,
     models,
+    pipelines,
 )
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
 from azureml_local.server.http.faults import FaultMiddleware
@@ -49,6 +50,7 @@ API = (
     content,
     execution,
     hyperdrive,
+    pipelines,
     environments,
     imagebuilds,
     datasets,

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.orchestration.pipelines import Pipelines
 from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.endpoints import Endpoints
 from azureml_local.names import WorkspaceName
@@ -34,6 +35,7 @@ class Context:
     workspace: Workspace
     cluster: Cluster
     sweeps: Sweeps
+    pipelines: Pipelines
     endpoints: Endpoints
     tokens: Tokens
     urls: BlobUrls

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.orchestration.pipelines import Pipelines
 from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.cluster.remote.registry import Placement, WorkerRegistry
 from azureml_local.cluster.runcontext import ClusterServices
@@ -130,6 +131,7 @@ def _serve(
     (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     context.sweeps.start()
+    context.pipelines.start()
     instance = Instance(
         *(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host),
         identity=identity_of(os.getpid()) or "",
@@ -147,6 +149,7 @@ def _serve(
         # For those who look meanwhile. The folder itself may be gone.
         with contextlib.suppress(OSError):
             write_private(folder.instance, json.dumps(asdict(replace(instance, ending=True))))
+        context.pipelines.stop()
         context.sweeps.stop()
         context.cluster.stop()
 
@@ -349,6 +352,7 @@ def _context(
         workspace=workspace,
         cluster=cluster,
         sweeps=Sweeps(workspace, cluster),
+        pipelines=Pipelines(workspace, cluster),
         endpoints=endpoints,
         tokens=tokens,
         urls=BlobUrls(endpoints.api, secrets),

@@ -334,6 +334,22 @@ class AssetLabel(Base):
     version: Mapped[str]
 
 
+class PipelinePart(Base):
+    """What pipelines are made of and made from: ``kind`` is module, source, graph or submission.
+
+    ``key`` is what a client finds it by (a module's hash); ``order`` counts them, and the newest of a key counts.
+    """
+
+    __tablename__ = "pipeline_parts"
+    __table_args__ = (Index("pipeline_parts_by_key", "kind", "key"),)
+    order: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    key: Mapped[str | None]
+    body: Mapped[Json]
+    created: Mapped[str]
+
+
 class Secret(Base):
     """A secret of the key vault, encrypted; ``key`` is its name in lower case, ``name`` as the client spelled it."""
 

@@ -17,11 +17,13 @@ from azureml_local.workspace.computes import Computes
 from azureml_local.workspace.datasets import Datasets
 from azureml_local.workspace.environments import Environments
 from azureml_local.workspace.experiments import Experiments
+from azureml_local.workspace.followers import Followers
 from azureml_local.workspace.identity import Identity
 from azureml_local.workspace.keyvault import KeyVault
 from azureml_local.workspace.metrics import Metrics
 from azureml_local.workspace.models import Models
 from azureml_local.workspace.parameters import Parameters
+from azureml_local.workspace.pipeline_parts import PipelineParts
 from azureml_local.workspace.run_data import NamedDataOfRuns
 from azureml_local.workspace.runs import Runs
 from azureml_local.workspace.snapshots import Snapshots
@@ -38,6 +40,8 @@ class Workspace:
         self.experiments = Experiments(self.database)
         self.runs = Runs(self.database)
         self.parameters = Parameters(self.database)
+        self.pipeline_parts = PipelineParts(self.database)
+        self.followers = Followers()
         self.run_data = NamedDataOfRuns(self.database)
         self.metrics = Metrics(self.database)
         self.artifacts = Artifacts(self.blobs)

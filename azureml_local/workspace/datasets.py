@@ -148,6 +148,15 @@ class Datasets:
                 raise NotFound(f"There is no {which} {name!r} in this workspace.")
             return self._detail(session, dataset, found)
 
+    def by_id(self, dataset_id: str, version: str | None = None) -> DatasetDetail:
+        """A version (the latest, for None) of a registered dataset. Raises NotFound."""
+        with self._database.read() as session:
+            dataset = session.get(Dataset, dataset_id)
+            found = self._version(session, dataset_id, version) if dataset else None
+            if dataset is None or found is None:
+                raise NotFound(f"There is no dataset with the id {dataset_id[:80]!r} (version {version or 'latest'}).")
+            return self._detail(session, dataset, found)
+
     def versions(self, name: str, limit: int) -> Sequence[DatasetDetail]:
         """The versions of a name, newest first. Raises NotFound."""
         with self._database.read() as session:
@@ -269,6 +278,15 @@ class Datasets:
 def _next_number(session: Session, dataset_id: str) -> str:
     versions = session.scalars(select(DatasetVersion.version).where(DatasetVersion.dataset_id == dataset_id))
     return str(max((number for each in versions if (number := number_of(each)) is not None), default=0) + 1)
+
+
+def files_at(url: str, word: str = "pattern") -> str:
+    """The data flow of the files at a place, as ``Dataset.File.from_files`` writes it; ``word`` is ``file`` for a URL
+    of the web.
+    """
+    lines = ("---", "type: mltable", "paths:", f"  - {word}: {json.dumps(url)}", "metadata:")
+    yaml = "\n".join((*lines, '  infer_column_types: "False"', ""))
+    return json.dumps({"blocks": [], "meta": {"RsDataflow": yaml}})
 
 
 def with_rust_dataflow(dataflow: str, change: Callable[[str], str]) -> str:

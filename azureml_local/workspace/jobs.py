@@ -11,15 +11,21 @@ from azureml_local.storage.tables import Json, Run
 # The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
 LOCAL_TARGET = "local"
 
+# SDK v2's type of an input or output that is one file.
+URI_FILE = "uri_file"
+# An input of no files at all: what a step of a pipeline was to make, and didn't.
+NOTHING = "nothing"
+
 # What a run's spec is of; beside ``job``, an orchestrator's has a part of its own name.
-JOB, SWEEP_SPEC = "job", "sweep"
+JOB, SWEEP_SPEC, PIPELINE_SPEC = "job", "sweep", "pipeline"
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """A dataset that the job reads.
 
-    ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id).
+    ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id, or its URI where it has one: SDK v2).
+    ``kind`` is v2's type of it: a uri_file stands for the file itself, not for the folder around it.
     """
 
     name: str
@@ -27,12 +33,15 @@ class InputSpec:
     mechanism: str
     variable: str
     path_on_compute: str | None
+    uri: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
 class OutputSpec:
     """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``).
 
+    ``free``: the script itself makes a file or a folder at that very path (``PipelineData``), and there is no dataset.
     ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
     """
 
@@ -46,6 +55,7 @@ class OutputSpec:
     description: str | None
     tags: Mapping[str, Any]
     transformation: str | None
+    free: bool = False
 
     def brought(self) -> OutputSpec:
         """The same, when its files were brought here from another machine."""
@@ -96,9 +106,14 @@ def kept_job(spec: JobSpec) -> Json:
     return {"kind": JOB, JOB: spec.to_json()}
 
 
+def is_made_of_a_job(run: Run) -> bool:
+    """Whether a run's spec has a job: its own, or that of the runs of a sweep. A pipeline has those of its steps."""
+    return run.spec is not None and JOB in run.spec
+
+
 def spec_of(run: Run) -> JobSpec:
     """The job that a run is, or that each run of a sweep is made of. Raises SpecMissing."""
-    if run.spec is None:
+    if run.spec is None or JOB not in run.spec:
         raise SpecMissing(
             f"The configuration of the run {run.id} was kept by another version of azureml-local and can't be read. "
             "Submit it again."

@@ -9,8 +9,11 @@ from azureml_local.storage.tables import Run
 # The parent of a sweep, which is no job itself.
 SWEEP = "hyperdrive"
 
+# A pipeline, which is no job either, and a step of one, which is.
+PIPELINE, STEP = "azureml.PipelineRun", "azureml.StepRun"
+
 # Runs whose work is to start other runs and wait for them; they have no node of their own.
-ORCHESTRATED = frozenset({SWEEP})
+ORCHESTRATED = frozenset({SWEEP, PIPELINE})
 
 
 def is_submitted(run: Run) -> bool:

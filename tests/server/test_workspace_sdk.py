@@ -273,9 +273,9 @@ def test_what_is_not_built_is_told_in_the_status_line_too_and_nothing_else_gets_
         assert client.get("/local/status").reason_phrase == "OK"  # on the same connection
 
 
-def test_pipelines_are_refused_by_their_name_at_the_first_request(workspace: Any) -> None:
+def test_published_pipelines_are_refused_by_their_name_at_the_first_request(workspace: Any) -> None:
     from azureml.pipeline.core import Module, PublishedPipeline
 
     for act in (lambda: PublishedPipeline.list(workspace), lambda: Module.create(workspace, name="m", description="")):
-        with pytest.raises(Exception, match=r"Pipelines .* are not built in azureml-local.*ScriptRunConfig"):
+        with pytest.raises(Exception, match=r"Published pipelines.* not built in azureml-local.*Experiment"):
             act()

@@ -63,7 +63,7 @@ class Sweeps:
         self._workspace.runs.listen(self._run_changed)
         self._workspace.metrics.listen(self._logged)
         for run in self._workspace.runs.unfinished():
-            if is_orchestrated(run):
+            if is_orchestrated(run) and run.run_type == SWEEP:
                 try:
                     self._begin(run)
                 except Exception as error:

@@ -21,7 +21,7 @@ from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
 from azureml_local.runtime.jobrunner import JobRunner, Task, guarded
 from azureml_local.runtime.left import Left, left_in, open_up
-from azureml_local.runtime.outputs import COLLECTED, OutputFolders, written
+from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.shared import SharedFolders
 from azureml_local.storage import short_folders
 from azureml_local.storage.folder import cache_folder
@@ -136,5 +136,5 @@ def _left(spec: JobSpec, folder: Path, working: Path) -> Left:
         found.add("wd/", left_in(working, name))
     outputs = OutputFolders(spec.outputs, folder, working)
     for each in spec.outputs:
-        found.add(f"output-data/{each.name}/", written(outputs.place(each), each.globs))
+        found.add("", outputs.left(each, f"output-data/{each.name}"))
     return found

@@ -88,6 +88,7 @@ def _details(ctx: Ctx, name: Named, run_id: str, experiment: str = "") -> dict[s
     run = _run(ctx, run_id, experiment)
     body = wire.run_details(ctx, run)
     ctx.workspace.runs.followed(run)
+    ctx.workspace.followers.read(run)
     return body
 
 
@@ -101,7 +102,8 @@ def _children(
     top: str | None = Query(None, alias="$top"),
     token: str | None = Query(None, alias="$continuationToken"),
 ) -> Response:
-    _run(ctx, run_id, experiment)
+    run = _run(ctx, run_id, experiment)
+    ctx.workspace.followers.listed(run)
     asked = {"filter": wanted, "orderby": order, "top": top, "continuationToken": token}
     return _listed(ctx, name, asked, parent_id=run_id)
 

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 
 from azureml_local.names import WorkspaceName
+from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.server.context import Context
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.tables import Experiment, Run
@@ -18,11 +19,13 @@ from azureml_local.workspace.artifacts import CONTAINER, path_of, split_name
 from azureml_local.workspace.datasets import DatasetUse
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.experiments import shown_name
-from azureml_local.workspace.jobs import spec_of
+from azureml_local.workspace.jobs import is_made_of_a_job, spec_of
+from azureml_local.workspace.run_kinds import STEP
 from azureml_local.workspace.run_lists import RunRow
 from azureml_local.workspace.runs import data_container
 
 Json = dict[str, Any]
+STEP_LOG = "azureml-logs/70_driver_log.txt"
 OptionalBody = Annotated[Json | None, Body()]
 
 
@@ -83,10 +86,16 @@ def run_details(ctx: Context, row: Run) -> Json:
         "inputDatasets": _input_datasets(ctx, row),
         "outputDatasets": [_lineage(use) for use in ctx.workspace.datasets.uses(row.id, output=True)],
         "runDefinition": run_definition(ctx, row),
-        "logFiles": {
-            path_of(blob): ctx.urls.read(CONTAINER, blob.name) for blob in ctx.workspace.artifacts.logs(container)
-        },
+        "logFiles": _log_files(ctx, row, container),
     }
+
+
+def _log_files(ctx: Context, row: Run, container: str) -> Json:
+    logs = {path_of(blob): ctx.urls.read(CONTAINER, blob.name) for blob in ctx.workspace.artifacts.logs(container)}
+    if row.run_type == STEP and JOB_LOG in logs:
+        # Of a step the SDK prints azureml-logs/NN*.txt only (azureml.pipeline.core.run: _stream_run_output).
+        logs[STEP_LOG] = logs[JOB_LOG]
+    return logs
 
 
 def artifact(blob: BlobRow, wanted_path: str | None = None) -> Json:
@@ -144,7 +153,7 @@ def answer(content: Json) -> Response:
 def _input_datasets(ctx: Context, row: Run) -> list[Json]:
     """Those that the run was submitted with, and those that its script asked for by itself."""
     lineage = []
-    for item in spec_of(row).inputs if row.spec else ():
+    for item in spec_of(row).inputs if is_made_of_a_job(row) else ():
         body = _lineage(DatasetUse(item.dataset_id, False, "RunInput", item.name, item.mechanism))
         body["inputDetails"]["pathOnCompute"] = item.path_on_compute
         lineage.append(body)
@@ -156,7 +165,7 @@ def run_definition(ctx: Context, row: Run) -> Json:
     if row.definition or row.spec is None or row.parent_id is None:
         return row.definition
     parent = ctx.workspace.runs.get(row.parent_id)
-    if parent.spec is None:
+    if not is_made_of_a_job(parent):
         return row.definition
     own, shared = spec_of(row), spec_of(parent)
     # The description of the sweep stands beside it, under the name of its service.

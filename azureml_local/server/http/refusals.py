@@ -1,5 +1,5 @@
-"""What of Azure is not built, by the name that a user knows it by: who submits a pipeline has never heard of DataTypes.
-The first word of an address is the service, and most services are one such thing.
+"""What of Azure is not built, by the name that a user knows it by: who publishes a pipeline has never heard of
+Pipelines/Create. The first word of an address is the service, and most services are one such thing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ KINDS = tuple(
     for pattern, sentence in (
         (
             r"/pipelines/.*",
-            "Pipelines (azureml.pipeline: Pipeline, Module, PublishedPipeline, Schedule) are not built in "
-            "azureml-local. Submit the script of each step as a run: Experiment.submit(ScriptRunConfig(...))",
+            "Published pipelines, their endpoints, schedules and drafts, and Module (azureml.pipeline) are not built "
+            "in azureml-local. Submit the pipeline itself: Experiment.submit(Pipeline(...))",
         ),
         (
             r"/(?:jasmine|automl)/.*",

@@ -25,10 +25,10 @@ from azureml_local.workspace.artifacts import RUN_ORIGIN, path_of
 from azureml_local.workspace.comparison import own_tags, parameters
 from azureml_local.workspace.errors import NotFound
 from azureml_local.workspace.experiments import shown_name
-from azureml_local.workspace.jobs import spec_of
+from azureml_local.workspace.jobs import is_made_of_a_job, spec_of
 from azureml_local.workspace.lineage import lineage
 from azureml_local.workspace.models import ModelFilter
-from azureml_local.workspace.run_kinds import is_orchestrated
+from azureml_local.workspace.run_kinds import SWEEP
 from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
@@ -69,7 +69,7 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         steps=steps(ctx, run),
         waiting=ctx.cluster.waiting_for(run) if run.status not in FINAL else None,
         figures=figures.of_run(ctx.workspace, run, files),
-        parameters=parameters(spec_of(run).arguments if run.spec else ()),
+        parameters=parameters(spec_of(run).arguments if is_made_of_a_job(run) else ()),
         files=files,
         logs=logs,
         log=tail(ctx.workspace.artifacts.path(files[shown]), files[shown].size) if shown else None,
@@ -216,4 +216,4 @@ def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, s
 
 def _primary_metric(run: Run) -> str:
     """The metric that a sweep is about; empty for any other run."""
-    return sweeps.of_run(run).metric if is_orchestrated(run) and run.spec else ""
+    return sweeps.of_run(run).metric if run.run_type == SWEEP and run.spec else ""

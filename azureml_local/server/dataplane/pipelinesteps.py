@@ -1,0 +1,233 @@
+"""A node of SDK v1's graph, read as a step: its module's ports and arguments, and the run configuration that it has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from azureml_local.server.dataplane.pipelinemodules import interface_of, parts_of
+from azureml_local.server.dataplane.runconfiguration import DEFAULT_DESTINATION, NAME, parse_run_configuration
+from azureml_local.server.dataplane.submissions import definition_of
+from azureml_local.workspace import Workspace, datastores, pipeline_parts, pipeline_runs
+from azureml_local.workspace.datasets import check_dataset_name
+from azureml_local.workspace.errors import Invalid, NotBuilt
+from azureml_local.workspace.jobs import InputSpec, OutputSpec
+from azureml_local.workspace.pipelines import Link, Node
+
+# The ports of run_after and StepSequence (azureml.pipeline.core.graph: ModuleDef.fake_output_name).
+AFTER = "_run_after_"
+STRUCTURED = "USE_STRUCTURED_ARGUMENTS"
+# What a PipelineParameter is as text, where the SDK can't put its value (PipelineParameter.__str__).
+UNRESOLVED = re.compile(r"PipelineParameter_Name:(.+?)_Default:")
+# Where PipelineData is in its datastore, as in Azure.
+PIPELINE_DATA = "azureml/{run-id}/{output-name}"
+PARAMETER = re.compile(r"\$(?:\{(AML_PARAMETER_\w+)\}|(AML_PARAMETER_\w+))")
+
+
+@dataclass(frozen=True)
+class Port:
+    """What an input is that no step makes: a saved dataset, or a path in a datastore."""
+
+    dataset_id: str | None = None
+    path: tuple[str, str] | None = None
+
+
+@dataclass
+class Wiring:
+    """What leads into a node, by its input ports: outputs of other nodes (node and port), and data."""
+
+    steps: dict[str, tuple[str, str]] = field(default_factory=dict)
+    data: dict[str, Port] = field(default_factory=dict)
+
+
+def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, parameters: Mapping[str, str]) -> Node:
+    """Raises Invalid, NotFound and NotBuilt, in sentences that name the step."""
+    module = workspace.pipeline_parts.get(pipeline_parts.MODULE, str(node.get("ModuleId")))
+    interface, name = interface_of(module.body), str(module.body.get("Name"))
+    values = _values(interface, node, parameters)
+    ins, outs = list(_named(interface, "Inputs")), list(_named(interface, "Outputs"))
+    outputs = {port: _output(name, port, each, _settings(node, port)) for port, each in outs}
+    words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
+    configuration = _configuration(name, node, values, words, interface)
+    job = parse_run_configuration(configuration)
+    workspace.computes.ready(job.target)
+    inputs = [
+        _input(workspace, name, port, each, wiring) for port, each in ins if port in wiring.data or port in wiring.steps
+    ]
+    for port, each in ins:
+        if port not in wiring.data and port not in wiring.steps and not each.get("IsOptional"):
+            raise Invalid(f"The input {port!r} of the step {name!r} is connected to nothing.")
+    definition = definition_of(workspace, configuration, job)
+    return Node(
+        id=str(node.get("Id")),
+        name=name,
+        step_type=str(module.body.get("StepType") or "PythonScriptStep"),
+        module_id=module.id,
+        module_name=name,
+        snapshot_id=str(module.body["StorageId"]),
+        job=replace(
+            job,
+            environment=definition.get("environment") or {},
+            inputs=tuple(inputs),
+            outputs=tuple(outputs.values()),
+        ),
+        definition=definition,
+        links=tuple(Link(_reference(each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
+        after=tuple(node_id for port, (node_id, _) in wiring.steps.items() if port.startswith(AFTER)),
+        outputs={port: spec.name for port, spec in outputs.items()},
+    )
+
+
+def _named(interface: Mapping[str, Any], key: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The ports that data goes through, by their names."""
+    for each in parts_of(interface, key):
+        port = str(each.get("Name"))
+        if not each.get("SkipProcessing") and not port.startswith(AFTER):
+            yield port, each
+
+
+def _values(interface: Mapping[str, Any], node: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, str]:
+    """The values of a module's parameters: its defaults, and what the node and the graph's parameters say instead."""
+    values = {str(each.get("Name")): _text(each.get("DefaultValue")) for each in parts_of(interface, "Parameters")}
+    for each in parts_of(node, "ModuleParameters"):
+        value = _text(each.get("Value"))
+        if str(each.get("ValueType")) in ("1", "GraphParameterName"):
+            if value not in parameters:
+                raise Invalid(f"The pipeline has no parameter {value[:80]!r}.")
+            value = parameters[value]
+        values[str(each.get("Name"))] = value
+    return values
+
+
+def _configuration(
+    step: str, node: Mapping[str, Any], values: Mapping[str, str], words: list[str], interface: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The node's run configuration with what stands beside it: script or command, arguments, target, variables."""
+    try:
+        configuration = json.loads(str(node.get("Runconfig") or "{}"))
+    except ValueError as error:
+        raise Invalid(f"The run configuration of the step {step!r} is no JSON ({error}).") from error
+    if not isinstance(configuration, dict):
+        raise Invalid(f"The run configuration of the step {step!r} must be an object.")
+    variables = {
+        str(each.get("EnvironmentVariableOverride") or f"AML_PARAMETER_{each.get('Name')}"): values[str(each["Name"])]
+        for each in parts_of(interface, "Parameters")
+        if each.get("SetEnvironmentVariable") and "Name" in each
+    }
+    words = [PARAMETER.sub(lambda found: variables.get(found[1] or found[2], found[0]), word) for word in words]
+    nodes = values.get("NodeCount") or "1"
+    if not nodes.isdecimal():
+        raise Invalid(f"The step {step!r} asks for {nodes[:40]!r} nodes; it must be a whole number.")
+    command = values.get("Command")
+    return {
+        **configuration,
+        "target": values.get("Target") or configuration.get("target"),
+        "script": None if command else values.get("Script") or configuration.get("script"),
+        "command": " ".join([command, *words]) if command else None,
+        "arguments": [] if command else words,
+        "nodeCount": int(nodes),
+        "environmentVariables": {**(configuration.get("environmentVariables") or {}), **variables},
+        # What these name comes through the ports.
+        "dataReferences": {},
+        "data": {},
+        "outputData": {},
+    }
+
+
+def _arguments(
+    step: str,
+    interface: Mapping[str, Any],
+    values: Mapping[str, str],
+    ins: Mapping[str, Mapping[str, Any]],
+    outs: Mapping[str, Mapping[str, Any]],
+) -> Iterable[str]:
+    given = values.get("Arguments")
+    if given and given != STRUCTURED:
+        raise NotBuilt(
+            f"The step {step!r} is a ModuleStep, whose arguments come as one text. It is not built in azureml-local: "
+            "use PythonScriptStep with the same script."
+        )
+    for each in parts_of(interface, "Arguments"):
+        kind, value = str(each.get("ValueType")), _text(each.get("Value"))
+        if kind in ("0", "Literal"):
+            yield value
+        elif kind in ("1", "Parameter"):
+            yield values.get(value, "")
+        elif kind in ("2", "Input"):
+            yield f"DatasetConsumptionConfig:{_reference(ins[value])}" if value in ins else ""
+        elif kind in ("3", "Output"):
+            yield f"DatasetOutputConfig:{_reference(outs[value])}" if value in outs else ""
+        else:
+            raise NotBuilt(f"The step {step!r} has an argument of the kind {kind[:40]!r}, which is not built here.")
+
+
+def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], wiring: Wiring) -> InputSpec:
+    mechanism = str(each.get("DataStoreMode") or "mount").lower()
+    if mechanism not in ("mount", "download", "direct"):
+        raise NotBuilt(
+            f"The input {port!r} of the step {step!r} asks for {mechanism[:40]!r}; there is mount, download."
+        )
+    name = _reference(each)
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} is no name of an input: use letters, digits, '-', '_' and '.'.")
+    spec = InputSpec(name, "", mechanism, name, _optional(each.get("PathOnCompute")))
+    source = wiring.data.get(port)
+    if source is None:
+        return spec
+    if source.path is not None:
+        return pipeline_runs.at_place(workspace, spec, source.path[1])
+    return replace(spec, dataset_id=str(source.dataset_id))
+
+
+def _settings(node: Mapping[str, Any], port: str) -> Mapping[str, Any]:
+    return next((each for each in parts_of(node, "ModuleOutputSettings") if each.get("Name") == port), {})
+
+
+def _output(step: str, port: str, each: Mapping[str, Any], settings: Mapping[str, Any]) -> OutputSpec:
+    """PipelineData, or, where there are options of a dataset, an OutputFileDatasetConfig."""
+    said = {**each, **{key: value for key, value in settings.items() if value is not None}}
+    datastores.check_exists(str(said.get("DataStoreName") or datastores.DEFAULT))
+    name, options = _reference(said), settings.get("DatasetOutputOptions")
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} is no name of an output: use letters, digits, '-', '_' and '.'.")
+    registration = settings.get("DatasetRegistration") or {}
+    mechanism = str(said.get("DataStoreMode") or "mount").lower()
+    destination = PIPELINE_DATA
+    if options is not None:
+        destination = str(options.get("PathOnDatastore") or DEFAULT_DESTINATION)
+        if found := UNRESOLVED.search(destination):
+            raise NotBuilt(
+                f"The output {port!r} of the step {step!r} has the PipelineParameter {found[1][:80]!r} in its "
+                "destination, which the SDK sends as text and not as its value: pass the parameter to the script, and "
+                "let it choose a folder below the output."
+            )
+    registered = registration.get("Name")
+    return OutputSpec(
+        name=name,
+        mechanism="upload" if mechanism == "upload" else "mount",
+        destination=datastores.clean_path(destination),
+        path_on_compute=_optional(said.get("PathOnCompute")),
+        overwrite=mechanism != "upload" or bool(said.get("Overwrite")),
+        globs=tuple(map(str, (((options or {}).get("SourceGlobs") or {}).get("GlobPatterns")) or ())),
+        register_as=check_dataset_name(str(registered)) if registered else None,
+        description=_optional(registration.get("Description")),
+        tags=dict(registration.get("Tags") or {}),
+        transformation=_optional(registration.get("AdditionalTransformations")),
+        free=options is None,
+    )
+
+
+def _reference(each: Mapping[str, Any]) -> str:
+    """The name by which arguments and variables know a port."""
+    return str(each.get("DataReferenceName") or each.get("Name"))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _optional(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

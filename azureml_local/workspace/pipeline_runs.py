@@ -1,0 +1,103 @@
+"""The runs of a pipeline as run history keeps them: what the SDK reads of the whole, and what each step is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from azureml_local.storage.tables import Run
+from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace.datasets import files_at
+from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec, kept_job
+from azureml_local.workspace.new_runs import NewRun
+from azureml_local.workspace.pipelines import Link, Node, PipelineSpec, kept_pipeline
+from azureml_local.workspace.run_kinds import PIPELINE, STEP
+
+# The property of a step's run that says which node it is (azureml.pipeline.core.run reads the tag of that name).
+NODE = "azureml.nodeid"
+
+
+def parent(run_id: str, experiment_id: str, spec: PipelineSpec, run_type: str, **more: Any) -> NewRun:
+    """The pipeline's own run. ``run_type`` is who submitted it, in Azure's word (SDK, HTTP)."""
+    return NewRun(
+        run_id=run_id,
+        experiment_id=experiment_id,
+        run_type=PIPELINE,
+        description=spec.description,
+        spec=kept_pipeline(spec),
+        parameters=spec.parameters,
+        properties={
+            "azureml.runsource": PIPELINE,
+            "runSource": run_type,
+            "runType": run_type,
+            "azureml.parameters": json.dumps(dict(spec.parameters)),
+            "azureml.continue_on_step_failure": str(spec.continue_on_failure),
+            "azureml.continue_on_failed_optional_input": "True",
+            "azureml.pipelineComponent": "pipelinerun",
+        },
+        **more,
+    )
+
+
+def step(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...]) -> NewRun:
+    """The run of a step, which is its job; ``inputs`` are those of its job with their datasets."""
+    target = node.job.target
+    return NewRun(
+        run_id=str(uuid.uuid4()),
+        experiment_id=pipeline.experiment_id,
+        run_type=STEP,
+        target=target,
+        script_name=node.job.script,
+        definition=node.definition,
+        spec=kept_job(replace(node.job, inputs=inputs)),
+        snapshot_id=node.snapshot_id,
+        parent_id=pipeline.id,
+        name=node.name,
+        properties={
+            "ContentSnapshotId": node.snapshot_id,
+            "StepType": node.step_type,
+            "ComputeTargetType": "AmlCompute",
+            "_azureml.ComputeTargetType": "AmlCompute",
+            "azureml.moduleid": node.module_id,
+            "azureml.moduleName": node.module_name,
+            "azureml.runsource": STEP,
+            NODE: node.id,
+            "azureml.pipelinerunid": pipeline.id,
+            "azureml.pipeline": pipeline.id,
+            "azureml.pipelineComponent": "masterescloud",
+        },
+        tags={NODE: node.id, "azureml.pipeline": pipeline.id},
+    )
+
+
+def place(node: Node, output: str, run_id: str) -> str:
+    """Where an output of a step is in the datastore, once a run of that id has made it."""
+    spec = next(each for each in node.job.outputs if each.name == node.outputs[output])
+    return spec.destination.replace("{run-id}", run_id).replace("{output-name}", spec.name)
+
+
+def linked(workspace: Workspace, given: InputSpec, link: Link, maker: Node, run_id: str) -> InputSpec:
+    """An input with what another step has made: a run of that id."""
+    name = maker.outputs[link.output]
+    if not next(each for each in maker.job.outputs if each.name == name).free:
+        made = next((use for use in workspace.datasets.uses(run_id, output=True) if use.name == name), None)
+        if made is not None:
+            return replace(given, dataset_id=made.saved_id)
+    return at_place(workspace, given, place(maker, link.output, run_id))
+
+
+def at_place(workspace: Workspace, given: InputSpec, path: str) -> InputSpec:
+    """An input with a file or a folder of the datastore, whichever is there."""
+    blobs = workspace.blobs
+    url = datastores.dataflow_path(workspace.identity.first, path)
+    kind = "uri_folder"
+    if path and blobs.exists(datastores.CONTAINER, path):
+        kind = URI_FILE
+    elif not blobs.list(datastores.CONTAINER, f"{path}/" if path else "", limit=1):
+        kind = NOTHING
+    else:
+        url = f"{url}/**" if path else f"{url}**"
+    dataset = workspace.datasets.save("file", files_at(url), {})
+    return replace(given, dataset_id=dataset.id, kind=kind)

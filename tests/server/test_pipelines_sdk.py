@@ -1,0 +1,259 @@
+"""Pipelines, through the real azureml.pipeline: steps in their order, data between them, what a user sees of them."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WRITE = """
+import os, sys
+os.makedirs(sys.argv[1])
+open(os.path.join(sys.argv[1], "n.txt"), "w").write("42")
+print("written")
+"""
+READ = """
+import os, sys
+from azureml.core import Run
+run = Run.get_context(allow_offline=False)
+run.log("n", int(open(os.path.join(sys.argv[1], "n.txt")).read()))
+run.parent.log("told", 1)
+print("read")
+"""
+WAIT = """
+import time
+while True:
+    time.sleep(0.1)
+"""
+
+Step = Callable[..., Any]
+Submit = Callable[..., Any]
+
+
+@pytest.fixture
+def step(compute: Any, here: Any, tmp_path: Path) -> Step:
+    """A PythonScriptStep of a script's text."""
+    from azureml.core import RunConfiguration
+    from azureml.pipeline.steps import PythonScriptStep
+
+    configuration = RunConfiguration()
+    configuration.environment = here
+
+    def make(name: str, text: str, **options: Any) -> Any:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "script.py").write_text(textwrap.dedent(text))
+        settings = {"allow_reuse": False, "compute_target": compute, "runconfig": configuration, **options}
+        return PythonScriptStep("script.py", name=name, source_directory=str(folder), **settings)
+
+    return make
+
+
+@pytest.fixture
+def submit(workspace: Any, experiment: Any) -> Iterator[Submit]:
+    """Submit a pipeline of these steps; whatever still runs at the end is cancelled."""
+    from azureml.pipeline.core import Pipeline
+
+    runs = []
+
+    def start(steps: list[Any], **options: Any) -> Any:
+        runs.append(experiment.submit(Pipeline(workspace, steps=steps), **options))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.get_status() not in ("Finished", "Failed", "Canceled"):
+            run.cancel()
+
+
+def printed(run: Any, **options: Any) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        run.wait_for_completion(show_output=True, **options)
+    return out.getvalue()
+
+
+def pipeline_data(workspace: Any, name: str) -> Any:
+    from azureml.pipeline.core import PipelineData
+
+    return PipelineData(name, datastore=workspace.get_default_datastore())
+
+
+@pytest.mark.sdk(
+    "Pipeline.submit",
+    "PipelineData",
+    "PipelineRun.find_step_run",
+    "PipelineRun.get_graph",
+    "PipelineRun.get_status",
+    "PipelineRun.get_steps",
+    "PipelineRun.wait_for_completion",
+    "PythonScriptStep",
+    "StepRun.get_output_data",
+    "StepRun.get_outputs",
+    "StepRun.get_status",
+)
+def test_two_steps_pass_a_folder_and_stream_what_they_print(
+    workspace: Any, step: Step, submit: Submit, tmp_path: Path
+) -> None:
+    between = pipeline_data(workspace, "between")
+    first = step("first", WRITE, arguments=[between], outputs=[between])
+    second = step("second", READ, arguments=[between], inputs=[between])
+    run = submit([second, first])
+    shown = printed(run)
+    assert "\nwritten\n" in shown  # a short step prints
+    assert "\nread\n" in shown  # and so does the last one
+    assert run.get_status() == "Finished"
+    steps = {each.name: each for each in run.get_steps()}
+    assert {name: (each.get_status(), each.get_metrics()) for name, each in steps.items()} == {
+        "first": ("Finished", {}),
+        "second": ("Finished", {"n": 42}),
+    }
+    assert run.get_metrics() == {"told": 1}  # run.parent is the pipeline
+    (found,) = run.find_step_run("first")
+    assert found.pipeline_run_id == run.id
+    assert list(found.get_outputs()) == ["between"]
+    found.get_output_data("between").download(str(tmp_path / "down"))
+    assert [path.read_text() for path in (tmp_path / "down").rglob("n.txt")] == ["42"]
+    assert {node.name for node in run.get_graph().nodes} >= {"first", "second"}
+
+
+def test_pipeline_data_that_is_a_file_is_passed_as_a_file(workspace: Any, step: Step, submit: Submit) -> None:
+    between = pipeline_data(workspace, "single")
+    first = step("first", "import sys\nopen(sys.argv[1], 'w').write('7')", arguments=[between], outputs=[between])
+    reads = "import sys\nfrom azureml.core import Run\nRun.get_context().log('n', int(open(sys.argv[1]).read()))"
+    run = submit([step("second", reads, arguments=[between], inputs=[between]), first])
+    run.wait_for_completion(show_output=False)
+    assert run.find_step_run("second")[0].get_metrics() == {"n": 7}
+
+
+def test_pipeline_data_that_nobody_writes_is_an_empty_folder(workspace: Any, step: Step, submit: Submit) -> None:
+    between = pipeline_data(workspace, "unwritten")
+    first = step("first", "", arguments=[between], outputs=[between])
+    reads = "import os, sys\nassert os.listdir(sys.argv[1]) == []"
+    run = submit([first, step("second", reads, arguments=[between], inputs=[between])])
+    run.wait_for_completion(show_output=False)
+    assert run.get_status() == "Finished"
+
+
+@pytest.mark.sdk("StepRun.wait_for_completion")
+def test_a_failing_step_raises_with_its_message_and_its_successors_do_not_run(step: Step, submit: Submit) -> None:
+    from azureml.exceptions import ActivityFailedException
+
+    bad, after = step("bad", "raise SystemExit(3)"), step("after", "")
+    after.run_after(bad)
+    run = submit([after])
+    with pytest.raises(ActivityFailedException, match="SystemExit: 3"):
+        printed(run)
+    with pytest.raises(ActivityFailedException, match="The step 'bad' failed"):
+        run.wait_for_completion(show_output=False)
+    assert run.get_status() == "Failed"
+    assert [each.name for each in run.get_steps()] == ["bad"]
+
+
+def test_other_steps_go_on_after_a_failure_where_that_is_asked_for(step: Step, submit: Submit) -> None:
+    bad, after, other, last = step("bad", "raise SystemExit(3)"), step("after", ""), step("other", ""), step("last", "")
+    after.run_after(bad)
+    last.run_after(other)
+    run = submit([after, last], continue_on_step_failure=True)
+    run.wait_for_completion(show_output=False, raise_on_error=False)
+    assert run.get_status() == "Failed"
+    assert sorted(each.name for each in run.get_steps()) == ["bad", "last", "other"]
+
+
+@pytest.mark.sdk("PipelineRun.cancel")
+@pytest.mark.parametrize("by", ["PipelineRun", "Run"])
+def test_cancelling_a_pipeline_ends_its_steps(
+    experiment: Any, step: Step, submit: Submit, wait_for: Callable[..., Any], by: str
+) -> None:
+    from azureml.core import Run
+
+    run = submit([step("waits", WAIT)])
+    wait_for(lambda: [each for each in run.get_steps() if each.get_status() == "Running"], 60)
+    if by == "PipelineRun":
+        run.cancel()
+    else:
+        Run(experiment, run.id).cancel()
+    wait_for(lambda: run.get_status() == "Canceled", 60)
+    assert [each.get_status() for each in run.get_steps()] == ["Canceled"]
+
+
+@pytest.mark.sdk("DataReference", "PipelineParameter")
+def test_parameters_data_references_and_words_with_variables_reach_the_script(
+    workspace: Any, step: Step, submit: Submit, tmp_path: Path
+) -> None:
+    from azureml.data.data_reference import DataReference
+    from azureml.pipeline.core import PipelineParameter
+
+    store = workspace.get_default_datastore()
+    (tmp_path / "in.txt").write_text("given")
+    store.upload_files([str(tmp_path / "in.txt")], target_path="pipelines", show_progress=False, overwrite=True)
+    given = DataReference(datastore=store, data_reference_name="given", path_on_datastore="pipelines")
+    count = PipelineParameter("count", default_value=3)
+    text = """
+    import os, sys
+    from azureml.core import Run
+    folder, count, word = sys.argv[1:]
+    Run.get_context().log_row("seen", text=open(os.path.join(folder, "in.txt")).read(), count=count, word=word,
+                              variable=os.environ["AML_PARAMETER_count"],
+                              same=os.environ["AZUREML_DATAREFERENCE_given"] == folder)
+    """
+    reads = step("reads", text, arguments=[given, count, "k=$AML_PARAMETER_count"], inputs=[given])
+    run = submit([reads], pipeline_parameters={"count": 5})
+    run.wait_for_completion(show_output=False)
+    seen = run.find_step_run("reads")[0].get_metrics()["seen"]
+    assert seen == {"text": "given", "count": "5", "word": "k=5", "variable": "5", "same": True}
+
+
+@pytest.mark.sdk("CommandStep", "OutputFileDatasetConfig.as_input")
+def test_commands_pass_an_output_dataset_on(compute: Any, here: Any, submit: Submit, tmp_path: Path) -> None:
+    from azureml.core import RunConfiguration
+    from azureml.data import OutputFileDatasetConfig
+    from azureml.pipeline.steps import CommandStep
+
+    configuration = RunConfiguration()
+    configuration.environment = here
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    options = {"source_directory": str(folder), "compute_target": compute, "runconfig": configuration}
+    made = OutputFileDatasetConfig(name="made")
+    first = CommandStep(name="first", command=["cp", "/etc/hostname", made], allow_reuse=False, **options)
+    second = CommandStep(
+        name="lists",
+        command=["test", "-f", made.as_input("given"), "-o", "-f", "$given/hostname"],
+        allow_reuse=False,
+        **options,
+    )
+    run = submit([first, second])
+    run.wait_for_completion(show_output=False)
+    assert run.get_status() == "Finished"
+    assert [each.get_status() for each in run.find_step_run("lists")] == ["Finished"]
+
+
+@pytest.mark.sdk_refused("ParallelRunStep")
+def test_a_kind_of_step_that_is_not_built_is_refused_by_its_name(
+    workspace: Any, compute: Any, here: Any, submit: Submit, tmp_path: Path
+) -> None:
+    from azureml.core import Dataset
+    from azureml.pipeline.steps import ParallelRunConfig, ParallelRunStep
+
+    (tmp_path / "score.py").write_text("def init():\n    pass\n\ndef run(batch):\n    return batch\n")
+    configuration = ParallelRunConfig(
+        source_directory=str(tmp_path),
+        entry_script="score.py",
+        error_threshold=1,
+        output_action="summary_only",
+        environment=here,
+        compute_target=compute,
+        node_count=1,
+    )
+    files = Dataset.File.from_files((workspace.get_default_datastore(), "pipelines/**"), validate=False)
+    parallel = ParallelRunStep(
+        name="many", inputs=[files.as_named_input("files")], parallel_run_config=configuration, allow_reuse=False
+    )
+    with pytest.raises(Exception, match="ParallelRunStep, which is not built in azureml-local"):
+        submit([parallel])
