@@ -19,6 +19,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def backup(folder: StateFolder, target: Path) -> Summary:
             raise BackupError(
                 f"{missing} files of blobs are gone from {folder.blobs}. `azureml-local doctor` says which."
             )
-        unfinished = target.with_name(target.name + ".unfinished")
+        # A name that nobody can know before: in a folder that others may write to, one could be a link.
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
             _write(unfinished, copy, (folder.root / SECRETS).read_bytes(), kept, sizes)
             unfinished.replace(target)
@@ -192,7 +194,7 @@ def _write(target: Path, copy: Path, secrets: bytes, kept: Path, named: dict[str
             **{BLOBS + file: size for file, size in sizes.items()},
         },
     }
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with (
             gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1) as packed,

@@ -80,7 +80,8 @@ def write_default(folder: Path) -> Path:
     path = folder / "config.json"
     body = dict(zip(KEYS, vars(DEFAULT_NAME).values(), strict=True))
     try:
-        path.write_text(json.dumps(body, indent=4) + "\n", encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:  # never through a link that somebody has put there
+            file.write(json.dumps(body, indent=4) + "\n")
     except OSError as error:
         raise ConfigError(
             f"There is no config.json, and {path} can't be written ({error.strerror}). Work in a folder of your own, "

@@ -45,7 +45,10 @@ class LocalServer:
 
     @classmethod
     def find(cls, folder: StateFolder) -> LocalServer | None:
-        """The server of this folder, or None when none is running. Raises PermissionError where nobody can tell."""
+        """The server of this folder, or None when none is running. Raises PermissionError where nobody can tell,
+        StateFolderError for another user's folder.
+        """
+        folder.check()
         try:
             instance = Instance(**json.loads(folder.instance.read_text()))
         except PermissionError:

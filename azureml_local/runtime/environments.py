@@ -36,6 +36,7 @@ from azureml_local.runtime.installer import (
 )
 from azureml_local.runtime.places import Places, complete
 from azureml_local.storage.locks import try_lock
+from azureml_local.storage.ownership import private_folder
 
 __all__ = ["EnvironmentBuildCanceled", "EnvironmentBuildError", "EnvironmentBuilder", "JobEnvironment"]
 
@@ -155,7 +156,7 @@ class EnvironmentBuilder:
         self, plan: _Plan, packages: PackageList, say: _Log, cancelled: threading.Event, started: float
     ) -> JobEnvironment:
         """The built environment of `plan`, from the cache where it is there as it was built."""
-        self._cache.mkdir(parents=True, exist_ok=True)
+        private_folder(self._cache)
         places = Places(self._cache, plan.digest)
         place = places.intact(say)
         cached = place is not None

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.storage.locks import try_lock
+from azureml_local.storage.ownership import private_folder
 from azureml_local.storage.trees import remove_tree, seal
 
 POLL_SECONDS = 0.05
@@ -74,7 +75,7 @@ class SharedFolders:
 
         ``waits`` is called once when another process or thread is making it. Raises NotShared, OSError.
         """
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._root)
         waiting = False
         while (use := self._try(key)) is None and not cancelled.wait(POLL_SECONDS):
             if not waiting:

@@ -50,6 +50,7 @@ from azureml_local.server.http.memory import one_heap
 from azureml_local.server.http.protocol import Http
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
+from azureml_local.storage.ownership import private_folder
 from azureml_local.storage.tables import Run
 from azureml_local.trust import Trust
 from azureml_local.workspace import Workspace
@@ -319,7 +320,7 @@ def _context(
     # Looked for once, on first use: it may have to be downloaded or drawn.
     @functools.cache
     def mnist() -> MnistSource:
-        return find_mnist(settings.cache / "mnist", os.environ)
+        return find_mnist(private_folder(settings.cache / "mnist"), os.environ)
 
     def variables(run: Run) -> dict[str, str]:
         token = tokens.for_run(run.id)

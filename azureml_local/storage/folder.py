@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from azureml_local.storage.ownership import ForeignFolder, check_owner, close_to_others, is_ours
 
 FOLDER_NAME = ".azureml-local"
 # Prefix of the folder of a backup that is being made.
@@ -59,19 +62,48 @@ class StateFolder:
 
     @classmethod
     def locate(cls, start: Path | None = None) -> StateFolder:
-        """``$AZUREML_LOCAL_STATE``, else the nearest ``.azureml-local`` upward, else one in the current
-        folder.
+        """``$AZUREML_LOCAL_STATE``, else the nearest ``.azureml-local`` upward that is this user's, else one in the
+        current folder.
         """
         chosen = os.environ.get("AZUREML_LOCAL_STATE")
         if chosen:
             return cls(Path(chosen).expanduser())
         here = (start or Path.cwd()).absolute()
         for folder in (here, *here.parents):
-            if (folder / FOLDER_NAME).is_dir():
+            if (folder / FOLDER_NAME).is_dir() and is_ours(folder / FOLDER_NAME):
                 return cls(folder / FOLDER_NAME)
         return cls(here / FOLDER_NAME)
 
+    def check(self) -> None:
+        """Close the folder to other users, if it is there.
+
+        Raises:
+            StateFolderError: it, or something in it, is another user's; or it is open to others and holds other things.
+        """
+        try:
+            if not self.root.exists() and not self.root.is_symlink():
+                return
+            check_owner(self.root)
+            entries = list(self.root.iterdir())
+            for entry in entries:
+                check_owner(entry)
+            if entries and not (self.database.exists() or (self.root / ".gitignore").exists()):
+                # Somebody's home, or /tmp: not ours to close.
+                if stat.S_IMODE(self.root.stat().st_mode) & 0o077:
+                    raise ForeignFolder(f"{self.root} is open to other users of this machine and is no state folder.")
+                return
+            close_to_others(self.root)
+        except ForeignFolder as error:
+            raise StateFolderError(
+                f"{error} Choose another state folder with --state FOLDER or AZUREML_LOCAL_STATE=FOLDER."
+            ) from None
+        except (NotADirectoryError, PermissionError):
+            return  # whoever reads or writes there says so
+        except OSError as error:
+            raise self._unusable(error) from error
+
     def create(self) -> None:
+        self.check()
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.blobs, self.runs, self.tls, self.client_home):
@@ -80,10 +112,13 @@ class StateFolder:
             if not ignore.exists():
                 ignore.write_text("*\n")
         except OSError as error:
-            raise StateFolderError(
-                f"The state folder {self.root} can't be written ({error.strerror or error}). "
-                "Choose another with AZUREML_LOCAL_STATE=FOLDER or --state FOLDER."
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StateFolderError:
+        return StateFolderError(
+            f"The state folder {self.root} can't be written ({error.strerror or error}). "
+            "Choose another with AZUREML_LOCAL_STATE=FOLDER or --state FOLDER."
+        )
 
     @property
     def database(self) -> Path:
@@ -141,6 +176,7 @@ class StateFolder:
     def secrets(self) -> Secrets:
         """This store's secrets, generated on first use, readable by their owner only."""
         path = self.root / "secrets.json"
+        self.check()
         if path.exists():
             try:
                 found = Secrets(**json.loads(path.read_text()))
