@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Compute = Annotated[str | None, typer.Option(help="The cluster that it befalls; by default any", show_default=False)]
+Compute = Annotated[str | None, typer.Option(help="The cluster that it applies to; by default any", show_default=False)]
 Requests = Annotated[
     str | None,
     typer.Option(help="Which requests, e.g. 'PUT */computes/*'; by default the next ones", show_default=False),

@@ -178,8 +178,8 @@ class LocalServer:
         """Have something go wrong, from now on: ``with server.simulate("quota-exceeded"): ...``
 
         An event happens once, or so many ``times``; ``allocation-failed`` and ``queue-stuck`` last until the end
-        of the ``with`` block, or until `InjectedFault.clear` is called. It befalls one ``compute``, or any; 429 and
-        503 befall the ``requests`` of a pattern such as ``"PUT */computes/*"``, or any.
+        of the ``with`` block, or until `InjectedFault.clear` is called. It applies to one ``compute``, or any; 429 and
+        503 apply to the ``requests`` of a pattern such as ``"PUT */computes/*"``, or any.
 
         Raises:
             ServerError: there is no such simulation; the message says which there are.

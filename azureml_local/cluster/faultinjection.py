@@ -69,9 +69,9 @@ class FaultInjector:
         if times is not None and not 1 <= times <= MOST_TIMES:
             raise Invalid(f"The number of times must be from 1 to {MOST_TIMES}, not {times}.")
         if known.of_requests and compute is not None:
-            raise Invalid(f"{known.value} befalls requests, not a compute. Name the requests, e.g. '*/computes/*'.")
+            raise Invalid(f"{known.value} applies to requests, not a compute. Use `requests=`, e.g. '*/computes/*'.")
         if not known.of_requests and requests is not None:
-            raise Invalid(f"{known.value} befalls a compute, not requests.")
+            raise Invalid(f"{known.value} applies to a compute, not requests. Use `compute=`.")
         if requests is not None and not PATTERN.fullmatch(requests):
             raise Invalid(
                 f"{requests[:80]!r} is no pattern of requests. It is a path with * for any text, perhaps after a "
@@ -123,12 +123,12 @@ class FaultInjector:
     def take(self, kind: FaultKind, compute: str) -> Fault | None:
         """Whether it happens to this compute now; if so, that was one of its times."""
         with self._lock:
-            return self._happens(lambda each: each.kind is kind and _befalls(each, compute))
+            return self._happens(lambda each: each.kind is kind and _applies_to(each, compute))
 
     def holds(self, kind: FaultKind, compute: str) -> bool:
         """Whether this state holds for a compute."""
         with self._lock:
-            return any(each.kind is kind and _befalls(each, compute) for each in self._all)
+            return any(each.kind is kind and _applies_to(each, compute) for each in self._all)
 
     def answer(self, method: str, path: str) -> Fault | None:
         """What this request is to meet, if anything; that was one of its times."""
@@ -152,7 +152,7 @@ class FaultInjector:
                 logger.exception("A listener failed for a simulation")
 
 
-def _befalls(simulation: Fault, compute: str) -> bool:
+def _applies_to(simulation: Fault, compute: str) -> bool:
     # The machine that submits has no nodes to lose or to wait for, though an environment to build.
     any_suits = compute != LOCAL_TARGET or simulation.kind is FaultKind.BUILD_FAILED
     return simulation.compute == compute or (simulation.compute is None and any_suits)

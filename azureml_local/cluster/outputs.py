@@ -48,7 +48,7 @@ class Outputs:
     run: Run
     folders: OutputFolders
 
-    def keep(self, keeper: OutputCollector, record: RunContext, *, well: bool, begun: bool) -> None:
+    def keep(self, collector: OutputCollector, record: RunContext, *, well: bool, begun: bool) -> None:
         """Copy the folders to the datastore, and save (and register) a dataset of each.
 
         ``begun``: an earlier server has begun with it, so that files may be there already.
@@ -61,14 +61,14 @@ class Outputs:
                 record.say(f"Output {spec.name}: not uploaded, since the run did not complete.")
                 continue
             path = spec.destination.replace("{run-id}", self.run.id).replace("{output-name}", spec.name)
-            count = self._copy(keeper, spec, path, begun=begun)
+            count = self._copy(collector, spec, path, begun=begun)
             registered = ""
             if not spec.free:
                 registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
             at = f"{datastores.DEFAULT}/{path}{registered}"
             record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
 
-    def _copy(self, keeper: OutputCollector, spec: OutputSpec, path: str, *, begun: bool) -> int:
+    def _copy(self, collector: OutputCollector, spec: OutputSpec, path: str, *, begun: bool) -> int:
         blobs = self.workspace.blobs
         found = self.folders.left(spec, path)
         if not spec.overwrite and not begun:
@@ -83,7 +83,7 @@ class Outputs:
         def put(name: str, source: BinaryIO) -> None:
             blobs.put_file(datastores.CONTAINER, name, source)
 
-        keeper.keep(found.files, put, found.odd)
+        collector.keep(found.files, put, found.odd)
         return len(found.files)
 
     def _save(self, spec: OutputSpec, path: str) -> str:

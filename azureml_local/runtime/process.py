@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from azureml_local.processes import find, identity_of
-from azureml_local.runtime import supervisor as keeper
+from azureml_local.runtime import supervisor
 from azureml_local.runtime.descriptors import limit_of_user
 from azureml_local.storage.clock import mark, seconds_since_mark
 from azureml_local.storage.trees import open_regular
@@ -45,7 +45,7 @@ class JobProcess:
         status_file: Path,
         child: subprocess.Popen[bytes] | None,
         *,
-        leashed: bool = False,
+        leased: bool = False,
     ) -> None:
         self.pid = pid
         self.identity = identity
@@ -53,7 +53,7 @@ class JobProcess:
         self.returncode: int | None = None
         self._status_file = status_file
         self._child = child
-        self._leashed = leashed
+        self._leased = leased
         # One thread may renew while another closes, after which the descriptor number can be another file's.
         self._pipe = threading.Lock()
 
@@ -75,7 +75,7 @@ class JobProcess:
         With a ``lease`` (seconds) it ends when this process ends, and when `renew` wasn't called for that long. The
         descriptors ``held`` stay open until it ends.
         """
-        words = [str(Path(keeper.__file__)), str(status_file), str(lease), " ".join(map(str, held))]
+        words = [str(Path(supervisor.__file__)), str(status_file), str(lease), " ".join(map(str, held))]
         words.append(str(limit_of_user()))
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -90,7 +90,7 @@ class JobProcess:
                 pass_fds=held,
             )
         # A child keeps its PID until it has been waited for.
-        return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leashed=bool(lease))
+        return cls(child.pid, identity_of(child.pid) or "", mark(), status_file, child, leased=bool(lease))
 
     @classmethod
     def attach(cls, record: Mapping[str, Any], status_file: Path) -> JobProcess:
@@ -114,7 +114,7 @@ class JobProcess:
     def begin(self) -> None:
         """Signal the supervisor to start the job."""
         self.renew()
-        if not self._leashed:
+        if not self._leased:
             self.close()
 
     def renew(self) -> None:
@@ -137,11 +137,11 @@ class JobProcess:
         rewrites the file at the end.
         """
         while not os.path.lexists(self._status_file):
-            keeper_process = self._keeper()
-            if keeper_process is None:
+            supervisor_process = self._supervisor()
+            if supervisor_process is None:
                 return os.path.lexists(self._status_file)
             with contextlib.suppress(psutil.Error):
-                if keeper_process.children():
+                if supervisor_process.children():
                     return True
             time.sleep(0.01)
         return True
@@ -159,7 +159,7 @@ class JobProcess:
                 self._child.wait(seconds)
             ended = self._child.returncode is not None
         else:
-            while not (ended := self._keeper() is None) and time.monotonic() < deadline:
+            while not (ended := self._supervisor() is None) and time.monotonic() < deadline:
                 time.sleep(min(0.1, seconds))
         if ended and self.returncode is None:
             self.returncode = self._read_status()
@@ -190,7 +190,7 @@ class JobProcess:
                 break
             time.sleep(0.01)
         # A process hangs in the kernel, and so does its supervisor.
-        if (alive := self._keeper()) is not None:
+        if (alive := self._supervisor()) is not None:
             _signal([alive], signal.SIGKILL)
             self.wait(1.0)
 
@@ -199,18 +199,18 @@ class JobProcess:
         marker.
         """
         found = {process.pid: process for process in marked(self._status_file)}
-        keeper_process = self._keeper()
-        if keeper_process is not None:
+        supervisor_process = self._supervisor()
+        if supervisor_process is not None:
             # Only while it is alive: its PID, which is also the group id, may be reused afterwards.
             with contextlib.suppress(psutil.NoSuchProcess):
-                found |= {process.pid: process for process in keeper_process.children(recursive=True)}
+                found |= {process.pid: process for process in supervisor_process.children(recursive=True)}
             for process in psutil.process_iter():
                 with contextlib.suppress(OSError):
                     if os.getpgid(process.pid) == self.pid:
                         found[process.pid] = process
         return [process for pid, process in found.items() if pid != self.pid and not _gone(process)]
 
-    def _keeper(self) -> psutil.Process | None:
+    def _supervisor(self) -> psutil.Process | None:
         return find(self.pid, self.identity)
 
     def _read_status(self) -> int | None:

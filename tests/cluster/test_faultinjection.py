@@ -1,4 +1,4 @@
-"""What a simulation befalls, and how often."""
+"""Injected faults: what they apply to, and how often."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, ne
 def test_what_nobody_can_go_on_with_is_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
     cancelled, before = left("CancelRequested"), left("CancelRequested", known=False)
     vanished = left("Running")
-    # The keeper and its job: one that has only just been started can't be told by its variables yet.
+    # The supervisor and its job: one that has only just been started can't be told by its variables yet.
     while len(processes := marked(status_file(workspace.folder.runs / vanished.id))) < 2:
         time.sleep(0.01)
     for process in processes:

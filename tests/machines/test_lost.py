@@ -109,7 +109,7 @@ def test_workers_and_servers_that_are_killed(tmp_path: Path, wait_for: Callable[
         wait_for(lambda: asleep("dead"), SLOW)
         wait_for(has(dead, "Running"), SLOW)
         dask.stop("first")
-        wait_for(lambda: not asleep("dead"), SLOW)  # its keeper has seen to that
+        wait_for(lambda: not asleep("dead"), SLOW)  # its supervisor has ended it
         # The scheduler starts the task anew, on a worker that finds the run taken.
         dask.worker("second")
         wait_for(has(dead, "Failed"), SLOW)

@@ -161,7 +161,7 @@ def test_a_daemon_is_ended_when_its_job_is_cancelled(folder: Path) -> None:
     assert end(process) == -15
 
 
-def test_what_has_lost_its_keeper_is_found_by_its_environment(folder: Path) -> None:
+def test_process_without_supervisor_is_found_by_its_environment(folder: Path) -> None:
     leave = "import os, time; os.setsid() if os.fork() == 0 else None"
     process = spawn(folder, f"{leave}; print('up', flush=True); time.sleep(600)")
     until_said(folder, "up")
@@ -213,7 +213,7 @@ def test_another_process_with_the_same_number_is_left_alone(folder: Path) -> Non
 def test_a_job_gets_no_open_file_of_ours(folder: Path) -> None:
     ours = os.open(folder, os.O_RDONLY)
     os.set_inheritable(ours, True)
-    held = os.open(folder, os.O_RDONLY)  # for the keeper, and nobody else
+    held = os.open(folder, os.O_RDONLY)  # for the supervisor alone
     try:
         script = "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0))"
         process = spawn(folder, script, held=[held])
@@ -298,7 +298,7 @@ time.sleep(600)
 
 @pytest.mark.case("lost-connections")
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_a_job_on_a_leash_ends_with_its_holder(folder: Path, how: str) -> None:
+def test_leased_job_ends_with_its_holder(folder: Path, how: str) -> None:
     job = DAEMON + "print('both', flush=True); time.sleep(600)"
     seconds = "600" if how == "killed" else "2"
     short = short_folders.make(folder)
@@ -318,7 +318,7 @@ def test_a_job_on_a_leash_ends_with_its_holder(folder: Path, how: str) -> None:
     short_folders.remove(folder)
 
 
-def test_a_leash_that_is_pulled_at_lets_a_job_go_on(folder: Path) -> None:
+def test_renewed_lease_lets_a_job_go_on(folder: Path) -> None:
     process = JobProcess.spawn(
         [sys.executable, "-c", "import sys, time; print(repr(sys.stdin.read()), flush=True); time.sleep(600)"],
         cwd=folder,

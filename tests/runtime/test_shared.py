@@ -145,15 +145,15 @@ def test_what_somebody_uses_is_kept_however_long(folders: Folders) -> None:
     folders.make()
     with ExitStack() as stack:
         use = folders.use(stack)
-        # A job's keeper, whose server is killed: only the keeper has the descriptor then.
-        keeper = subprocess.Popen(["sleep", "600"], pass_fds=[use.descriptor])
+        # A job's supervisor, whose server is killed: only the supervisor has the descriptor then.
+        supervisor = subprocess.Popen(["sleep", "600"], pass_fds=[use.descriptor])
     try:
         folders.age(KEPT_SECONDS * 10)
         folders.shared.sweep()
         assert folders.names() == {KEY}
     finally:
-        keeper.kill()
-        keeper.wait()
+        supervisor.kill()
+        supervisor.wait()
     folders.shared.sweep()
     assert folders.names() == set()
 

@@ -242,8 +242,8 @@ def test_what_cannot_be_simulated_is_refused_with_a_sentence(server: LocalServer
         ("There is no simulation 'earthquake'. Choose one of: quota-exceeded,", {"kind": "earthquake"}),
         ("lasts until it is cleared", {"kind": "queue-stuck", "times": 2}),
         ("must be from 1 to", {"kind": "node-lost", "times": 0}),
-        ("befalls requests, not a compute", {"kind": "throttled", "compute": "any"}),
-        ("befalls a compute, not requests", {"kind": "node-lost", "requests": "*"}),
+        ("applies to requests, not a compute", {"kind": "throttled", "compute": "any"}),
+        ("applies to a compute, not requests", {"kind": "node-lost", "requests": "*"}),
         ("is no pattern of requests", {"kind": "throttled", "requests": "all of them"}),
     ):
         with pytest.raises(ServerError, match=words):
