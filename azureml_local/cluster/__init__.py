@@ -1,1 +1,1 @@
-"""Who runs what, where and when: the queue and its nodes, orchestration, workers on other machines."""
+"""Scheduling of runs: the queue and its nodes, orchestration, remote workers."""

@@ -1,6 +1,4 @@
-"""The local cluster: who waits, who runs where, and what becomes of them when a server stops and starts
-again.
-"""
+"""The local cluster: queues and nodes of its computes, execution of runs, and recovery after a restart."""
 
 from __future__ import annotations
 
@@ -88,8 +86,8 @@ class Cluster:
         self._services.registry.stop()
 
     def _take_up(self) -> None:
-        """Runs of an earlier server: those whose job has not begun wait for a node again, living processes are
-        followed on, and what has ended is brought to its end.
+        """Recover the runs of an earlier server: jobs that have not begun are queued again, living processes are
+        monitored, and runs whose job has ended are concluded.
         """
         # Looked for once: of 2,000 runs that wait hardly any has processes.
         living = marked_of_all()
@@ -118,7 +116,7 @@ class Cluster:
             self.submit(run)
 
     def _give_up(self, run_id: str, reason: str) -> None:
-        """A run fails for a fault of ours. Nothing that goes wrong with that is anybody else's business."""
+        """Fail a run for an internal error. Errors while doing so are logged only."""
         try:
             self._workspace.runs.advance(run_id, "Failed", error=user_error(reason, "ServiceError"))
         except Exception:
@@ -176,11 +174,11 @@ class Cluster:
         self._workspace.runs.advance(run.id, "Failed", error=user_error(reason))
 
     def waiting_for(self, run: Run) -> str | None:
-        """Why a run that isn't over does nothing yet, in words; None for one that does."""
+        """Why an unfinished run is waiting, as text; None for one that isn't."""
         return self.waiting_of([run])[run.id]
 
     def waiting_of(self, runs: Iterable[Run]) -> dict[str, str | None]:
-        """The same of several, by their ids."""
+        """`waiting_for` of several runs, by their ids."""
         found = {run.id: waiting.STAGES.get(run.status) for run in runs}
         with self._changed:
             for queue in self._queues.values():
@@ -210,7 +208,7 @@ class Cluster:
             self._workspace.runs.advance(run_id, "Canceled")
 
     def orchestrate(self, run_type: str, cancel: Callable[[str], None]) -> None:
-        """From now on runs of this type are cancelled so: they are no jobs, and end when their children have."""
+        """Register how runs of an orchestrated type are cancelled: they aren't jobs, and end after their children."""
         self._orchestrators[run_type] = cancel
 
     # Scheduling ---------------------------------------------------------------------------------------------
@@ -222,7 +220,7 @@ class Cluster:
                 self._changed.wait(min(waits, default=None))
 
     def _serve_safely(self, name: str) -> float | None:
-        """As `_serve`; a fault keeps neither the other queues nor, for longer than FAULT_SECONDS, this one."""
+        """`_serve`, but an exception stops neither the other queues nor, for longer than FAULT_SECONDS, this one."""
         try:
             return self._serve(name)
         except Exception:
@@ -258,7 +256,7 @@ class Cluster:
         return pool.scale_down()
 
     def _replace(self, queue: deque[Run], place: int, change: Callable[[], Run]) -> bool:
-        """Put a waiting run as it is now in its place. False when its row is gone: then it waits no more."""
+        """Refresh a queued run from the store. False when its row is gone: then it leaves the queue."""
         try:
             queue[place] = change()
         except NotFound:

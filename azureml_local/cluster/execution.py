@@ -1,4 +1,4 @@
-"""One run on one node, from its image to its last artifact: the server's part of it."""
+"""The server's part of one run's execution, from the image build to the last artifact."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from azureml_local.workspace.run_kinds import STEP
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
 OUTPUTS_BEGUN = "outputs"
-# What goes in any case, in a run's folder that stays for what could not be kept.
+# Removed in any case, even where a run's folder stays for files that could not be stored.
 SCRATCH = ("inputs",)
 
 
 class Execution:
-    """Has one job run and says truthfully how it ended.
+    """Executes one run's job and records its outcome.
 
     ``run`` is a thread's whole work; ``cancel`` may come at any time. ``give_back`` is called, perhaps more than once,
     where the job is over and the run's end has to wait: the node is free then.
@@ -56,7 +56,7 @@ class Execution:
         return self._record.lost
 
     def cancel(self) -> bool:
-        """Ask for the end. False when the job has ended by itself already: then it stays as it ended."""
+        """Request cancellation. False when the job has ended by itself already: then its outcome stands."""
         with self._closing:
             if not self._closed:
                 self._record.cancelled.set()
@@ -79,7 +79,7 @@ class Execution:
         self._whole(self._executor.resume)
 
     def conclude(self) -> None:
-        """Bring the end of an earlier server's job to its end."""
+        """Conclude a run whose job ended under an earlier server."""
         record = self._record
         record.owned()
         record.lost, record.left = bool(record.known.get("lost")), bool(record.known.get("left"))

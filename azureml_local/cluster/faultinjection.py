@@ -1,6 +1,6 @@
-"""Trouble on demand: what goes wrong in Azure now and then happens here when a test asks for it.
+"""Fault injection: failures that occur in Azure now and then, reproduced when a test requests them.
 
-Kept in memory, so that a restart ends it: trouble that outlived its test would be taken for a fault of ours.
+Faults are kept in memory only, so that a restart ends them: one that outlived its test would look like a bug.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Fault:
 
 
 class FaultInjector:
-    """Those of one server. Thread-safe."""
+    """The injected faults of one server. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +58,7 @@ class FaultInjector:
     def start(
         self, kind: str, *, times: int | None = None, compute: str | None = None, requests: str | None = None
     ) -> Fault:
-        """From now on it happens. Raises Invalid for a kind that there isn't, or what it can't have."""
+        """Start a fault. Raises Invalid for an unknown kind, or arguments that don't fit it."""
         try:
             known = FaultKind(kind)
         except ValueError:
@@ -90,7 +90,7 @@ class FaultInjector:
         return made
 
     def clear(self, identifier: int | None = None, kind: str | None = None) -> int:
-        """End the one with this number, those of this kind, or all. Returns how many there were."""
+        """End the fault with this number, those of this kind, or all. Returns how many were ended."""
         with self._lock:
             gone = [
                 each
@@ -121,7 +121,7 @@ class FaultInjector:
     # Meeting it ---------------------------------------------------------------------------------------------
 
     def take(self, kind: FaultKind, compute: str) -> Fault | None:
-        """Whether it happens to this compute now; if so, that was one of its times."""
+        """Whether the fault occurs on this compute now; if so, it is counted."""
         with self._lock:
             return self._happens(lambda each: each.kind is kind and _applies_to(each, compute))
 
@@ -131,7 +131,7 @@ class FaultInjector:
             return any(each.kind is kind and _applies_to(each, compute) for each in self._all)
 
     def answer(self, method: str, path: str) -> Fault | None:
-        """What this request is to meet, if anything; that was one of its times."""
+        """The fault that applies to this request, if any; it is counted."""
         # Without the lock: every request asks, and nearly always there is none at all.
         if not self._all or path.startswith(EXEMPT):
             return None

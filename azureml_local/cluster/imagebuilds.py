@@ -1,4 +1,4 @@
-"""``Environment.build``: an environment is built before any run needs it, with a log to look at meanwhile."""
+"""``Environment.build``: builds of environments ahead of runs, with a log that can be followed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageBuild:
 
 
 class ImageBuilds:
-    """The builds that this server was asked for. The next server knows nothing of them, but finds what they built."""
+    """The builds requested from this server. They aren't persisted; their environments stay in the cache."""
 
     def __init__(self, blobs: BlobStore, builder: EnvironmentBuilder) -> None:
         self._blobs = blobs

@@ -1,4 +1,4 @@
-"""Puts what a job has left into the store, file by file: what the store can't take now is tried again for a while."""
+"""Storage of a job's files as artifacts, one by one, with retries while the store can't accept them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from azureml_local.runtime.patience import passing
 from azureml_local.storage.blobs import BlobError
 from azureml_local.storage.trouble import Trouble
 
-# So long a run waits at its end for room for its files, if the rest of it can be written.
+# Seconds that a run retries at its end to store its files, if the rest of it can be written.
 KEEP_SECONDS = 10.0
 
 
 class OutputCollector:
-    """Of one run. ``waits`` is called each time that something has to be tried again."""
+    """Collector of one run's files. ``waits`` is called before each retry."""
 
     def __init__(self, record: RunContext, waits: Callable[[], None]) -> None:
         self._record = record
@@ -82,7 +82,7 @@ class OutputCollector:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(blobs))
 
     def _give_up(self, waiting: Mapping[str, Path], trouble: Trouble) -> bool:
-        """The run fails for want of room, if that can be written; True then."""
+        """Fail the run for lack of disk space, if that can be written; True then."""
         names = [shown(name) for name in list(waiting)[:NAMED]]
         rest = f", and {len(waiting) - NAMED} more" if len(waiting) > NAMED else ""
         what = "1 file" if len(waiting) == 1 else f"{len(waiting)} files"

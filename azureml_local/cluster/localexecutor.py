@@ -1,4 +1,4 @@
-"""The embedded engine: jobs are processes of the server's own machine, and outlive the server."""
+"""The local executor: jobs are processes on the server's machine, and outlive the server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LocalExecutor:
         if not process.began():
             record.say("The server was killed before the job began; a new one starts it.")
             return self.run()
-        record.say(f"A new server takes up the process {process.pid}.")
+        record.say(f"A new server recovers the process {process.pid}.")
         follow(record, process, spec_of(record.run).max_seconds)
         return True
 

@@ -1,4 +1,4 @@
-"""The nodes of one AmlCompute cluster: places for one job each, made when needed and given back when idle."""
+"""The nodes of one AmlCompute cluster: slots for one job each, allocated on demand and released when idle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Allocation:
-    """How a cluster stands, at one moment: how many nodes it has, and how many it should have.
+    """Allocation state of a cluster: how many nodes it has, and how many it should have.
 
     ``transition`` is when it last got a node or gave one back; ``failing`` while nodes are missing that it can't
     get.

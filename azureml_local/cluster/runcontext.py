@@ -1,4 +1,4 @@
-"""One run, as whoever runs its job sees it: the statuses, logs and errors that are its story in the workspace."""
+"""Run context: the status, logs and errors that an execution writes to its run in the workspace."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class RunContext:
         self._node_log: Path | None = None
 
     def owned(self) -> None:
-        """This thread is the run's own."""
+        """Make the calling thread the run's own."""
         self._owner = threading.get_ident()
 
     def write(self, change: Callable[[], T]) -> T:
-        """Change something of the run in the store. Raises Postponed when the server stops before it can be."""
+        """Write a change of the run to the store, with retries. Raises Postponed when the server stops first."""
         return self.patience.keep(change, self.waits) if threading.get_ident() == self._owner else change()
 
     def stage(self, status: str) -> None:
@@ -106,7 +106,7 @@ class RunContext:
         return True
 
     def settle(self) -> None:
-        """Wait until why the run fails is written, if it does."""
+        """Wait until the run's error, if any, is written."""
         if self._failure is not None:
             self.write(self._note_failure)
 
@@ -166,12 +166,12 @@ class RunContext:
         self.checkpoint(process.record())
 
     def checkpoint(self, known: Json) -> None:
-        """What a server that is started later must know to go on with the run."""
+        """Checkpoint the state from which a later server recovers the run."""
         self.write(lambda: self.workspace.runs.note_process(self.run.id, known))
 
     @property
     def known(self) -> Json:
-        """What an earlier server remembered."""
+        """The checkpoint of an earlier server."""
         return self.run.process or {}
 
     @property

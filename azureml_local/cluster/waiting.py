@@ -1,4 +1,4 @@
-"""What runs wait for, in words: for the command line, for their pages, and for a log that each waiting run has."""
+"""Descriptions of what runs wait for: for the command line, the run pages, and each waiting run's log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGES = {
     # With a node of its compute, but not on it yet.
     "Queued": "Waiting for a free worker.",
     "Preparing": "Its environment is being built, or is looked up; the run's build log says more.",
-    "Starting": "Its folder and its input data are being brought.",
+    "Starting": "Its folder and its input data are being prepared.",
     "CancelRequested": "Waiting for the job's processes to end.",
 }
 
@@ -79,7 +79,7 @@ class QueueLogs:
         if run_id in self._earlier:
             self._earlier.discard(run_id)
             if self._artifacts.exists(RUN_ORIGIN, container, QUEUE_LOG):
-                self.tell(run_id, container, "A new server takes up the queue.")
+                self.tell(run_id, container, "A new server continues the queue.")
 
     def end(self, run_id: str, container: str, line: str) -> None:
         """It waits no more. Nothing, for a run that never had to."""

@@ -1,6 +1,6 @@
-"""What runs sweeps: it starts run after run, ends early those that its policy gives up, and knows the best one.
+"""Orchestration of sweeps: starts their runs, applies the termination policy, and determines the best run.
 
-All of it can be read from the store: a server that is started after a crash goes on where the last one was.
+All state can be read from the store: a server that is started after a crash continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Child:
 
 
 class Sweeps:
-    """Every sweep that goes on, each with a thread of its own that waits for its runs."""
+    """The active sweeps, each with its own thread that waits for its runs."""
 
     def __init__(self, workspace: Workspace, cluster: Cluster) -> None:
         self._workspace = workspace
@@ -104,18 +104,18 @@ class Sweeps:
 
 @dataclass(frozen=True)
 class _Changed:
-    """A child has another status, or (without one) has logged something."""
+    """Event: a child has another status, or (without one) has logged something."""
 
     run_id: str
     status: str | None
 
 
 class _Cancel:
-    """Somebody wants the sweep to end."""
+    """Event: cancellation of the sweep was requested."""
 
 
 class _Stop:
-    """The server ends."""
+    """Event: the server stops."""
 
 
 class _Sweep:

@@ -1,4 +1,4 @@
-"""The job's part of an execution on another machine: who takes it, what that node says, and when it is lost.
+"""The remote executor: placement of a job on a worker, its reports, and the detection of a lost node.
 
 A scheduler only finds a worker. All else goes over the server's own TLS, with the run's token: the worker claims the
 run, is told what to do, and says how it goes, once a second at least. What it says is numbered, and what it sends has
@@ -32,9 +32,9 @@ from azureml_local.workspace.jobs import spec_of
 from azureml_local.workspace.snapshots import safe_path
 
 POLL_SECONDS = 0.5
-# A worker that can't reach the server for so long ends its job, and its keeper does when the worker itself can't.
+# A worker that can't reach the server for so long ends its job; if the worker itself can't, the supervisor does.
 CUT_OFF_SECONDS = 30.0
-# After that, and the time that killing may take, no process of the job is left: then it is said to be lost.
+# After that, and the time that killing may take, no process of the job is left: then the node counts as lost.
 SILENCE_SECONDS = CUT_OFF_SECONDS + 15.0
 RETRY_SECONDS = 5.0
 # How long a server that stops waits for a node to end its job; it hears of it again when it starts again, or not.
@@ -279,7 +279,7 @@ class RemoteExecutor:
 
 
 def _place(path: str) -> Path:
-    """Raises Invalid for what no node brings."""
+    """The path of an uploaded file. Raises Invalid for one that no node may upload."""
     inside = safe_path(path)
     if not any(inside.parts[: len(folder)] == folder and len(inside.parts) > len(folder) for folder in BROUGHT):
         raise Invalid(f"A node brings no file {path[:200]!r}.")

@@ -1,4 +1,4 @@
-"""Where nodes on other machines report: the runs whose jobs are expected there, or happen there."""
+"""Registry of runs whose jobs wait for a remote worker or run on one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from azureml_local.workspace.errors import Conflict
 
 @dataclass(frozen=True)
 class WorkerNode:
-    """Who says something: ``attempt`` names what was asked for, ``who`` the process that took it."""
+    """Identity of a reporting worker: ``attempt`` is the placement, ``who`` the process that claimed it."""
 
     attempt: str
     who: str
@@ -29,10 +29,10 @@ class Placed(Protocol):
 
 
 class Placement(Protocol):
-    """What finds a worker for a job."""
+    """Interface to a scheduler that finds a worker for a job."""
 
     def place(self, run_id: str, order: Mapping[str, str]) -> Placed:
-        """Raises OSError when there is nobody to ask."""
+        """Submit a job to the scheduler. Raises OSError when it can't be reached."""
 
     def stop(self) -> None: ...
 
@@ -54,7 +54,7 @@ class Expected(Protocol):
 
 
 class WorkerRegistry:
-    """Those of one server. Thread-safe."""
+    """The remote runs of one server. Thread-safe."""
 
     def __init__(self, placement: Placement | None = None, order: Mapping[str, str] | None = None) -> None:
         # Without one, every new job runs on this machine.

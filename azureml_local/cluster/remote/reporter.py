@@ -1,4 +1,4 @@
-"""The run, seen from the machine of a worker: what is told there goes to its server over TLS, with the run's token."""
+"""The remote reporter: sends a job's reports from a worker to the server over TLS, with the run's token."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Unable(httpx.RemoteProtocolError):
 
 
 class Dismissed(Exception):
-    """The server says that the run isn't this node's, or not any more."""
+    """The server answers that the run isn't, or is no longer, assigned to this node."""
 
 
 class Refused(Exception):
@@ -47,7 +47,7 @@ class Refused(Exception):
 
 
 class Server:
-    """The server, as a node asks it. Each raises Unreachable, Dismissed or Refused."""
+    """Client of the server's node API. Each method raises Unreachable, Dismissed or Refused."""
 
     def __init__(self, order: Mapping[str, str], who: str, bundle: Path) -> None:
         self._who = {"attempt": order["attempt"], "who": who}
@@ -251,7 +251,7 @@ class RemoteReporter:
             return bool(self._events) or any(log.behind for log in self._logs.values())
 
     def _patiently(self, action: Callable[[], T]) -> T | None:
-        """Do it, again and again while the server can't be reached; None when that was in vain."""
+        """Call the server, with retries while it can't be reached; None on failure."""
         while not self.dismissed and not self._unreachable:
             answer: list[T] = []
 

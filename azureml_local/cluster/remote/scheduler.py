@@ -1,4 +1,4 @@
-"""A Dask scheduler as what finds workers for jobs. Imported only by a server with ``--scheduler``.
+"""Placement of jobs through a Dask scheduler. Imported only by a server with ``--scheduler``.
 
 Each job is one task: a worker with so many threads (``dask worker --nthreads``) takes so many jobs at once. The server
 knows the scheduler's address only, and can't start workers; a cluster that adapts (``Cluster.adapt``) sees the tasks
@@ -29,7 +29,7 @@ ANSWER_SECONDS = 5
 
 @dataclass(frozen=True, repr=False)
 class Order:
-    """What a worker is told. Dask's logs say what a task was called with: nothing, of this."""
+    """The argument of a worker's task. Its repr is empty, since Dask logs a task's arguments."""
 
     words: dict[str, str]
 

@@ -1,5 +1,5 @@
-"""What a worker of a Dask cluster does for a run. The worker needs azureml-local of the server's version, and Python
-with the SDK where jobs read datasets; nothing of the server's disk.
+"""Execution of a run's job on a worker of a Dask cluster. The worker needs azureml-local of the server's version, and
+Python with the SDK where jobs read datasets; nothing of the server's disk.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ RETRY_SECONDS = 0.5
 
 
 class CantRun(Exception):
-    """This worker can't take the run; the server makes it the run's error."""
+    """This worker can't run the job; the message becomes the run's error."""
 
 
 def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
-    """A run's job, from its claim to its end. ``name`` is the worker's, ``scratch`` a folder of its own.
+    """Run a job, from its claim to its end. ``name`` is the worker's, ``scratch`` a folder of its own.
 
     Raises:
         CantRun: another version of azureml-local, or a server that can't be reached from here.
@@ -65,7 +65,7 @@ def perform(order: Mapping[str, str], name: str, scratch: str) -> None:
 
 
 def _claim(server: Server, order: Mapping[str, str], name: str) -> dict[str, Any] | None:
-    """What is to be done; None when the run isn't to be had any more."""
+    """Claim the run and get its task; None when the run is no longer available."""
     deadline = time.monotonic() + CLAIM_SECONDS
     while True:
         try:
