@@ -1,11 +1,11 @@
-"""Environment variables from which the SDK in a job gets its run.
+"""Environment variables from which the SDK and MLflow in a job get their run.
 
 Which variable does what was measured with azureml-core 1.61 (each dropped in turn).
 """
 
 from __future__ import annotations
 
-from azureml_local.endpoints import Endpoints
+from azureml_local.endpoints import Endpoints, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
@@ -29,6 +29,7 @@ def job_variables(
         experiment: its name and its id.
         token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
     """
+    tracking = mlflow_tracking_uri(endpoints, workspace)
     return {
         "AZUREML_ARM_SUBSCRIPTION": workspace.subscription_id,
         "AZUREML_ARM_RESOURCEGROUP": workspace.resource_group,
@@ -46,4 +47,13 @@ def job_variables(
         # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE):
         # no telemetry.
         "HBI_WORKSPACE_JOB": "true",
+        # MLflow's own. Its first run in the process is the job's; the start-up hook (startup/sitecustomize.py) gives
+        # the URI the scheme azureml:// in a process that has azureml-mlflow, as in Azure.
+        "MLFLOW_TRACKING_URI": tracking.replace("azureml://", "https://", 1),
+        "MLFLOW_TRACKING_TOKEN": token,
+        "MLFLOW_RUN_ID": run_id,
+        "MLFLOW_EXPERIMENT_ID": experiment[1],
+        "MLFLOW_EXPERIMENT_NAME": experiment[0],
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "AZUREML_LOCAL_MLFLOW": tracking,
     }

@@ -36,6 +36,9 @@ from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NO
 from azureml_local.server.http.faults import FaultMiddleware
 from azureml_local.server.local import nodes as node
 from azureml_local.server.local import status as local
+from azureml_local.server.mlflow import experiments as mlflow_experiments
+from azureml_local.server.mlflow import registry as mlflow_registry
+from azureml_local.server.mlflow import runs as mlflow_runs
 
 API = (
     arm_datastores,
@@ -56,6 +59,9 @@ API = (
     datasets,
     datastores,
     models,
+    mlflow_experiments,
+    mlflow_runs,
+    mlflow_registry,
     credential,
     node,
     opendata,

@@ -79,7 +79,25 @@ def pipeline_error_response(status: int, code: str, message: str) -> JSONRespons
     return JSONResponse({"Error": {"Code": code, "Message": message}}, status)
 
 
+MLFLOW_CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_ALREADY_EXISTS",
+    501: "NOT_IMPLEMENTED",
+}
+
+
+def mlflow_error_response(status: int, code: str, message: str) -> JSONResponse:
+    """MLflow's own shape; its clients know these codes (mlflow.exceptions)."""
+    # MLflow's servers say 400 for what is there already, and its clients try 409 no other way.
+    known = MLFLOW_CODES.get(status, "INTERNAL_ERROR")
+    return JSONResponse({"error_code": known, "message": message}, 400 if status == 409 else status)
+
+
 SHAPES = {
+    "mlflow": mlflow_error_response,
     "modelmanagement": model_error_response,
     "hyperdrive": sweep_error_response,
     "pipelines": pipeline_error_response,

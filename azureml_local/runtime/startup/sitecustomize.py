@@ -59,6 +59,15 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+def choose_mlflow_tracking_uri() -> None:
+    """Give the workspace's tracking URI the scheme that this process can read; one of the user's own stays."""
+    ours = os.environ.get("AZUREML_LOCAL_MLFLOW", "")
+    plain = ours.replace("azureml://", "https://", 1)
+    if ours and os.environ.get("MLFLOW_TRACKING_URI") in (ours, plain):
+        installed = any(os.path.isfile(os.path.join(entry, "azureml", "mlflow", "__init__.py")) for entry in sys.path)
+        os.environ["MLFLOW_TRACKING_URI"] = ours if installed else plain
+
+
 def run_the_next_one() -> None:
     """Run the environment's own sitecustomize, which this one shadows."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -71,4 +80,5 @@ def run_the_next_one() -> None:
 
 
 sys.meta_path.insert(0, Finder())
+choose_mlflow_tracking_uri()
 run_the_next_one()

@@ -65,6 +65,12 @@ RULES = (
     Rule(("POST",), "metric", r"/runs/(?P<run>[^/]+)/batch"),
     Rule(("POST",), "artifact", r"/artifacts/batch/metadata/ExperimentRun/dcid\.(?P<run>[^/]+)"),
     Rule(("POST",), "artifact", r"/artifacts/batch/metadata/LocalUpload/[^/]+"),
+    Rule(("POST",), "artifact", r"/artifacts/LocalUpload/[^/]+/batch/metadata"),
+    # MLflow names the run in the body: its routes ask `may_write` and `may_start`.
+    Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/runs/(?:create|update|search|log-[a-z]+|set-tag|delete-tag)"),
+    Rule(("POST",), "mlflow", r"/api/2\.0/preview/mlflow/runs/log-batch-async"),
+    Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/(?:experiments/(?:create|search)|model-versions/create)"),
+    Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/registered-models/(?:create|get-latest-versions)"),
     Rule(("POST",), "execution", r"/experiments/[^/]+/(?:snapshotrun|localrun)"),
     # For the node that has the run's job (routes.node says which run: only its own).
     Rule(("POST", "PUT"), "node", r"/runs/(?P<run>[^/]+)/(?:claim|report|fingerprints|wanted|bytes)"),
