@@ -71,6 +71,7 @@ RULES = (
     Rule(("POST",), "mlflow", r"/api/2\.0/preview/mlflow/runs/log-batch-async"),
     Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/(?:experiments/(?:create|search)|model-versions/create)"),
     Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/registered-models/(?:create|get-latest-versions)"),
+    Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/logged-models/search"),
     Rule(("POST",), "execution", r"/experiments/[^/]+/(?:snapshotrun|localrun)"),
     # For the node that has the run's job (routes.node says which run: only its own).
     Rule(("POST", "PUT"), "node", r"/runs/(?P<run>[^/]+)/(?:claim|report|fingerprints|wanted|bytes)"),

@@ -132,6 +132,12 @@ def search_versions(
     }
 
 
+@router.post("/logged-models/search")
+def search_logged_models(ctx: Ctx, name: Named) -> dict[str, Any]:
+    """There are none, since none can be made here; MLflow 3 asks before it lists files or registers a model."""
+    return {"models": []}
+
+
 def _place(ctx: Context, source: str) -> tuple[str, str, str]:
     """Origin, container and path of a model's files. Raises Invalid, NotFound."""
     if match := OF_RUN.fullmatch(source):
