@@ -324,6 +324,12 @@ class BlobStore:
         session.execute(delete(Block).where(*waiting))
         return [*files, *blocks]
 
+    def delete_all(self, container: str) -> None:
+        """Delete what is in a container."""
+        with self._database.write() as session:
+            files = self.forget(session, container, "")
+        self.unlink(files)
+
     # Files --------------------------------------------------------------------------------------------------
 
     def _new_file(self) -> Path:

@@ -10,7 +10,7 @@ from azureml_local.storage.blobs import BlobStore
 from azureml_local.storage.database import Database
 from azureml_local.storage.folder import StateFolder
 from azureml_local.workspace.artifacts import Artifacts
-from azureml_local.workspace.assets import COMPONENT, DATA, Assets
+from azureml_local.workspace.assets import CODE, COMPONENT, DATA, Assets
 from azureml_local.workspace.changes import Changes
 from azureml_local.workspace.comparison import Comparison
 from azureml_local.workspace.computes import Computes
@@ -51,6 +51,7 @@ class Workspace:
         self.models = Models(self.database)
         self.data = Assets(self.database, DATA)
         self.components = Assets(self.database, COMPONENT)
+        self.codes = Assets(self.database, CODE)
         self.computes = Computes(self.database)
         self.comparison = Comparison(self.database)
         self.changes = Changes(self.database)

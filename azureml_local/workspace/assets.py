@@ -19,9 +19,10 @@ from azureml_local.storage.tables import AssetLabel, AssetName, AssetVersion, Js
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.texts import check_text, texts
 
-ENVIRONMENT, MODEL, DATA, COMPONENT = "environment", "model", "data", "component"
+ENVIRONMENT, MODEL, DATA, COMPONENT, CODE = "environment", "model", "data", "component", "code"
 
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}")
 LATEST = "latest"
 MAX_LABELS = 100
 MOST_NUMBER = 2**63 - 1
@@ -150,6 +151,28 @@ class Assets:
             found.archived = (found.archived or now()) if archived else None
             found.modified = now()
 
+    def describe(
+        self, name: str, version: str | None, *, description: str | None, tags: Json | None
+    ) -> AssetVersion | AssetName:
+        """Give a version, or the name itself, another description and other tags; None leaves them. Raises NotFound."""
+        with self._database.write() as session:
+            found = session.get(AssetName, (self.kind, name)) if version is None else self.find(session, name, version)
+            if found is None:
+                raise NotFound(f"There is no {self.kind} {name!r} (version {version or 'any'}) in this workspace.")
+            if description is not None:
+                found.description = check_text("description", description)
+            if tags is not None:
+                found.tags = texts("tags", tags)
+            found.modified = now()
+        return found
+
+    def with_property(self, key: str, value: str) -> Sequence[AssetVersion]:
+        """The versions with this property, newest first."""
+        query = select(AssetVersion).where(AssetVersion.kind == self.kind)
+        query = query.where(func.json_extract(AssetVersion.properties, f'$."{key}"') == value)
+        with self._database.read() as session:
+            return session.scalars(query.order_by(AssetVersion.created.desc())).all()
+
     # Names --------------------------------------------------------------------------------------------------
 
     def create_name(self, name: str, *, description: str | None = None, tags: Json | None = None) -> AssetName:
@@ -237,6 +260,13 @@ class Assets:
             session.add(row)
             session.flush()
         return row
+
+
+def check_asset_name(name: str) -> str:
+    """The name itself. Raises Invalid for one that SDK v2 would not take for data, code or an environment."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} is no name of an asset: letters, digits, '-', '_', '.', at most 255.")
+    return name
 
 
 def number_of(version: str) -> int | None:

@@ -22,8 +22,10 @@ class Environments(Assets):
     def __init__(self, database: Database) -> None:
         super().__init__(database, ENVIRONMENT)
 
-    def register(self, name: str, definition: Json, version: str | None = None) -> AssetVersion:
-        """Keep a definition.
+    def register(
+        self, name: str, definition: Json, version: str | None = None, *, also: Json | None = None
+    ) -> AssetVersion:
+        """Keep a definition, and ``also`` what one client says of it beside.
 
         Without a version, a new one is made only when the definition changed, as Azure does; it is one higher
         than the highest number that the name has.
@@ -37,14 +39,14 @@ class Environments(Assets):
         definition = _checked(definition)
         with self._database.write() as session:
             known = self.find(session, name, version)
-            if known is not None and known.body == definition:
+            if known is not None and definition_of(known) == definition:
                 return known
             if version is not None and known is not None:
                 raise Conflict(
                     f"Version {version!r} of the environment {name!r} is registered with another definition, and a "
                     "version never changes. Give another version, or none (env.version = None) for the next number."
                 )
-            return self.add(session, NewVersion(name, version, body=definition))
+            return self.add(session, NewVersion(name, version, body={**(also or {}), **definition}))
 
     def used(self, definition: Json) -> Json:
         """A run's definition of its environment, with the version under which it is registered.
@@ -72,6 +74,11 @@ class Environments(Assets):
             "Define the packages yourself, e.g. Environment.from_pip_requirements(name, file); registered here under "
             "that very name, they are what Environment.get finds."
         )
+
+
+def definition_of(row: AssetVersion) -> Json:
+    """The definition of an environment's version, without what a client said of it beside."""
+    return {key: row.body[key] for key in (*SECTIONS, "inferencingStackVersion") if key in row.body}
 
 
 def _checked(definition: Json) -> Json:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,13 @@ CONTAINER = "snapshots"
 EMPTY = "00000000-0000-0000-0000-000000000000"
 MAX_FILES = 100_000
 MAX_DEPTH = 200
+# The container of one upload of SDK v2, which goes once the upload is a snapshot.
+UPLOAD = re.compile(r"code-[0-9a-f]{32}")
+
+
+def new_upload() -> str:
+    """The name of a container for one upload."""
+    return f"code-{uuid.uuid4().hex}"
 
 
 class Snapshots:
@@ -76,6 +85,27 @@ class Snapshots:
                 session.add(row)
         return row
 
+    def create_from(self, snapshot_id: str, container: str, path: str) -> Snapshot:
+        """Keep a folder of uploaded blobs, or a single one, as it is now. Raises Invalid when there is none."""
+        folder = f"{path}/" if path else ""
+        found = {blob.name.removeprefix(folder): blob for blob in self._blobs.list(container, folder)}
+        if not found and path and self._blobs.exists(container, path):
+            found = {PurePosixPath(path).name: self._blobs.get(container, path)}
+        if not found:
+            raise Invalid(f"There are no files at {path[:200]!r} in the datastore: upload them again.")
+        tree: dict[str, Any] = _node("", "Directory", "")
+        uploads = {}
+        for name, blob in found.items():
+            uploads[name] = f"files/{uuid.uuid4().hex}"
+            with self._blobs.open(container, blob.name)[1] as source:
+                self._blobs.put_file(CONTAINER, uploads[name], source)
+            *folders, file = safe_path(name).parts
+            node = tree
+            for folder in folders:
+                node = node["children"].setdefault(folder, _node(folder, "Directory", ""))
+            node["children"][file] = _node(file, "File", blob.md5 or blob.etag)
+        return self.create(snapshot_id, None, tree, uploads)
+
     def write_to(self, snapshot_id: str, folder: Path) -> int:
         """Write the folder's files below ``folder``. Returns how many."""
         files = self.get(snapshot_id).files
@@ -103,6 +133,10 @@ class Snapshots:
                 with archive.open("rb") as source:
                     self._blobs.put_file(CONTAINER, name, source)
         return name
+
+
+def _node(name: str, kind: str, digest: str) -> dict[str, Any]:
+    return {"name": name, "type": kind, "hash": digest, "timestamp": now(), "children": {}}
 
 
 def _hashes(files: Mapping[str, Any]) -> dict[str, Any]:

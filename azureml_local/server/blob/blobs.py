@@ -31,8 +31,8 @@ from azureml_local.server.http.ranges import parse_range, send_file
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
-from azureml_local.workspace import artifacts, datastores, snapshots
-from azureml_local.workspace.containers import ACCOUNT, CONTAINERS
+from azureml_local.workspace import datastores
+from azureml_local.workspace.containers import ACCOUNT, CONTAINERS, is_container
 
 VERSION = "2021-08-06"
 # A blob that isn't larger is read where the request is: the way to a thread and back takes longer.
@@ -69,7 +69,7 @@ class BlobService:
 
 def _is_ours(scope: Scope) -> bool:
     """Whether a request is for the blob service, which checks by itself who asks."""
-    if scope["path"].split("/", 2)[1] in CONTAINERS:
+    if is_container(scope["path"].split("/", 2)[1]):
         return True
     return any(name == b"authorization" and value[:10].lower() == b"sharedkey " for name, value in scope["headers"])
 
@@ -84,7 +84,7 @@ async def _answer(ctx: Context, request: Request) -> Response:
     _, container, *rest = request.scope["path"].split("/", 2)
     name = rest[0] if rest else ""
     method, comp = request.method, request.query_params.get("comp")
-    if container not in CONTAINERS or not name:
+    if not is_container(container) or not name:
         _authorize(ctx, request, container, "", "l")
         return await in_thread(_of_container, ctx, request, container, comp)
     needed = {"GET": "r", "HEAD": "r", "PUT": "w", "DELETE": "d"}.get(method)
@@ -139,7 +139,7 @@ def _of_container(ctx: Context, request: Request, container: str, comp: str | No
         )
     if not container:
         raise _not_built(request)
-    if container not in CONTAINERS:
+    if not is_container(container):
         raise BlobError(404, "ContainerNotFound", f"There is no container {container[:80]!r}.")
     if method not in ("GET", "HEAD") or comp not in (None, "list", "metadata"):
         raise _not_built(request)
@@ -271,7 +271,7 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
     Raises BlobError 403.
     """
     authorization = request.headers.get("authorization", "")
-    if authorization and container not in (artifacts.CONTAINER, snapshots.CONTAINER):
+    if authorization and (container == datastores.CONTAINER or not is_container(container)):
         raw = request.scope["raw_path"].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}

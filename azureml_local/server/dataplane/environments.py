@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from azureml_local.server.context import WORKSPACE_PATH, Ctx, Named
 from azureml_local.storage.tables import AssetVersion
+from azureml_local.workspace.environments import definition_of
 from azureml_local.workspace.errors import Invalid, NotBuilt
 
 router = APIRouter(prefix="/environment/v1.0" + WORKSPACE_PATH + "/environments")
@@ -83,4 +84,4 @@ def _lower_camel(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _body(row: AssetVersion) -> dict[str, Any]:
-    return {**row.body, "name": row.name, "version": row.version}
+    return {**definition_of(row), "name": row.name, "version": row.version}

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from azureml_local.cluster.faultinjection import FaultInjector
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.server.errors import blob_error_response, error_response
-from azureml_local.workspace.containers import CONTAINERS
+from azureml_local.workspace.containers import is_container
 
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -27,7 +27,7 @@ class FaultMiddleware:
 
 def _answer(kind: FaultKind, path: str) -> Response:
     """In the shape of Azure's services. The blob service knows no 429: when it is throttled it says 503."""
-    if path.split("/")[1] in CONTAINERS:
+    if is_container(path.split("/")[1]):
         response = blob_error_response(503, "ServerBusy", "The server is busy (a simulation).")
     elif kind is FaultKind.THROTTLED:
         response = error_response(429, "TooManyRequests", "Too many requests; try again later (a simulation).")

@@ -43,6 +43,15 @@ KINDS = tuple(
             "Private endpoints and virtual networks are not built in azureml-local, which serves this machine",
         ),
         (r".*/(?:usages|quotas|updateQuotas)", "Usages and quotas are not built in azureml-local, where none are"),
+        (
+            rf"{WORKSPACE}/components.*",
+            "Components, and the pipeline jobs that are made of them, are not built in azureml-local yet. Submit each "
+            "step as a command job: ml_client.jobs.create_or_update(command(...))",
+        ),
+        (
+            rf"{WORKSPACE}/schedules.*",
+            "Schedules of SDK v2 are not built in azureml-local. Submit the job when it is to run",
+        ),
         (r".*/onlineEndpoints.*|.*/batchEndpoints.*", "Endpoints of SDK v2 are not built in azureml-local"),
     )
 )
