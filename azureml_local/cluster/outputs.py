@@ -20,8 +20,12 @@ from azureml_local.runtime.outputs import OutputFolders
 from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace.assets import NewVersion
 from azureml_local.workspace.datasets import DatasetUse, files_at
+from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.jobs import OutputSpec
+from azureml_local.workspace.places import Place
+from azureml_local.workspace.run_data import NamedData
 
 # The SDK's own conversion of "read these files as a table" to what its Rust engine reads: in a process of its
 # own, in the server's interpreter, which has the SDK wherever such an output was submitted.
@@ -92,7 +96,7 @@ class Outputs:
         kind, dataflow = "file", files_at(place)
         if spec.transformation:
             kind, dataflow = _transformed(dataflow, spec)
-        saved_id, registered_id, version, said = "", None, None, ""
+        saved_id, registered_id, version, said = "", None, None, self._register(spec, path)
         if spec.register_as:
             detail = datasets.register(
                 spec.register_as,
@@ -111,6 +115,33 @@ class Outputs:
             DatasetUse(saved_id, True, "RunOutput", spec.name, spec.mechanism.capitalize(), registered_id, version),
         )
         return said
+
+    def _register(self, spec: OutputSpec, path: str) -> str:
+        """Keep an output of SDK v2 by its name, as a version of the asset that it asks for; once, if done again."""
+        if spec.kind is None:
+            return ""
+        uri = Place(datastores.DEFAULT, f"{path}/{spec.file}" if spec.file else path).uri
+        known = next(
+            (each for each in self.workspace.run_data.of(self.run.id, output=True) if each.name == spec.name), None
+        )
+        asset_id = known.asset_id if known else None
+        if spec.asset is not None and asset_id is None:
+            new = NewVersion(
+                spec.asset,
+                spec.asset_version,
+                type=spec.kind,
+                uri=uri,
+                description=spec.description,
+                run_id=self.run.id,
+            )
+            try:
+                models = self.workspace.models
+                row = models.register(new) if spec.kind.endswith("_model") else self.workspace.data.create(new)
+            except WorkspaceError as error:
+                raise OutputError(f"The output {spec.name!r} can't be registered: {error}") from error
+            asset_id = f"{row.kind}:{row.name}:{row.version}"
+        self.workspace.run_data.put(self.run.id, [NamedData(spec.name, spec.kind, uri, asset_id)], output=True)
+        return f", registered as {asset_id.partition(':')[2]}" if asset_id else ""
 
 
 def _transformed(dataflow: str, spec: OutputSpec) -> tuple[str, str]:

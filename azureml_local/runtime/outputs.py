@@ -26,7 +26,7 @@ class OutputFolders:
         for spec in self.specs:
             place = self.place(spec)
             (place.parent if spec.free else place).mkdir(parents=True, exist_ok=True)
-        return {spec.name: str(self.place(spec)) for spec in self.specs}
+        return {spec.name: self._told(spec) for spec in self.specs}
 
     def variables(self) -> dict[str, str]:
         """Environment variables that give the script the paths: one for each name, and those of
@@ -34,13 +34,17 @@ class OutputFolders:
         """
         if not self.specs:
             return {}
-        places = {spec.name: str(self.place(spec)) for spec in self.specs}
-        datasets = [spec.name for spec in self.specs if not spec.free]
+        places = {spec.variable: self._told(spec) for spec in self.specs}
+        datasets = [spec.variable for spec in self.specs if not spec.free]
         return {
             **places,
             **{f"AZUREML_DATAREFERENCE_{name}": place for name, place in places.items()},
             **({"AZUREML_DATASET_FILE_OUTPUTS": ";".join(datasets)} if datasets else {}),
         }
+
+    def _told(self, spec: OutputSpec) -> str:
+        place = self.place(spec)
+        return str(place / spec.file if spec.file else place)
 
     def place(self, spec: OutputSpec) -> Path:
         if spec.path_on_compute is None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 # azureml.data.dataset_consumption_config, azureml.data.output_dataset_config
 DATASET_REFERENCE = "DatasetConsumptionConfig:"
 OUTPUT_REFERENCE = "DatasetOutputConfig:"
+# SDK v2's; inputs and outputs of one job have different names here (`commandjobs`).
+V2_REFERENCE = re.compile(r"\$\{\{(?:inputs|outputs)\.([A-Za-z0-9_]+)(?:\.path)?\}\}")
 
 
 # What Azure's runner puts into a word of the arguments, wherever it stands in it.
@@ -27,9 +29,9 @@ def resolve(arguments: tuple[str, ...], paths: Mapping[str, str]) -> list[str]:
 
 
 def resolve_command(command: str, paths: Mapping[str, str]) -> str:
-    """Replace the placeholders in a command; the shell expands variables itself, but not the SDK's placeholders."""
+    """Replace the placeholders in a command; the shell expands variables itself, but not the SDKs' placeholders."""
     # The longest name first: one can be the prefix of another.
     for name in sorted(paths, key=len, reverse=True):
         for reference in (DATASET_REFERENCE, OUTPUT_REFERENCE):
             command = command.replace(reference + name, shlex.quote(paths[name]))
-    return command
+    return V2_REFERENCE.sub(lambda found: shlex.quote(paths[found[1]]) if found[1] in paths else found[0], command)

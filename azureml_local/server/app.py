@@ -9,9 +9,11 @@ from azureml_local import __version__
 from azureml_local.server import errors, studio
 from azureml_local.server.access import identity
 from azureml_local.server.access.gate import Gate
+from azureml_local.server.arm import codes, data, jobs, resources
 from azureml_local.server.arm import computes as compute
 from azureml_local.server.arm import datastores as arm_datastores
-from azureml_local.server.arm import resources
+from azureml_local.server.arm import environments as arm_environments
+from azureml_local.server.arm import models as arm_models
 from azureml_local.server.arm import workspaces as arm
 from azureml_local.server.blob import blobs, opendata
 from azureml_local.server.context import Context
@@ -31,6 +33,7 @@ from azureml_local.server.dataplane import (
     metrics,
     models,
     pipelines,
+    rundata,
 )
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
 from azureml_local.server.http.faults import FaultMiddleware
@@ -43,11 +46,17 @@ from azureml_local.server.mlflow import runs as mlflow_runs
 API = (
     arm_datastores,
     compute,  # before arm, which refuses whatever else is posted to a workspace
+    data,
+    codes,
+    jobs,
+    arm_environments,
+    arm_models,
     arm,
     resources,
     discovery,
     experiments,
     history,
+    rundata,
     metrics,
     artifacts,
     content,

@@ -39,9 +39,11 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``).
+    """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``, or an output of SDK v2).
 
     ``free``: the script itself makes a file or a folder at that very path (``PipelineData``), and there is no dataset.
+    ``kind`` is v2's type of it, and None for SDK v1's; a uri_file has the name ``file`` in the folder. It becomes the
+    version ``asset_version`` (None: the next) of the data asset or model ``asset``, where that is named.
     ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
     """
 
@@ -56,6 +58,15 @@ class OutputSpec:
     tags: Mapping[str, Any]
     transformation: str | None
     free: bool = False
+    kind: str | None = None
+    file: str | None = None
+    asset: str | None = None
+    asset_version: str | None = None
+
+    @property
+    def variable(self) -> str:
+        """The variable that tells the job its place."""
+        return self.name if self.kind is None else f"AZURE_ML_OUTPUT_{self.name}"
 
     def brought(self) -> OutputSpec:
         """The same, when its files were brought here from another machine."""

@@ -54,6 +54,9 @@ MAX_WARNINGS = 100
 # So many seconds after it was submitted, the end of a run is kept back from a client that has not yet begun to follow
 # it: the SDK prints no log at all of a run that is final at the first look, and has its first look by then.
 FOLLOWER_GRACE = 3.0
+# The same for a job at which SDK v2 has looked once: it is about to follow it, and the first time in a process it
+# imports mlflow before.
+SLOW_FOLLOWER_GRACE = 10.0
 
 
 def data_container(run: Run | RunRow) -> str:
@@ -72,6 +75,7 @@ class Runs:
         self._changed = threading.Condition()
         self._listeners: list[Callable[[Run], None]] = []
         self._followed: set[str] = set()
+        self._looks: dict[str, int] = {}
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -89,9 +93,11 @@ class Runs:
         top_level: bool = False,
         parent_id: str | None = None,
         statuses: Iterable[str] | None = None,
+        hidden: bool | None = None,
+        before: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Run]:
-        """Newest first."""
+        """Newest first, those before the run with the number ``before``. ``hidden``: only those, or only the others."""
         query = select(Run).order_by(Run.number.desc())
         if experiment_id is not None:
             query = query.where(Run.experiment_id == experiment_id)
@@ -101,6 +107,10 @@ class Runs:
             query = query.where(Run.parent_id == parent_id)
         if statuses is not None:
             query = query.where(Run.status.in_(list(statuses)))
+        if hidden is not None:
+            query = query.where(Run.hidden.is_(hidden))
+        if before is not None:
+            query = query.where(Run.number < before)
         with self._database.read() as session:
             return list(session.scalars(query.limit(limit)))
 
@@ -330,16 +340,29 @@ class Runs:
                 self._followed.add(run.id)
                 self._changed.notify_all()
 
+    def looked_at(self, run: Run) -> None:
+        """SDK v2 has read a job: once before it follows it; more than once when it only waits for its status."""
+        if run.status not in FINAL:
+            with self._changed:
+                self._looks[run.id] = self._looks.get(run.id, 0) + 1
+                if self._looks[run.id] > 1:
+                    self._followed.add(run.id)
+                self._changed.notify_all()
+
     def await_follower(self, run_id: str) -> None:
         """Give a client that has just submitted a run the time to begin following it, before the run's end is
         told.
         """
         since = max(0.0, seconds_since(self.get(run_id).created))
-        deadline = time.monotonic() + FOLLOWER_GRACE - since
+        submitted = time.monotonic() - since
         with self._changed:
-            while run_id not in self._followed and (left := deadline - time.monotonic()) > 0:
+            while run_id not in self._followed:
+                grace = SLOW_FOLLOWER_GRACE if run_id in self._looks else FOLLOWER_GRACE
+                if (left := submitted + grace - time.monotonic()) <= 0:
+                    break
                 self._changed.wait(left)
             self._followed.discard(run_id)
+            self._looks.pop(run_id, None)
 
     def _tell(self, run: Run) -> None:
         with self._changed:

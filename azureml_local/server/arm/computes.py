@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -11,6 +10,7 @@ from fastapi.responses import JSONResponse
 from azureml_local.cluster.nodes import IDLE, LEAVING, RUNNING, Allocation
 from azureml_local.names import WorkspaceName
 from azureml_local.runtime.faults import FaultKind
+from azureml_local.server.arm.durations import seconds_of
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated
 from azureml_local.storage.tables import Compute
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
@@ -22,7 +22,6 @@ router = APIRouter()
 
 READ = "/rp/workspaces" + WORKSPACE_PATH + "/computes"
 WRITE = WORKSPACE_PATH + "/computes"
-DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 ONLY_AMLCOMPUTE = (
     "A local workspace has AmlCompute only, not {}. Make a cluster with AmlCompute.provisioning_configuration instead."
 )
@@ -192,11 +191,7 @@ def _seconds(value: Any, default: float) -> float:
     """An ISO 8601 duration in seconds. The SDK sends e.g. ``PT1800S``, and an empty text for 0 (ScaleSettings)."""
     if value is None or value == "":
         return default
-    match = DURATION.fullmatch(str(value))
-    if match is None:
-        raise Invalid(f"{str(value)[:80]!r} is no duration like PT1800S.")
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return seconds_of(str(value))
 
 
 def _body(ctx: Context, name: WorkspaceName, row: Compute) -> dict[str, Any]:
