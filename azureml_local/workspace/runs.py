@@ -56,7 +56,7 @@ MAX_WARNINGS = 100
 FOLLOWER_GRACE = 3.0
 # The same for a job at which SDK v2 has looked once: it is about to follow it, and the first time in a process it
 # imports mlflow before.
-SLOW_FOLLOWER_GRACE = 10.0
+SLOW_FOLLOWER_GRACE = 20.0
 
 
 def data_container(run: Run | RunRow) -> str:
