@@ -1,4 +1,4 @@
-"""What a workspace holds: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models,
+"""The workspace's objects: experiments, runs, metrics, artifacts, snapshots, datasets, environments, models,
 computes, and its key vault.
 
 Plain Python on top of `storage`: no HTTP, no processes.

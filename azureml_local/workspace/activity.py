@@ -1,4 +1,4 @@
-"""How busy a cluster was, as the statuses of its runs tell it."""
+"""Utilization of a cluster over time, computed from the statuses of its runs."""
 
 from __future__ import annotations
 

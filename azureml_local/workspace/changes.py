@@ -1,4 +1,4 @@
-"""What has changed: for pages that follow a workspace while it is written to."""
+"""Change detection for pages that follow a workspace."""
 
 from __future__ import annotations
 

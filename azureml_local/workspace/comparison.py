@@ -1,4 +1,4 @@
-"""Runs side by side: what they were given and what came of it, as columns of a table."""
+"""Comparison of runs: their parameters and metrics as columns of a table."""
 
 from __future__ import annotations
 

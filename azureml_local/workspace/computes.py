@@ -1,4 +1,4 @@
-"""AmlCompute clusters as they were asked for. What their nodes are doing is the cluster's to say."""
+"""Definitions of AmlCompute clusters. The state of their nodes is the `cluster` package's."""
 
 from __future__ import annotations
 

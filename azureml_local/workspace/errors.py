@@ -1,4 +1,4 @@
-"""What can be wrong with a request, whoever makes it. The server gives each its HTTP status."""
+"""Errors of requests to the workspace. The server maps each to an HTTP status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Conflict(WorkspaceError):
 
 
 class Invalid(WorkspaceError):
-    """The request makes no sense as it stands."""
+    """The request is not valid."""
 
     code = "BadArgument"
 

@@ -1,4 +1,4 @@
-"""Experiments: names that runs are gathered under."""
+"""Experiments: named groups of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server that was killed left behind is cleared away when the next one starts."""
+"""Cleanup at a server's start of what a killed one left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the workspace is: its id, and the names by which clients know it."""
+"""Identity of the workspace: its id, and the names by which clients know it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Identity:
         self.names = [WorkspaceName(*words) for words in database.setting("names")]
 
     def answer_to(self, name: WorkspaceName) -> None:
-        """From now on the workspace is known by this name too."""
+        """Add a name of the workspace."""
         if not any(known.key() == name.key() for known in self.names):
             self.names.append(name)
             self._database.set_setting("names", [[n.subscription_id, n.resource_group, n.name] for n in self.names])

@@ -1,4 +1,4 @@
-"""What is said of a run that is to be made, or changed."""
+"""Arguments for creating or changing a run."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ class Runs:
         return run
 
     def report(self, run_id: str, status: str) -> Run:
-        """What a client says of a run's status, whatever its API: it moves the runs that the cluster doesn't run.
+        """Apply a status that a client reports, whatever its API; only for runs that the cluster doesn't run.
 
         The status of a submitted run is the cluster's to tell: a script that ends its own run early, as MLflow's
         clients do, doesn't end the job.
@@ -293,14 +293,14 @@ class Runs:
         return run if is_submitted(run) else self.advance(run_id, status)
 
     def note_process(self, run_id: str, process: Json) -> None:
-        """Keep what a server that is started later must know to go on with a run."""
+        """Store the checkpoint from which a later server recovers a run."""
         with self._database.write() as session:
             run = self._locked(session, run_id)
             if run.status not in FINAL:
                 run.process = process
 
     def note_error(self, run_id: str, error: Json) -> None:
-        """Keep why a run fails; the first reason stays."""
+        """Store a run's error; the first one is kept."""
         with self._database.write() as session:
             run = self._locked(session, run_id)
             if run.error is None and run.status not in FINAL:

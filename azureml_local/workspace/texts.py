@@ -1,4 +1,4 @@
-"""Texts that clients give things: names, tags, properties."""
+"""Validation of texts from clients: names, tags, properties."""
 
 from __future__ import annotations
 
