@@ -1,4 +1,4 @@
-"""What every route needs, and the checks that stand before it."""
+"""Shared dependencies of all routes, and the checks before them."""
 
 from __future__ import annotations
 

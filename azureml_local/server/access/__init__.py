@@ -1,1 +1,1 @@
-"""Who may ask for what: the guard and the gate before all routes, tokens, permissions, certificates."""
+"""Access control: the guard and the gate before all routes, tokens, permissions, certificates."""

@@ -1,4 +1,4 @@
-"""Tokens and signatures: who may talk to this server.
+"""Authentication: access tokens and signed URLs.
 
 A client gets a token for the store's sign-in secret (``MSI_SECRET``), a job gets one for its run. Both are
 JWTs signed with the store's key, for this store only: a claim of their own names its workspace. Their audience is

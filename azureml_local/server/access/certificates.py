@@ -1,4 +1,4 @@
-"""Certificates: a CA of this store's own, and what it vouches for.
+"""Certificates: the store's own CA, and the server certificates that it signs.
 
 The CA may only vouch for ``localhost`` and loopback addresses, and for the one host that a server was told to answer at
 (name constraints), its key is thrown away, and only processes that get our variables trust it; the system's trust store

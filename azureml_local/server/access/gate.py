@@ -1,4 +1,4 @@
-"""Who is let in: every route of the API needs a token, unless it stands here.
+"""Authentication of API requests: every route needs a token, except those listed here.
 
 The gate stands before the routes and before their bodies are read, so that a route which forgets to ask is
 closed, and nobody without a token can make the server read or parse anything.

@@ -1,4 +1,4 @@
-"""Who may not even ask: other sites in a browser, and other names for this machine.
+"""Rejection of requests from other sites in a browser, and of unknown host names (DNS rebinding).
 
 A local server is reachable from every page that its user opens. What keeps those out is checked before
 anything else, on every route: the Host header (against DNS rebinding) and where the browser says the request

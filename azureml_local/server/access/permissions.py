@@ -1,4 +1,4 @@
-"""What a job may do with the token of its run.
+"""Permissions of a run's token: the operations that a job may call.
 
 A client may do everything in the workspace. A job may read what the workspace holds, write to the runs of its
 own tree (its run, what that started, and what started it: ``run.parent.log`` is common), start more runs

@@ -1,4 +1,4 @@
-"""Conditional headers of the blob service: do it only if the blob is (or isn't) what the client thinks it is.
+"""Conditional headers of the blob service (If-Match, If-None-Match and the like).
 
 Source: "Specifying conditional headers for Blob service operations" of the Storage REST documentation.
 """

@@ -1,4 +1,4 @@
-"""What changes blobs: Put Blob, Put Block, Put Block List, Append Block, Set Blob Metadata and Properties."""
+"""Write operations on blobs: Put Blob, Put Block, Put Block List, Append Block, Set Blob Metadata and Properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts: where the files of a run are, and where to put new ones."""
+"""Artifacts: the locations of a run's files, and of new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discovery: where each service of the workspace is. All of them are here."""
+"""Discovery: the URL of each service of the workspace, all of which this server provides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of a script and a sweep of such runs have in common when they are submitted."""
+"""Submission steps shared by script runs and sweeps."""
 
 from __future__ import annotations
 

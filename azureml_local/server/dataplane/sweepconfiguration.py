@@ -1,4 +1,4 @@
-"""A sweep as the SDK describes it, read as what one is (`sweeps.SweepSpec`), before there is a run to fail.
+"""Parser of the SDK's sweep definition to a `sweeps.SweepSpec`, before the run is created.
 
 The description is azureml.train.restclients.hyperdrive.models.CreateExperimentDto.
 """

@@ -1,1 +1,1 @@
-"""What every API uses of HTTP: the protocol with its limits, bodies, ranges, open streams."""
+"""HTTP support for all APIs: the protocol with its limits, bodies, ranges, open streams."""

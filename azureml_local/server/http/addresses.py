@@ -1,4 +1,4 @@
-"""Where a server may listen."""
+"""Addresses on which a server may listen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request's body may be: its media type, its size, and for JSON that it is text that can be kept.
+"""Validation of request bodies: media type, size, and for JSON that its text can be stored.
 
 This stands before all routes, so that a new one has it too. A page of another site can send text/plain or a
 form without asking first; JSON it can't, so a JSON route takes nothing else. JSON that Python would read but

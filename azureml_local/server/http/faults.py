@@ -1,4 +1,4 @@
-"""Requests that meet simulated trouble: answered 429 or 503 before any route sees them."""
+"""Fault injection for requests: 429 or 503 responses, sent before any route is called."""
 
 from __future__ import annotations
 

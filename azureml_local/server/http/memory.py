@@ -1,4 +1,4 @@
-"""The memory that a server holds without needing it: little. With glibc; other C libraries are left as they are.
+"""Limits of the memory that glibc's allocator retains unused; other C libraries are not configured.
 
 Bodies and answers of all sizes leave holes in the heap. A busy server grew by 3 MiB a minute, though what it had in use
 stayed the same.

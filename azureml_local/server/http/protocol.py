@@ -1,4 +1,4 @@
-"""HTTP/1.1 for clients that are slow, or many: uvicorn's own, with deadlines and a limit of heads.
+"""HTTP/1.1 protocol: uvicorn's, with deadlines for slow clients and a limit of a request head's size.
 
 uvicorn closes connections that are idle between requests. It waits for ever for the rest of a request's head
 or body, and for somebody who doesn't read his answer, and keeps however much of a head comes; any page or program on

@@ -1,4 +1,4 @@
-"""A sentence in the place of a status line's reason phrase: of many errors the SDK shows nothing else.
+"""Error messages as the reason phrase of the status line, which is all that the SDK shows of many errors.
 
 msrest reads an error's body only where the operation has a class for it, and says of every other answer "Operation
 returned an invalid status code '{reason}'" (msrest.exceptions.HttpOperationError). ASGI knows no reason, so an answer

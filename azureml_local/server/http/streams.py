@@ -1,4 +1,4 @@
-"""Connections that stay open: how many there may be, and that they end when the server does."""
+"""Long-lived connections: their limit, and their end at shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node on another machine asks and says: our own service, for workers of a Dask cluster (`cluster.remote`).
+"""Node API: claims, reports and uploads of remote workers of a Dask cluster (`cluster.remote`).
 
 Only the token of the run itself opens it, and of its holders only the process that has claimed the run.
 """

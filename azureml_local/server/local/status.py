@@ -1,4 +1,4 @@
-"""This server's own questions, for the command line: how it stands, and which workspace it is to be."""
+"""Status API for the command line: the server's state, and the names of its workspace."""
 
 from __future__ import annotations
 

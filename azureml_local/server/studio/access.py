@@ -1,4 +1,4 @@
-"""Who may look at Studio's pages, and who may do something there."""
+"""Access control of Studio: who may view pages, and who may change something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of many runs: points of one thing against another, and parallel coordinates."""
+"""Charts of many runs: scatter plots and parallel coordinates."""
 
 from __future__ import annotations
 

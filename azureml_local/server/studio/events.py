@@ -1,4 +1,4 @@
-"""Server-sent events: a page learns within half a second that it is no longer true."""
+"""Server-sent events: notify a page within half a second that its content has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs: the end of one, any part of it, and where a word stands in it, quick at 100 MB too."""
+"""Log pages: tail, ranges and search, with little work for logs of 100 MB too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page: how the workspace stands, and what it does just now."""
+"""The overview page: the state of the workspace, and its current activity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages out of templates, and how times, sizes and numbers are written on them."""
+"""Rendering of pages from templates, and the format of times, sizes and numbers."""
 
 from __future__ import annotations
 
