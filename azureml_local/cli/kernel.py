@@ -1,4 +1,5 @@
-"""A Jupyter kernel for the local workspace: whoever chooses "Azure ML (local)" for a notebook chooses its place.
+"""A Jupyter kernel for the local workspace: choosing "Azure ML (local)" for a notebook runs it against the local
+workspace.
 
 The kernel is the same Python's ipykernel, with the workspace's variables. The SDK reads them when it is
 imported, so they have to be there before the first cell; and they hold a secret, so they can't stand in the

@@ -1,4 +1,4 @@
-"""The command line's words for other machines: whose workers run jobs, and who may reach the server."""
+"""Command-line options for other machines: the scheduler whose workers run jobs, and the addresses of the server."""
 
 from __future__ import annotations
 

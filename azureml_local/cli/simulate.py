@@ -1,4 +1,4 @@
-"""``azureml-local simulate``: trouble on demand, to see what a program makes of it."""
+"""``azureml-local simulate``: fault injection, to test how a program handles failures."""
 
 from __future__ import annotations
 

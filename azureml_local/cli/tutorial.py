@@ -1,4 +1,4 @@
-"""`azureml-local tutorial`: run a notebook on the local workspace, and say how it goes."""
+"""`azureml-local tutorial`: run a notebook on the local workspace, and report its progress."""
 
 from __future__ import annotations
 

@@ -1,1 +1,3 @@
-"""What points a process at a server: its instance, environment variables, config.json, trust, start-up hook."""
+"""Configuration of client processes: the server's instance, environment variables, config.json, trust, start-up
+hook.
+"""

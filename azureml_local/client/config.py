@@ -1,4 +1,4 @@
-"""``config.json``: which workspace a folder's notebooks and scripts ask for.
+"""``config.json``: the workspace that a folder's notebooks and scripts use.
 
 What ``Workspace.from_config`` reads is read here too, and in the same way (azureml.core.workspace and
 azureml._project.project_info): a file of the portal's with three names, or one that ``Workspace.write_config`` wrote.

@@ -1,4 +1,4 @@
-"""A running server, as other processes see it: found through its state folder, started, asked, stopped."""
+"""Control of a server from other processes: find it through its state folder, start it, query it, stop it."""
 
 from __future__ import annotations
 

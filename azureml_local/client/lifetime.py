@@ -1,4 +1,4 @@
-"""A server for as long as a command lasts, and an end that leaves nothing behind, however often it is asked for."""
+"""A server that lives as long as a command, and its complete shutdown, even if interrupted repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that use the server of a state folder: which of them is the last, that stops it."""
+"""Usage count of a state folder's server: the last command that uses it stops it."""
 
 from __future__ import annotations
 
