@@ -16,7 +16,7 @@ from azureml_local.storage.tables import Compute, Json, Run
 from azureml_local.workspace.computes import ClusterRequest, ScaleSettings
 from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.experiments import shown_name
-from azureml_local.workspace.jobs import kept_job, spec_of
+from azureml_local.workspace.jobs import is_made_of_a_job, kept_job, spec_of
 from azureml_local.workspace.new_runs import NewRun, checked
 from azureml_local.workspace.run_data import NamedData
 from azureml_local.workspace.runs import FINAL
@@ -166,7 +166,7 @@ def _as_command(name: WorkspaceName, run: Run) -> Json:
     known: Json = {"jobType": "Command", "command": ":", "environmentId": f"{name.arm_id}/environments/none/versions/1"}
     if run.target is not None:
         known["computeId"] = f"{name.arm_id}/computes/{run.target}"
-    if run.spec is None:
+    if not is_made_of_a_job(run):
         return known
     spec = spec_of(run)
     environment = spec.environment
