@@ -114,7 +114,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
     made.workspace.close()
 
 
-def test_every_state_in_azures_order_and_times_in_theirs(local: Local) -> None:
+def test_run_states_and_times_are_in_azures_order(local: Local) -> None:
     good, bad = local.submit("true"), local.submit("false")
     # Listeners are called after the store has changed.
     local.wait(lambda: local.seen[good][-1] in FINAL and local.seen[bad][-1] in FINAL)
@@ -135,7 +135,7 @@ def test_every_state_in_azures_order_and_times_in_theirs(local: Local) -> None:
     assert local.status(good) == "Completed"
 
 
-def test_first_come_first_served_by_as_many_nodes_as_there_are(local: Local) -> None:
+def test_queue_is_first_in_first_out_over_all_nodes(local: Local) -> None:
     jobs = [local.job() for _ in range(NODES + 3)]
     local.wait(lambda: [job.status for job in jobs] == ["Running"] * NODES + ["Queued"] * 3)
     assert jobs[0].waits_for is None
@@ -160,7 +160,7 @@ def test_first_come_first_served_by_as_many_nodes_as_there_are(local: Local) -> 
     assert local.cluster.allocation("nodes").current == NODES
 
 
-def test_fewer_nodes_while_jobs_are_on_them(local: Local) -> None:
+def test_compute_scaled_down_keeps_its_running_jobs(local: Local) -> None:
     jobs = [local.job() for _ in range(NODES)]
     local.wait(lambda: [job.status for job in jobs] == ["Running"] * NODES)
     local.cluster.resize(local.workspace.computes.rescale("nodes", ScaleSettings(0, 1, 60)))
@@ -177,7 +177,7 @@ def test_fewer_nodes_while_jobs_are_on_them(local: Local) -> None:
     assert "may have no nodes at all (max_nodes=0)" in str(last.waits_for)
 
 
-def test_a_fault_in_the_scheduling_stops_nobody_for_good(
+def test_scheduler_goes_on_after_a_fault(
     local: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     advance, faults = local.workspace.runs.advance, iter([OSError("No space left on device")])
@@ -252,7 +252,7 @@ def replace_id(run: Run, run_id: str) -> Run:
     return run
 
 
-def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None:
+def test_queued_runs_are_run_after_a_restart(local: Local) -> None:
     job, waiting = local.job(), [local.job() for _ in range(NODES)]
     local.wait(lambda: waiting[-1].status == "Queued")
     local.cluster.stop()
@@ -279,7 +279,7 @@ def test_a_restarted_server_goes_on_with_those_that_waited(local: Local) -> None
     assert lines[-1].endswith("takes it.")
 
 
-def test_a_compute_that_is_made_again_has_nothing_of_the_old_one(local: Local) -> None:
+def test_compute_deleted_and_created_again_has_no_runs_of_the_old_one(local: Local) -> None:
     jobs = [local.job() for _ in range(NODES + 1)]
     local.wait(lambda: jobs[NODES].status == "Queued")
     compute = local.workspace.computes.get("nodes")

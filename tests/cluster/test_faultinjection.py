@@ -13,7 +13,7 @@ def faults() -> FaultInjector:
     return FaultInjector()
 
 
-def test_an_event_happens_as_often_as_it_was_asked_for_and_to_whom(faults: FaultInjector) -> None:
+def test_fault_event_fires_the_given_times_on_the_given_compute(faults: FaultInjector) -> None:
     made = faults.start("node-lost", times=2, compute="cpu")
     assert faults.take(FaultKind.NODE_LOST, "gpu") is None
     assert faults.take(FaultKind.BUILD_FAILED, "cpu") is None
@@ -23,7 +23,7 @@ def test_an_event_happens_as_often_as_it_was_asked_for_and_to_whom(faults: Fault
     assert faults.take(FaultKind.NODE_LOST, "gpu") is not None
 
 
-def test_a_state_lasts_until_it_is_cleared(faults: FaultInjector) -> None:
+def test_fault_state_lasts_until_cleared(faults: FaultInjector) -> None:
     told = []
     faults.listen(lambda: told.append(len(faults.list())))
     made = faults.start("queue-stuck")
@@ -34,7 +34,7 @@ def test_a_state_lasts_until_it_is_cleared(faults: FaultInjector) -> None:
     assert told == [1, 0, 0]
 
 
-def test_the_target_local_has_no_nodes_to_lose(faults: FaultInjector) -> None:
+def test_faults_of_nodes_and_queues_do_not_apply_to_the_target_local(faults: FaultInjector) -> None:
     for kind in ("queue-stuck", "node-lost", "build-failed"):
         faults.start(kind)
     assert not faults.holds(FaultKind.QUEUE_STUCK, "local")
@@ -54,7 +54,7 @@ def test_the_target_local_has_no_nodes_to_lose(faults: FaultInjector) -> None:
         ("*", ["POST /any"], ["DELETE /local/faults"]),
     ],
 )
-def test_the_requests_of_a_pattern(
+def test_fault_pattern_selects_the_requests(
     faults: FaultInjector, pattern: str | None, met: list[str], not_met: list[str]
 ) -> None:
     faults.start("throttled", requests=pattern, times=100)

@@ -22,7 +22,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_grows_to_its_maximum_and_no_further(clock: Clock) -> None:
+def test_compute_grows_to_its_maximum_and_no_further(clock: Clock) -> None:
     pool = NodePool(ScaleSettings(0, 2, 60), clock)
     assert pool.size == 0
     assert [pool.acquire(run) is not None for run in "abc"] == [True, True, False]
@@ -39,7 +39,7 @@ def test_an_idle_node_is_used_before_a_new_one_is_made(clock: Clock) -> None:
     assert pool.acquire("b") is first
 
 
-def test_idle_nodes_are_given_back_after_their_time_down_to_the_minimum(clock: Clock) -> None:
+def test_idle_nodes_are_released_after_the_idle_time_down_to_the_minimum(clock: Clock) -> None:
     pool = NodePool(ScaleSettings(1, 3, 60), clock)
     pool.fill()
     for run in "abc":
@@ -73,6 +73,6 @@ def test_new_limits_leave_running_jobs_alone(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("scale", [ScaleSettings(2, 1), ScaleSettings(-1, 1), ScaleSettings(0, 10_000)])
-def test_limits_that_make_no_sense(scale: ScaleSettings) -> None:
+def test_node_limits_invalid_are_refused(scale: ScaleSettings) -> None:
     with pytest.raises(Invalid, match="node counts"):
         scale.check()

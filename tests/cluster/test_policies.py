@@ -24,7 +24,7 @@ def ended(policy: Policy, rows: list[list[float]], interval: int, *, maximize: b
 
 
 @pytest.mark.sdk("BanditPolicy")
-def test_bandit() -> None:
+def test_bandit_policy_cancels_runs_outside_its_slack() -> None:
     # With a best of 0.8 and a slack factor of 0.2, runs below 0.8 / 1.2 = 0.667 end.
     rows = [[0.8], [0.67], [0.66]]
     assert ended(Policy(BANDIT, slack_factor=0.2), rows, 1) == [2]
@@ -37,14 +37,14 @@ def test_bandit() -> None:
 
 
 @pytest.mark.sdk("MedianStoppingPolicy")
-def test_median_stopping() -> None:
+def test_median_stopping_policy_cancels_runs_below_the_median() -> None:
     # The averages are 2, 3 and 5; a run that never was better than 3 ends.
     assert ended(Policy(MEDIAN), [[2, 2], [1, 5], [5, 5]], 2) == [0]
     assert ended(Policy(MEDIAN), [[2, 2], [1, 5], [5, 5]], 2, maximize=False) == [2]
 
 
 @pytest.mark.sdk("TruncationSelectionPolicy")
-def test_truncation_selection() -> None:
+def test_truncation_selection_policy_cancels_the_given_percentage() -> None:
     rows = [[float(n)] for n in range(10)]
     assert ended(Policy(TRUNCATION, percentage=20), rows, 1) == [0, 1]
     assert ended(Policy(TRUNCATION, percentage=20), rows, 1, maximize=False) == [8, 9]
@@ -54,7 +54,7 @@ def test_truncation_selection() -> None:
 @pytest.mark.parametrize(
     ("interval", "applies"), [(1, False), (3, False), (4, False), (5, True), (6, False), (10, True)]
 )
-def test_it_is_applied_at_its_intervals_and_after_its_delay(interval: int, applies: bool) -> None:
+def test_policy_is_applied_at_its_interval_after_its_delay(interval: int, applies: bool) -> None:
     rows = [[1.0] * 10, [0.1] * 10]
     assert bool(ended(Policy(BANDIT, 5, 3, slack_factor=0.1), rows, interval)) is applies
     assert not ended(Policy(BANDIT, 5, 11, slack_factor=0.1), rows, interval)
@@ -62,7 +62,7 @@ def test_it_is_applied_at_its_intervals_and_after_its_delay(interval: int, appli
 
 @examples(200)
 @given(ROWS, st.booleans(), st.integers(1, 99))
-def test_the_best_run_is_never_ended(rows: list[list[float]], maximize: bool, percentage: int) -> None:
+def test_policy_never_cancels_the_best_run(rows: list[list[float]], maximize: bool, percentage: int) -> None:
     best = max if maximize else min
     first = best(range(len(rows)), key=lambda number: best(rows[number]))
     assert first not in ended(Policy(BANDIT, slack_factor=0.1), rows, 3, maximize=maximize)

@@ -107,7 +107,9 @@ def ended(workspace: Workspace, run: Run) -> tuple[str, str]:
     return now.status, (now.error or {}).get("error", {}).get("message", "")
 
 
-def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+def test_recovery_reports_a_job_that_had_ended_with_its_result(
+    workspace: Workspace, left: Left, new_server: Callable[[], None]
+) -> None:
     well, badly = left("Running", "print('done')"), left("Running", "raise SystemExit(3)")
     finalizing = left("Finalizing", "print()", final="Completed")
     cancelled = left("Finalizing", "raise SystemExit(3)", final="Canceled")
@@ -124,7 +126,9 @@ def test_what_had_ended_is_told_as_it_ended(workspace: Workspace, left: Left, ne
             time.sleep(0.02)
 
 
-def test_what_nobody_can_go_on_with_is_ended(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+def test_recovery_ends_a_job_that_cannot_be_continued(
+    workspace: Workspace, left: Left, new_server: Callable[[], None]
+) -> None:
     cancelled, before = left("CancelRequested"), left("CancelRequested", known=False)
     vanished = left("Running")
     # The supervisor and its job: one that has only just been started can't be told by its variables yet.
@@ -140,7 +144,9 @@ def test_what_nobody_can_go_on_with_is_ended(workspace: Workspace, left: Left, n
     assert (status, "no exit status" in message) == ("Failed", True)
 
 
-def test_what_has_not_begun_begins_anew(workspace: Workspace, left: Left, new_server: Callable[[], None]) -> None:
+def test_recovery_starts_a_job_that_had_not_begun(
+    workspace: Workspace, left: Left, new_server: Callable[[], None]
+) -> None:
     """Its process waits for a word that the dead server never said."""
     runs = [left(status, known=False) for status in ("NotStarted", "Queued", "Preparing", "Starting")]
     noted = left("Running", known=False)
@@ -154,7 +160,7 @@ def test_what_has_not_begun_begins_anew(workspace: Workspace, left: Left, new_se
         assert "from the beginning" in workspace.artifacts.path(log).read_text()
 
 
-def test_the_time_limit_counts_from_the_processs_start(
+def test_recovery_time_limit_counts_from_the_start_of_the_process(
     workspace: Workspace, left: Left, new_server: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = left("Running")

@@ -20,7 +20,7 @@ from azureml_local.runtime.left import Left
 from azureml_local.runtime.process import JobProcess
 
 
-def test_nobody_imports_dask_who_has_no_scheduler() -> None:
+def test_dask_is_not_imported_without_a_scheduler() -> None:
     """It takes as long to import as all the rest of the server."""
     code = (
         "import sys, azureml_local.server.serve, azureml_local.cli.app; "
@@ -29,7 +29,7 @@ def test_nobody_imports_dask_who_has_no_scheduler() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout == "\n"
 
 
-def test_a_worker_of_another_version_says_so(tmp_path: Path) -> None:
+def test_worker_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CantRun, match=rf"the worker w has azureml-local {__version__}, the server 0\.0\.1"):
         perform({"version": "0.0.1"}, "w", str(tmp_path))
 
@@ -74,7 +74,7 @@ def away(line: Line, folder: Path, **task: Any) -> RemoteReporter:
     return RemoteReporter(line, {"build_fails": False, "cut_off": 60.0, **task}, folder)  # type: ignore[arg-type]
 
 
-def test_all_arrives_once_however_often_the_line_breaks(line: Line, tmp_path: Path) -> None:
+def test_worker_reports_arrive_once_when_the_connection_breaks(line: Line, tmp_path: Path) -> None:
     home = away(line, tmp_path)
     line.broken = [Unreachable("lost")] * 9
     home.say("one")
@@ -96,7 +96,7 @@ def test_all_arrives_once_however_often_the_line_breaks(line: Line, tmp_path: Pa
     assert (line.bytes["wd/outputs/good"], line.bytes["wd/outputs/empty"]) == (b"good", b"")
 
 
-def test_who_is_dismissed_stops_and_who_is_cut_off_is_lost(
+def test_worker_dismissed_stops_and_worker_cut_off_is_lost(
     line: Line, tmp_path: Path, wait_for: Callable[..., Any]
 ) -> None:
     home = away(line, tmp_path)

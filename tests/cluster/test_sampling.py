@@ -42,7 +42,7 @@ def samples(spec: SweepSpec, count: int, seed: int = 1) -> list[dict[str, Any]]:
 @pytest.mark.sdk("RandomParameterSampling")
 @examples(60)
 @given(st.tuples(NUMBER, NUMBER).filter(lambda pair: pair[0] < pair[1]), STEP, st.integers(0, 2**32 - 1))
-def test_each_expression_keeps_its_bounds(bounds: tuple[float, float], step: int, seed: int) -> None:
+def test_sampling_expressions_stay_within_their_bounds(bounds: tuple[float, float], step: int, seed: int) -> None:
     import azureml.train.hyperdrive as sdk
 
     low, high = bounds
@@ -75,14 +75,14 @@ def test_each_expression_keeps_its_bounds(bounds: tuple[float, float], step: int
         assert sample["qlognormal"] >= 0
 
 
-def test_a_normal_value_is_normal() -> None:
+def test_sampling_normal_has_its_mean_and_deviation() -> None:
     values = [sample["x"] for sample in samples(sweep({"x": ["normal", [5, 2]]}), 1000)]
     assert statistics.fmean(values) == pytest.approx(5, abs=0.25)
     assert statistics.stdev(values) == pytest.approx(2, abs=0.2)
     assert sum(abs(value - 5) < 2 for value in values) / 1000 == pytest.approx(0.683, abs=0.05)
 
 
-def test_a_seed_gives_the_same_runs_in_any_order_of_asking() -> None:
+def test_sampling_with_a_seed_is_the_same_in_any_order() -> None:
     spec = sweep({"x": ["uniform", [0, 1]], "y": ["randint", [1000]]})
     first = samples(spec, 20, seed=7)
     assert samples(spec, 20, seed=7) == first
@@ -91,7 +91,7 @@ def test_a_seed_gives_the_same_runs_in_any_order_of_asking() -> None:
     assert Sampler(spec, 7).take(13, lambda: []) == first[13]
 
 
-def test_where_there_are_a_few_combinations_none_comes_twice() -> None:
+def test_random_sampling_of_few_combinations_repeats_none() -> None:
     space = {"x": ["choice", [[1, 2, 3]]], "y": ["randint", [4]]}
     random = samples(sweep(space), 100)
     every = [{"x": x, "y": y} for x, y in itertools.product((1, 2, 3), range(4))]
@@ -101,7 +101,7 @@ def test_where_there_are_a_few_combinations_none_comes_twice() -> None:
     assert samples(sweep(grid, "GRID"), 100) == [{"x": x, "y": y} for x in (1, 2, 3) for y in ("a", "b")]
 
 
-def test_the_bayesian_sampling_goes_where_it_was_good() -> None:
+def test_bayesian_sampling_favours_the_better_region() -> None:
     spec = sweep({"x": ["uniform", [0, 1]], "kind": ["choice", [["good", "bad"]]]}, "BayesianOptimization")
     past: list[Past] = []
     sampler = Sampler(spec, 5)
@@ -142,7 +142,7 @@ PROPERTIES = st.one_of(
     PROPERTIES,
     SCALAR,
 )
-def test_whatever_is_sent_is_understood_or_refused(
+def test_sampling_configuration_of_any_json_is_parsed_or_refused(
     sampling: Any, space: Any, policy: Any, properties: Any, total: Any
 ) -> None:
     try:
