@@ -132,7 +132,7 @@ def test_build_strings_are_left_out_and_the_log_says_so() -> None:
         ("", "is not understood"),
     ],
 )
-def test_what_has_no_exact_meaning_outside_conda_is_refused(spec: str, words: str) -> None:
+def test_conda_specification_without_a_pip_equivalent_is_refused(spec: str, words: str) -> None:
     with pytest.raises(EnvironmentBuildError, match=words.replace("(", r"\(")) as raised:
         read(spec)
     assert "\n" not in str(raised.value)
@@ -141,7 +141,7 @@ def test_what_has_no_exact_meaning_outside_conda_is_refused(spec: str, words: st
 @pytest.mark.parametrize(
     "dependencies", ["numpy", {"pip": []}, [1], [{"npm": ["x"]}], [{"pip": "six"}], [{"pip": [1]}], [None]]
 )
-def test_a_list_of_the_wrong_form_is_refused(dependencies: Any) -> None:
+def test_conda_dependencies_of_the_wrong_type_are_refused(dependencies: Any) -> None:
     with pytest.raises(EnvironmentBuildError, match="Environment"):
         read_packages({"dependencies": dependencies})
 
@@ -220,7 +220,7 @@ def test_index_options_are_passed_on_once_and_said() -> None:
     assert "--index-url https://b.example/simple is passed on to uv." in packages.notes
 
 
-def test_secrets_do_not_show() -> None:
+def test_secrets_in_urls_are_masked() -> None:
     line = "--index-url https://user:pa@ss@b.example/simple"
     assert without_secrets(line) == "--index-url https://***@b.example/simple"
     assert (
@@ -233,7 +233,7 @@ def test_secrets_do_not_show() -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_what_the_sdk_writes_is_read_without_its_own_index_lines() -> None:
+def test_conda_file_written_by_the_sdk_is_read_without_its_index_lines() -> None:
     """`CondaDependencies.create` adds two index options by itself that name the public index by its old name."""
     conda_dependencies = pytest.importorskip("azureml.core.conda_dependencies").CondaDependencies
     environment_class = pytest.importorskip("azureml.core").Environment

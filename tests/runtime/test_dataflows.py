@@ -55,7 +55,7 @@ def flows(tmp_path: Path) -> Iterator[Flows]:
     "path",
     ["sets", "sets/", "sets/*.csv", "sets/**", "**/*.csv", "/sets/*", "sets//*", "./sets/*", "sets/a.csv", "s*/a.csv"],
 )
-def test_any_change_of_what_it_may_reach_is_told(flows: Flows, path: str) -> None:
+def test_fingerprint_changes_with_any_reachable_file(flows: Flows, path: str) -> None:
     seen = [flows.of(path)]
     assert seen[0] is not None
     assert flows.of(path) == seen[0]
@@ -72,7 +72,7 @@ def test_any_change_of_what_it_may_reach_is_told(flows: Flows, path: str) -> Non
     assert len({str(key).split("-")[0] for key in seen if key is not None}) == 1
 
 
-def test_what_it_can_not_reach_changes_nothing(flows: Flows) -> None:
+def test_fingerprint_ignores_unreachable_files(flows: Flows) -> None:
     keys = [flows.of("sets/*.csv"), flows.of("sets/deep/%C3%A4%20b.csv"), flows.of("sets/a.csv", "others/c.csv")]
     assert len(set(keys)) == 3
     flows.put("Sets/new.csv")
@@ -88,7 +88,7 @@ def test_what_it_can_not_reach_changes_nothing(flows: Flows) -> None:
     assert flows.of("sets/a.csv", "others/c.csv") != keys[2]
 
 
-def test_the_mirrors_files_and_choices_among_files(flows: Flows) -> None:
+def test_fingerprint_of_mirror_files_and_selected_files(flows: Flows) -> None:
     key = flows.of(f"{MIRROR}/original/digits.gz")
     assert key is not None
     (flows.mirror / "digits.gz").write_bytes(b"other digits")
@@ -99,7 +99,7 @@ def test_the_mirrors_files_and_choices_among_files(flows: Flows) -> None:
     assert len({*chosen, flows.of("sets/**")}) == 5
 
 
-def test_what_can_come_from_elsewhere_is_never_shared(flows: Flows) -> None:
+def test_fingerprint_of_a_foreign_source_is_none(flows: Flows) -> None:
     other = WorkspaceName("00000000-0000-0000-0000-000000000001", "local", "azureml-local")
     for path in (
         *("https://example.org/a.csv", "wasbs://mnist@azureopendatastorage.blob.core.windows.net/x", "file:///etc/x"),

@@ -154,7 +154,7 @@ def test_a_folder_without_its_marker_is_built_again(builder: EnvironmentBuilder,
     assert not build(builder, definition())[0].cached
 
 
-def test_the_digest_is_of_what_is_installed(builder: EnvironmentBuilder) -> None:
+def test_environment_digest_depends_on_what_is_installed(builder: EnvironmentBuilder) -> None:
     one = definition("numpy", "scipy", pip=[SIX, "joblib", "--index-url https://user:old@a.example/simple"])
     other = definition("scipy", "numpy", pip=["joblib", SIX, "--index-url https://user:new@a.example/simple"])
     assert builder.digest(one) == builder.digest(other | {"name": "x", "version": None, "environmentVariables": {}})
@@ -176,7 +176,7 @@ def test_a_package_that_does_not_exist_is_named(builder: EnvironmentBuilder, tmp
     assert folders(tmp_path / "cache") == []
 
 
-def test_a_conflict_is_told_in_the_resolvers_words(builder: EnvironmentBuilder) -> None:
+def test_environment_conflict_is_reported_with_the_resolvers_message(builder: EnvironmentBuilder) -> None:
     sentence, _ = fail(builder, definition("six=1.15", pip=[SIX]))
     assert "six==1.15.*" in sentence
     assert SIX in sentence
@@ -294,7 +294,7 @@ def test_packages_that_the_user_manages_are_left_to_the_user(builder: Environmen
 
 
 @pytest.mark.parametrize("path", ["/no/such/python", "bin/python", "/etc/passwd", "/", "/bin/true"])
-def test_an_interpreter_that_is_none_is_refused(builder: EnvironmentBuilder, path: str) -> None:
+def test_interpreter_path_that_is_no_interpreter_is_refused(builder: EnvironmentBuilder, path: str) -> None:
     sentence, _ = fail(builder, definition(userManagedDependencies=True, interpreterPath=path))
     assert f"'{path}'" in sentence
 
@@ -306,7 +306,7 @@ def test_host_is_the_servers_own_interpreter_whatever_is_asked_for(tmp_path: Pat
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_definition_without_packages_says_what_to_do(builder: EnvironmentBuilder) -> None:
+def test_environment_without_packages_is_refused_with_advice(builder: EnvironmentBuilder) -> None:
     what = definition()
     del what["python"]["condaDependencies"]
     sentence, _ = fail(builder, what)
@@ -376,7 +376,7 @@ def test_interpreter_that_is_too_old_is_refused(builder: EnvironmentBuilder, tmp
     assert "too old: a job needs Python 3.6 or later" in sentence
 
 
-def test_there_is_no_stand_in_for_another_major_version() -> None:
+def test_interpreter_of_another_major_version_is_refused() -> None:
     with pytest.raises(EnvironmentBuildError, match=r"no Python 2;"):
         choose(SpecifierSet("==2.7.*"), [Interpreter(Path("/usr/bin/python3"), Version("3.11.7"))])
 
@@ -440,5 +440,5 @@ def test_uv_gets_indexes_and_certificates_but_no_secrets_and_no_other_environmen
         ("", "uv ended with status 2"),
     ],
 )
-def test_the_most_telling_words_of_uv_are_found(output: str, words: str) -> None:
+def test_most_relevant_lines_of_uvs_output_are_found(output: str, words: str) -> None:
     assert telling_words(output.splitlines(), 2) == words

@@ -20,7 +20,7 @@ from azureml_local.workspace.errors import Invalid
 START = "import subprocess, sys; subprocess.run(['/bin/bash', '-c', sys.argv[1]], check=True)"
 
 
-def test_the_client_says_where_the_project_is_what_it_runs_in_and_how_it_signs_in(tmp_path: Path) -> None:
+def test_local_target_invocation_passes_folder_interpreter_and_credentials(tmp_path: Path) -> None:
     run, project = tmp_path / "it's a run; $(id)", tmp_path / "ä project"
     project.mkdir()
     with zipfile.ZipFile(io.BytesIO(invocation(run))) as archive:
@@ -37,7 +37,7 @@ def test_the_client_says_where_the_project_is_what_it_runs_in_and_how_it_signs_i
     assert [path.name for path in run.iterdir()] == ["client"]
 
 
-def test_a_client_that_never_comes_fails_the_run_and_one_that_is_cancelled_ends_it(
+def test_local_target_client_absent_fails_the_run_and_cancelled_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_target, "PATIENCE", 0.1)

@@ -97,12 +97,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", -9, "ended by the signal SIGKILL"),
     ],
 )
-def test_how_it_ended(folder: Path, script: str, code: int, words: str) -> None:
+def test_process_end_is_described(folder: Path, script: str, code: int, words: str) -> None:
     assert end(spawn(folder, script)) == code
     assert words in describe_end(code)
 
 
-def test_a_program_that_is_not_there_says_so(folder: Path) -> None:
+def test_process_of_a_missing_program_fails_with_its_name(folder: Path) -> None:
     process = JobProcess.spawn(
         ["no-such-program"], cwd=folder, environment={}, log=folder / "log.txt", status_file=folder / "exit_status"
     )
@@ -172,7 +172,7 @@ def test_process_without_supervisor_is_found_by_its_environment(folder: Path) ->
     assert living(folder) == []
 
 
-def test_a_new_server_ends_what_it_can_not_go_on_with(folder: Path) -> None:
+def test_new_server_ends_processes_that_it_cannot_continue(folder: Path) -> None:
     process = spawn(folder, "import time; print('up', flush=True); time.sleep(600)")
     until_said(folder, "up")
     assert end_strays(folder / "another") == 0
@@ -190,7 +190,7 @@ def test_a_server_that_was_started_in_between_learns_how_it_ended(folder: Path) 
     assert end(again) == 5
 
 
-def test_an_end_that_nobody_saw_is_not_invented(folder: Path) -> None:
+def test_process_end_unobserved_is_reported_as_unknown(folder: Path) -> None:
     process = spawn(folder, "import time; time.sleep(600)")
     again = JobProcess.attach(process.record(), folder / "exit_status")
     psutil.Process(process.pid).kill()
@@ -256,7 +256,7 @@ def test_a_file_that_grows_too_large_fails_the_job(folder: Path) -> None:
     assert (folder / "log.txt").stat().st_size == 10_000
 
 
-def test_a_job_begins_when_it_is_told_to(folder: Path) -> None:
+def test_job_starts_only_on_request(folder: Path) -> None:
     process = waiting(folder, "raise SystemExit(5)")
     assert not process.wait(0.3)
     process.begin()

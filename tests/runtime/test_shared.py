@@ -57,7 +57,7 @@ def folders(tmp_path: Path) -> Iterator[Folders]:
     remove_tree(tmp_path / "datasets")
 
 
-def test_one_makes_it_and_the_others_wait(folders: Folders) -> None:
+def test_shared_folder_is_made_once_while_others_wait(folders: Folders) -> None:
     found: list[bool] = []
     with ExitStack() as stack:
         use = folders.use(stack)
@@ -77,14 +77,14 @@ def test_one_makes_it_and_the_others_wait(folders: Folders) -> None:
     assert folders.names() == {KEY}
 
 
-def test_who_waits_can_be_cancelled(folders: Folders) -> None:
+def test_shared_folder_waiter_can_be_cancelled(folders: Folders) -> None:
     with ExitStack() as stack:
         folders.use(stack)
         folders.cancelled.set()
         assert stack.enter_context(folders.shared.use(KEY, folders.cancelled, folders.waited.set)) is None
 
 
-def test_what_fails_leaves_nothing_and_the_next_one_makes_it(folders: Folders) -> None:
+def test_shared_folder_failed_leaves_nothing_and_is_made_by_the_next(folders: Folders) -> None:
     def fail() -> None:
         with ExitStack() as stack:
             (folders.use(stack).unfinished / "half").write_text("")
@@ -109,7 +109,7 @@ with SharedFolders(Path(sys.argv[1])).use(sys.argv[2], threading.Event(), print)
 """
 
 
-def test_what_is_left_of_one_that_was_killed_is_nobodys(folders: Folders) -> None:
+def test_shared_folder_of_a_killed_process_is_released(folders: Folders) -> None:
     for key in (KEY, OTHER):
         words = [sys.executable, "-c", KILLED, str(folders.root), key]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -127,7 +127,7 @@ def test_what_is_left_of_one_that_was_killed_is_nobodys(folders: Folders) -> Non
     assert not (folders.root / f"{OTHER}.lock").exists()
 
 
-def test_what_nobody_has_used_for_long_is_removed(folders: Folders) -> None:
+def test_shared_folder_unused_for_long_is_removed(folders: Folders) -> None:
     for key in (KEY, NEWER, OTHER):
         folders.make(key)
     for key in (KEY, NEWER, OTHER):
@@ -141,7 +141,7 @@ def test_what_nobody_has_used_for_long_is_removed(folders: Folders) -> None:
     assert sorted(path.name for path in folders.root.iterdir()) == [NEWER, f"{NEWER}.lock"]
 
 
-def test_what_somebody_uses_is_kept_however_long(folders: Folders) -> None:
+def test_shared_folder_in_use_is_kept(folders: Folders) -> None:
     folders.make()
     with ExitStack() as stack:
         use = folders.use(stack)
@@ -158,7 +158,7 @@ def test_what_somebody_uses_is_kept_however_long(folders: Folders) -> None:
     assert folders.names() == set()
 
 
-def test_nobody_gets_what_somebody_has_written_to(folders: Folders) -> None:
+def test_shared_folder_that_was_modified_is_not_shared_again(folders: Folders) -> None:
     folders.make(text="right")
     with ExitStack() as stack:
         use = folders.use(stack)
@@ -174,7 +174,7 @@ def test_nobody_gets_what_somebody_has_written_to(folders: Folders) -> None:
     assert not folders.found()
 
 
-def test_it_is_read_only_and_can_be_removed_and_a_link_to_it_is_only_a_link(folders: Folders, tmp_path: Path) -> None:
+def test_shared_folder_is_read_only_removable_and_links_to_it_are_only_links(folders: Folders, tmp_path: Path) -> None:
     folders.make()
     shared = folders.root / KEY
 

@@ -22,11 +22,13 @@ from azureml_local.runtime.threads import VARIABLES, machine_cores, thread_varia
         (None, 0, 4, 4),
     ],
 )
-def test_the_share(vm_size: str | None, jobs: int, cores: int, threads: int) -> None:
+def test_thread_variables_are_the_jobs_share_of_the_cores(
+    vm_size: str | None, jobs: int, cores: int, threads: int
+) -> None:
     assert thread_variables(vm_size, jobs, cores) == dict.fromkeys(VARIABLES, str(threads))
 
 
-def test_a_job_is_told_unless_it_says_otherwise(experiment: Any, compute: Any, tmp_path: Path) -> None:
+def test_thread_variables_are_set_unless_the_job_sets_them(experiment: Any, compute: Any, tmp_path: Path) -> None:
     from azureml.core import Environment, ScriptRunConfig
 
     said = []
