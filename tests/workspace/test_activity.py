@@ -27,7 +27,7 @@ def make(workspace: Workspace, run_id: str, target: str = "cluster", run_type: s
     workspace.runs.create(NewRun(run_id, experiment.id, run_type=run_type, target=target))
 
 
-def test_runs_wait_have_a_node_and_are_over(workspace: Workspace) -> None:
+def test_activity_shows_runs_queued_running_and_ended(workspace: Workspace) -> None:
     for run_id in ("a", "b"):
         make(workspace, run_id)
     make(workspace, "elsewhere", "another")
@@ -43,7 +43,7 @@ def test_runs_wait_have_a_node_and_are_over(workspace: Workspace) -> None:
     assert activity.of_cluster(workspace.database, "none") == []
 
 
-def test_only_so_many_runs_are_looked_at(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_activity_looks_at_a_limited_number_of_runs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity, "MOST_RUNS", 2)
     for run_id in ("old", "a", "b"):
         make(workspace, run_id)

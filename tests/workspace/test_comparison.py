@@ -51,7 +51,7 @@ def ids(workspace: Workspace, sorting: Sorting | None = None, **wanted: str) -> 
     return "".join(row.run.id for row in found)
 
 
-def test_rows_have_their_cells_and_columns_their_names(workspace: Workspace) -> None:
+def test_comparison_has_a_row_for_each_run_and_named_columns(workspace: Workspace) -> None:
     experiment = workspace.experiments.get("compared")
     rows = {row.run.id: row for row in workspace.comparison.rows(RunQuery(experiment.id))}
     assert rows["a"].metrics == {"accuracy": 0.9}  # the last value
@@ -81,7 +81,7 @@ def test_rows_are_sorted_by_any_column_and_empty_cells_come_last(workspace: Work
             assert ids(workspace, Sorting(name, kind)) == "dcba"
 
 
-def test_words_are_looked_for_as_they_are(workspace: Workspace) -> None:
+def test_comparison_search_takes_words_literally(workspace: Workspace) -> None:
     assert ids(workspace, words="y%") == "b"
     assert ids(workspace, words="%") == "b"
     assert ids(workspace, words="_") == "dba"  # in the tags' own names
@@ -114,11 +114,11 @@ def test_a_long_series_is_thinned_out_and_keeps_its_ends(workspace: Workspace) -
     ],
     ids=str,
 )
-def test_arguments_have_names(arguments: object, found: dict[str, object]) -> None:
+def test_parameters_are_parsed_from_arguments(arguments: object, found: dict[str, object]) -> None:
     assert parameters(as_list(arguments)) == found
 
 
-def test_a_mark_changes_with_what_the_run_shows(workspace: Workspace) -> None:
+def test_change_mark_changes_with_what_the_run_shows(workspace: Workspace) -> None:
     run, all_ = workspace.changes.mark_of_run("a"), workspace.changes.mark()
     workspace.runs.advance("b", "Queued")
     assert workspace.changes.mark() != all_

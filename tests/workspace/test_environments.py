@@ -21,7 +21,7 @@ def definition(**more: Any) -> dict[str, Any]:
     return {"name": "used", "version": None, "python": {"userManagedDependencies": True}, **more}
 
 
-def test_what_a_run_uses_is_registered_once(environments: Environments) -> None:
+def test_environment_of_a_run_is_registered_once(environments: Environments) -> None:
     registered = environments.register("used", definition())
     used = environments.used(definition(databricks={"eggLibraries": []}))
     assert (used["version"], used["databricks"]) == (registered.version, {"eggLibraries": []})
@@ -31,7 +31,9 @@ def test_what_a_run_uses_is_registered_once(environments: Environments) -> None:
 
 
 @pytest.mark.parametrize("odd", [{"name": "a/b"}, {"name": None}, {"python": "six"}, {"version": "latest"}])
-def test_what_cannot_be_registered_is_left_to_the_run(environments: Environments, odd: dict[str, Any]) -> None:
+def test_environment_that_cannot_be_registered_is_left_to_the_run(
+    environments: Environments, odd: dict[str, Any]
+) -> None:
     assert environments.used(definition(**odd)) == definition(**odd)
     with pytest.raises(NotFound):
         environments.get("used")

@@ -69,7 +69,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         ("CreatedUtc le 9999-12-31 23:59:59+00:00 and EndTimeUtc ne null", "c"),
     ],
 )
-def test_what_the_sdk_writes_is_found(runs: Runs, text: str | None, found: str) -> None:
+def test_filter_written_by_the_sdk_finds_its_runs(runs: Runs, text: str | None, found: str) -> None:
     assert sorted(run.id for run in runs.page(parse_filter(text)).items if len(run.id) == 1) == list(found)
 
 
@@ -107,7 +107,7 @@ def test_a_filter_that_is_not_understood_is_refused(runs: Runs, text: object) ->
         runs.page(parse_filter(text))
 
 
-def test_order() -> None:
+def test_run_order_is_parsed_or_refused() -> None:
     assert parse_order(None, ("RunId",)) is None
     assert parse_order("runid desc", ("RunId",)) == ("RunId", True)
     assert parse_order("RunId", ("RunId",)) == ("RunId", False)

@@ -21,7 +21,7 @@ from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.run_data import NamedData
 
 
-def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
+def test_housekeeping_removes_unreferenced_data(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.create()
     workspace = Workspace(folder)
@@ -65,7 +65,7 @@ def test_what_nobody_needs_any_more_is_removed(tmp_path: Path) -> None:
     workspace.close()
 
 
-def test_a_server_that_is_killed_while_it_deletes_an_experiment(
+def test_experiment_deletion_interrupted_by_a_kill_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = StateFolder(tmp_path / "state")

@@ -32,6 +32,6 @@ def test_a_workspace_is_created_only_where_nothing_is_yet(database: Database) ->
 
 
 @pytest.mark.parametrize("name", ["", "a", "-ab", "a b", "a/b", "../x", "n" * 34, "ab\n"])
-def test_what_is_no_name_creates_nothing(database: Database, name: str) -> None:
+def test_workspace_name_invalid_creates_nothing(database: Database, name: str) -> None:
     with pytest.raises(Invalid):
         Identity(database).create(WorkspaceName("sub", "group", name))

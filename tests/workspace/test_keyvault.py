@@ -27,7 +27,7 @@ def test_a_secret_outlives_the_server_and_needs_the_stores_key(database: Databas
     assert list(other.names()) == ["Name"]
 
 
-def test_the_same_value_looks_different_each_time(database: Database, tmp_path: Path) -> None:
+def test_secret_of_the_same_value_is_encrypted_differently_each_time(database: Database, tmp_path: Path) -> None:
     KeyVault(database, "key").set({f"secret-{number}": ("guess me", None) for number in range(2)})
     with database._engine.connect() as connection:
         kept = connection.exec_driver_sql("SELECT value FROM secrets").scalars().all()
@@ -35,6 +35,6 @@ def test_the_same_value_looks_different_each_time(database: Database, tmp_path: 
     assert not any("guess me" in value for value in kept)
 
 
-def test_too_many_at_once_are_refused(database: Database) -> None:
+def test_secrets_beyond_the_limit_of_a_batch_are_refused(database: Database) -> None:
     with pytest.raises(Invalid, match="At most 1000"):
         KeyVault(database, "key").set({f"secret-{number}": ("", None) for number in range(1001)})

@@ -24,7 +24,7 @@ def test_versions_registered_at_once_are_different(models: Models) -> None:
     assert sorted(map(int, versions)) == list(range(1, 21))
 
 
-def test_pages_hold_every_model_once_whatever_comes_and_goes_between_them(models: Models) -> None:
+def test_model_pages_hold_every_model_once_despite_changes_between_them(models: Models) -> None:
     for number in range(10):
         models.register(NewVersion(f"model-{number % 3}", tags={"even": str(number % 2 == 0)}))
     first, mark = models.list(limit=4)
@@ -39,7 +39,7 @@ def test_pages_hold_every_model_once_whatever_comes_and_goes_between_them(models
 
 
 @pytest.mark.parametrize("mark", ["", "x", "2026~a~name", "2026~1~", "~" * 9, "2026~" + "9" * 40 + "~name"])
-def test_a_mark_of_ones_own_making_is_refused(models: Models, mark: str) -> None:
+def test_model_page_token_forged_is_refused(models: Models, mark: str) -> None:
     with pytest.raises(Invalid):
         models.list(after=mark)
 
@@ -92,7 +92,7 @@ def test_numbers_go_on_counting_beside_versions_that_are_texts(models: Models) -
 
 
 @pytest.mark.parametrize("version", ["latest", "Latest", "", "a b", "v" * 65, "ü"])
-def test_version_that_none_can_be_is_refused_and_leaves_no_name(models: Models, version: str) -> None:
+def test_asset_version_invalid_is_refused_and_leaves_no_name(models: Models, version: str) -> None:
     with pytest.raises(Invalid):
         models.register(NewVersion("a", version))
     assert models.names() == []

@@ -38,7 +38,7 @@ def experiment_id(database: Database) -> str:
     return Experiments(database).get_or_create("e").id
 
 
-def test_a_run_goes_forward_only_and_its_end_is_its_end(runs: Runs, experiment_id: str) -> None:
+def test_run_status_only_advances_and_final_status_stays(runs: Runs, experiment_id: str) -> None:
     runs.create(NewRun("r", experiment_id))
     for status in ("Queued", "Preparing", "Running", "Queued", "Finalizing", "Running"):
         runs.advance("r", status)
@@ -52,24 +52,24 @@ def test_a_run_goes_forward_only_and_its_end_is_its_end(runs: Runs, experiment_i
 
 
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "a/b", "a\0b", "a\\b", " ", "x" * 261, "-rf"])
-def test_names_that_could_leave_their_folder_are_refused(runs: Runs, experiment_id: str, run_id: str) -> None:
+def test_run_names_that_could_escape_their_folder_are_refused(runs: Runs, experiment_id: str, run_id: str) -> None:
     with pytest.raises(Invalid, match="no run id"):
         runs.create(NewRun(run_id, experiment_id))
 
 
-def test_an_id_is_given_once(runs: Runs, experiment_id: str) -> None:
+def test_run_id_is_unique(runs: Runs, experiment_id: str) -> None:
     runs.create(NewRun("r", experiment_id))
     with pytest.raises(Conflict):
         runs.create(NewRun("r", experiment_id))
 
 
-def test_ids_differ_by_more_than_case(runs: Runs, experiment_id: str) -> None:
+def test_run_ids_that_differ_by_case_only_are_refused(runs: Runs, experiment_id: str) -> None:
     runs.create(NewRun("Run", experiment_id))
     with pytest.raises(Invalid, match="more than case"):
         runs.create(NewRun("rUN", experiment_id))
 
 
-def test_a_client_that_sends_its_call_again_gets_the_same_run(runs: Runs, experiment_id: str) -> None:
+def test_run_creation_repeated_returns_the_same_run(runs: Runs, experiment_id: str) -> None:
     new = NewRun("r", experiment_id, target="local", name="n", tags={"a": 1, "b": None})
     change = RunChange(name="n", tags={"a": 1, "b": None})
     first = runs.put(experiment_id, "r", change, new)
@@ -81,7 +81,7 @@ def test_a_client_that_sends_its_call_again_gets_the_same_run(runs: Runs, experi
     assert runs.put(experiment_id, "r", RunChange(display_name="changed")).display_name == "changed"
 
 
-def test_only_a_client_that_says_where_a_run_is_makes_one(runs: Runs, experiment_id: str) -> None:
+def test_run_is_created_by_put_only_with_a_target(runs: Runs, experiment_id: str) -> None:
     with pytest.raises(NotFound):
         runs.put(experiment_id, "gone", RunChange(tags={"a": "b"}))
     runs.create(NewRun("r", experiment_id))
@@ -91,7 +91,7 @@ def test_only_a_client_that_says_where_a_run_is_makes_one(runs: Runs, experiment
         runs.put("another", "r", RunChange(), NewRun("r", "another", target="local"))
 
 
-def test_properties_never_change(runs: Runs, experiment_id: str) -> None:
+def test_run_properties_are_immutable(runs: Runs, experiment_id: str) -> None:
     runs.create(NewRun("r", experiment_id, properties={"a": "1"}))
     assert runs.modify("r", RunChange(properties={"a": "1", "b": "2"})).properties == {"a": "1", "b": "2"}
     with pytest.raises(Invalid, match="'1'; properties can't be changed"):
@@ -102,7 +102,7 @@ def test_properties_never_change(runs: Runs, experiment_id: str) -> None:
 @pytest.mark.parametrize(
     "tags", [["a"], "a", {"\ud800": "half a pair"}, {"a\0": "b"}, {"a": "b\0"}, {"a": "x" * 200_000}]
 )
-def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id: str, tags: Any) -> None:
+def test_run_tags_that_cannot_be_stored_are_refused(runs: Runs, experiment_id: str, tags: Any) -> None:
     runs.create(NewRun("r", experiment_id))
     with pytest.raises(Invalid):
         runs.modify("r", RunChange(tags=tags))
@@ -110,7 +110,7 @@ def test_tags_that_could_not_be_read_again_are_refused(runs: Runs, experiment_id
         runs.put(experiment_id, "new", RunChange(), NewRun("new", experiment_id, tags=tags))
 
 
-def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
+def test_run_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
     ids = [f"r{number:02}" for number in range(25)]
     for run_id in ids:
         runs.create(NewRun(run_id, experiment_id))
@@ -125,7 +125,7 @@ def test_pages_hold_every_run_once(runs: Runs, experiment_id: str) -> None:
         runs.page(None, Listing(after="nonsense"))
 
 
-def test_pages_need_few_of_many_values(database: Database, runs: Runs, experiment_id: str) -> None:
+def test_metric_pages_read_few_of_many_values(database: Database, runs: Runs, experiment_id: str) -> None:
     metrics = Metrics(database)
     for run_id in ("r", "s"):
         runs.create(NewRun(run_id, experiment_id))
@@ -193,7 +193,7 @@ def test_named_inputs_and_outputs_of_a_run(runs: Runs, database: Database, exper
         data.put("gone", [made], output=True)
 
 
-def test_what_belongs_to_a_deleted_experiment_is_not_kept(tmp_path: Path) -> None:
+def test_write_to_a_deleted_experiment_is_not_kept(tmp_path: Path) -> None:
     """As when it is deleted after a route has looked for the run, or for the experiment, and before it writes."""
     folder = StateFolder(tmp_path / "state")
     folder.create()
