@@ -24,13 +24,13 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
 
 
-def test_what_is_put_is_read(blobs: BlobStore) -> None:
+def test_blob_put_is_read_back(blobs: BlobStore) -> None:
     blobs.put_bytes("c", "a/b.txt", b"hello")
     assert blobs.read_bytes("c", "a/b.txt") == b"hello"
     assert blobs.get("c", "a/b.txt").size == 5
 
 
-def test_replacing_keeps_the_new_bytes_and_only_them(blobs: BlobStore, tmp_path: Path) -> None:
+def test_blob_replaced_keeps_only_the_new_bytes(blobs: BlobStore, tmp_path: Path) -> None:
     for text in (b"one", b"two", b"three"):
         blobs.put_bytes("c", "same", text)
     assert blobs.read_bytes("c", "same") == b"three"
@@ -48,7 +48,7 @@ def test_an_existing_blob_is_not_replaced_where_that_is_forbidden(blobs: BlobSto
     assert len(files_in(tmp_path)) == 1
 
 
-def test_blocks_are_joined_in_the_lists_order(blobs: BlobStore, tmp_path: Path) -> None:
+def test_blocks_are_joined_in_the_order_of_the_list(blobs: BlobStore, tmp_path: Path) -> None:
     for block, text in (("b2", b"world"), ("b1", b"old "), ("b1", b"hello "), ("b9", b"!")):
         writer = blobs.writer()
         writer.write(text)
@@ -61,7 +61,7 @@ def test_blocks_are_joined_in_the_lists_order(blobs: BlobStore, tmp_path: Path) 
     assert len(files_in(tmp_path)) == 1
 
 
-def test_appending_gives_the_offset(blobs: BlobStore) -> None:
+def test_append_returns_the_offset(blobs: BlobStore) -> None:
     blobs.create_append("c", "log")
     assert blobs.append("c", "log", b"one ")[0] == 0
     assert blobs.append("c", "log", b"two")[0] == 4
@@ -89,7 +89,7 @@ def test_a_live_blob_is_as_long_as_its_file_until_it_is_sealed(blobs: BlobStore)
     assert blobs.get("c", "log.txt").size == 7
 
 
-def test_listing_is_by_prefix_and_case_and_wildcards_are_letters(blobs: BlobStore) -> None:
+def test_blob_listing_takes_prefix_case_and_wildcards_literally(blobs: BlobStore) -> None:
     for name in ("a/1", "a/2", "A/3", "a_4", "aX4", "b"):
         blobs.put_bytes("c", name, b"")
     assert [blob.name for blob in blobs.list("c", "a/")] == ["a/1", "a/2"]
@@ -100,7 +100,7 @@ def test_listing_is_by_prefix_and_case_and_wildcards_are_letters(blobs: BlobStor
 
 @pytest.mark.case("path-traversal")
 @pytest.mark.parametrize("name", ["", "../x", "a/../../x", "/etc/passwd", "a\0b", "a\\..\\b", "x" * 1025])
-def test_names_that_could_mislead_are_refused_and_nothing_is_written_elsewhere(
+def test_blob_names_unsafe_are_refused_and_nothing_is_written_elsewhere(
     blobs: BlobStore, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(BlobError) as refused:
@@ -114,7 +114,7 @@ def test_names_that_could_mislead_are_refused_and_nothing_is_written_elsewhere(
     }
 
 
-def test_who_reads_while_it_is_replaced_gets_one_or_the_other(
+def test_blob_read_while_replaced_is_the_old_or_the_new_one(
     blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs.put_bytes("c", "same", b"one")
@@ -146,7 +146,7 @@ def test_who_reads_while_it_is_replaced_gets_one_or_the_other(
         blobs.open("c", "same")
 
 
-def test_a_blob_that_is_not_there(blobs: BlobStore) -> None:
+def test_blob_missing_is_not_found(blobs: BlobStore) -> None:
     with pytest.raises(BlobError) as missing:
         blobs.get("c", "nothing")
     assert (missing.value.status, missing.value.code) == (404, "BlobNotFound")
@@ -158,7 +158,7 @@ def test_rows_have_all_columns_of_their_tables(row: Any, table: type[tables.Base
     assert row._fields == tuple(table.__table__.columns.keys())
 
 
-def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blob_write_failed_leaves_no_file(blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("..", "/absolute", ""):
         with pytest.raises(BlobError):
             blobs.put_bytes("c", name, b"nowhere")
@@ -169,7 +169,7 @@ def test_a_write_that_fails_leaves_no_file(blobs: BlobStore, tmp_path: Path, mon
     assert files_in(tmp_path) == []
 
 
-def test_a_file_that_cannot_be_removed_does_not_undo_the_write(
+def test_blob_write_is_kept_when_the_old_file_cannot_be_removed(
     blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs.put_bytes("c", "same", b"one")
@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_removed_does_not_undo_the_write(
     assert blobs.read_bytes("c", "same") == b"two"
 
 
-def test_a_finished_upload_is_not_discarded_any_more(blobs: BlobStore) -> None:
+def test_finished_upload_is_not_discarded(blobs: BlobStore) -> None:
     """As when a request is cancelled while its row is being committed."""
     writer = blobs.writer()
     writer.write(b"kept")

@@ -103,7 +103,7 @@ def test_the_old_database_is_kept_beside_and_opening_again_changes_nothing(old: 
     assert rows(old) == migrated
 
 
-def test_what_was_in_an_old_store_is_read_as_before(old: Path) -> None:
+def test_contents_of_an_old_store_are_read_as_before(old: Path) -> None:
     workspace = Workspace(StateFolder(old.parent))
     first, child, failed, open_run = sorted(workspace.runs.list(), key=lambda run: run.number)
     assert (first.status, child.parent_id, child.tags) == ("Completed", first.id, {"a": "1"})
@@ -184,7 +184,9 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(old: Path, monkeypatc
     Database(old).close()
 
 
-def test_no_room_for_the_copy_leaves_the_store_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_without_room_for_the_copy_leaves_the_store_as_it_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = rows(old)
 
     def full(*_: object) -> Path:
@@ -230,7 +232,7 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         "DROP TRIGGER run_entries_made",
     ],
 )
-def test_whatever_is_missing_is_added(tmp_path: Path, lost: str) -> None:
+def test_schema_objects_missing_are_added(tmp_path: Path, lost: str) -> None:
     path, fresh = tmp_path / "workspace.sqlite3", tmp_path / "fresh.sqlite3"
     Database(path).close()
     Database(fresh).close()

@@ -30,7 +30,7 @@ from azureml_local.workspace import Workspace
         (ValueError("database or disk is full"), None),
     ],
 )
-def test_an_error_is_told_by_what_is_wrong_with_the_store(error: Exception, kind: str | None) -> None:
+def test_storage_error_is_described_by_its_cause(error: Exception, kind: str | None) -> None:
     found = explain(error)
     assert (found and found.kind) == kind
 
@@ -46,12 +46,12 @@ def store(tmp_path: Path) -> StateFolder:
     return folder
 
 
-def test_a_database_that_is_gone_is_not_taken_for_a_new_store(store: StateFolder) -> None:
+def test_missing_database_is_not_taken_for_a_new_store(store: StateFolder) -> None:
     store.database.unlink()
     assert "is gone, but the blobs" in str(lost_parts(store))
 
 
-def test_a_log_that_is_gone_is_noticed(store: StateFolder) -> None:
+def test_missing_write_ahead_log_is_detected(store: StateFolder) -> None:
     """What the last commits changed is only there until SQLite has copied it into the database."""
     database = store.database
     killed = sqlite3.connect(database)
@@ -65,7 +65,7 @@ def test_a_log_that_is_gone_is_noticed(store: StateFolder) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"signing_key": 1}', "null"])
-def test_damaged_secrets_are_said_in_a_sentence(store: StateFolder, text: str) -> None:
+def test_damaged_secrets_are_reported_in_a_sentence(store: StateFolder, text: str) -> None:
     store.secrets()
     (store.root / "secrets.json").write_text(text)
     with pytest.raises(StateFolderError, match="Delete it to have new secrets made"):
