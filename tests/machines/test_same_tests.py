@@ -15,13 +15,13 @@ TESTS = Path(__file__).parents[1]
 SAME = (
     "server/test_misbehaving_jobs.py",
     "server/test_fast_failures_sdk.py",
-    "server/test_outputs_sdk.py::test_what_a_job_writes_becomes_datasets",
-    "server/test_data_sdk.py::test_a_jobs_inputs_in_every_mode",
+    "server/test_outputs_sdk.py::test_job_outputs_become_datasets",
+    "server/test_data_sdk.py::test_job_inputs_in_every_mode_are_read",
     "server/test_own_names_sdk.py::test_a_job_reads_and_writes_under_the_names_that_it_was_submitted_under",
     "server/test_jobs_sdk.py::test_a_command_is_a_line_for_bash_and_what_it_logs_is_kept",
     "server/test_jobs_sdk.py::test_a_local_run_runs_in_the_clients_folder_and_interpreter",
-    "server/test_simulate_sdk.py::test_an_environment_that_fails_to_build",
-    "server/test_simulate_sdk.py::test_a_node_that_is_lost_while_the_job_runs",
+    "server/test_simulate_sdk.py::test_fault_build_failed_fails_the_run",
+    "server/test_simulate_sdk.py::test_fault_node_lost_fails_the_running_job",
 )
 # On one worker: what its jobs share, those of another machine don't.
 ON_ONE = (

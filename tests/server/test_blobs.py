@@ -85,7 +85,7 @@ def test_a_blob_with_its_properties_and_metadata(container: ContainerClient, ref
     refused(404, "BlobNotFound", lambda: blob.set_blob_metadata({}))
 
 
-def test_conditions_are_kept(container: ContainerClient, refused: Refused) -> None:
+def test_blob_conditional_headers_are_honoured(container: ContainerClient, refused: Refused) -> None:
     blob = container.get_blob_client("conditions")
     with pytest.raises(ResourceModifiedError):
         blob.upload_blob(b"0", overwrite=True, etag='"0x1"', match_condition=MatchConditions.IfNotModified)
@@ -114,7 +114,7 @@ def test_conditions_are_kept(container: ContainerClient, refused: Refused) -> No
 
 
 @pytest.mark.case("uploads")
-def test_blocks_and_their_lists(container: ContainerClient, refused: Refused) -> None:
+def test_blob_blocks_are_staged_listed_and_committed(container: ContainerClient, refused: Refused) -> None:
     blob = container.get_blob_client("blocks")
     for name, data in (("a", b"old"), ("b", b"world"), ("a", b"hello "), ("c", b"unused")):
         blob.stage_block(name, data)
@@ -137,7 +137,9 @@ def test_blocks_and_their_lists(container: ContainerClient, refused: Refused) ->
     refused(409, "InvalidBlobType", lambda: container.get_blob_client("appended").stage_block("a", b"x"))
 
 
-def test_a_large_file_comes_in_blocks_and_goes_in_ranges(container: ContainerClient, refused: Refused) -> None:
+def test_blob_large_file_is_uploaded_in_blocks_and_downloaded_in_ranges(
+    container: ContainerClient, refused: Refused
+) -> None:
     data = os.urandom(1 << 20) * 70
     blob = container.get_blob_client("large")
     blob.upload_blob(data, overwrite=True, max_concurrency=4)
@@ -150,7 +152,7 @@ def test_a_large_file_comes_in_blocks_and_goes_in_ranges(container: ContainerCli
     assert blob.download_blob().readall() == b""
 
 
-def test_appending(container: ContainerClient, refused: Refused) -> None:
+def test_append_blob_grows_by_each_append(container: ContainerClient, refused: Refused) -> None:
     blob = container.get_blob_client("log")
     blob.create_append_blob()
     assert blob.append_block(b"one ")["blob_append_offset"] == "0"
@@ -164,7 +166,7 @@ def test_appending(container: ContainerClient, refused: Refused) -> None:
     refused(404, "BlobNotFound", lambda: container.get_blob_client("no such log").append_block(b"y"))
 
 
-def test_lists_have_pages_and_folders(container: ContainerClient, refused: Refused) -> None:
+def test_blob_listing_has_pages_and_prefixes(container: ContainerClient, refused: Refused) -> None:
     names = sorted([f"list/{folder}/{number}" for folder in "abc" for number in range(5)] + ["list/a", "list/z<&>"])
     for name in names:
         container.upload_blob(name, b"x", overwrite=True)
@@ -183,7 +185,7 @@ def test_lists_have_pages_and_folders(container: ContainerClient, refused: Refus
 
 @pytest.mark.case("uploads")
 @pytest.mark.parametrize("large", [False, True])
-def test_a_damaged_body_is_refused(container: ContainerClient, refused: Refused, large: bool) -> None:
+def test_blob_body_with_wrong_md5_is_refused(container: ContainerClient, refused: Refused, large: bool) -> None:
     body = os.urandom(2 << 20) if large else b"body"
     blob = container.get_blob_client("damaged")
     wrong = {"Content-MD5": base64.b64encode(bytes(16)).decode()}
@@ -196,7 +198,7 @@ def test_a_damaged_body_is_refused(container: ContainerClient, refused: Refused,
 
 
 @pytest.mark.case("uploads", "lost-connections")
-def test_half_a_body_leaves_nothing(server: LocalServer, container: ContainerClient) -> None:
+def test_blob_upload_interrupted_leaves_nothing(server: LocalServer, container: ContainerClient) -> None:
     """A client that dies in the middle of an upload."""
     blob = container.get_blob_client("half")
 
@@ -209,7 +211,9 @@ def test_half_a_body_leaves_nothing(server: LocalServer, container: ContainerCli
     assert not blob.exists()
 
 
-def test_what_is_not_built_says_so(account: BlobServiceClient, container: ContainerClient, refused: Refused) -> None:
+def test_blob_operation_not_implemented_is_answered_with_501(
+    account: BlobServiceClient, container: ContainerClient, refused: Refused
+) -> None:
     blob = container.get_blob_client("not-built")
     blob.upload_blob(b"x", overwrite=True)
     for act in (
@@ -234,7 +238,9 @@ def test_what_is_not_built_says_so(account: BlobServiceClient, container: Contai
     assert blob.download_blob().readall() == b"x"
 
 
-def test_a_wrong_key_opens_nothing(server: LocalServer, account: BlobServiceClient, refused: Refused) -> None:
+def test_blob_access_with_a_wrong_key_is_refused(
+    server: LocalServer, account: BlobServiceClient, refused: Refused
+) -> None:
     stranger = BlobServiceClient(
         account.url,
         credential={"account_name": ACCOUNT, "account_key": base64.b64encode(b"wrong").decode()},

@@ -38,7 +38,9 @@ def make(workspace: Any, name: str, **options: Any) -> Any:
     "AmlCompute.deserialize",
     "AmlCompute.delete",
 )
-def test_created_found_listed_serialized_and_deleted(workspace: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compute_is_created_found_listed_serialized_and_deleted(
+    workspace: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     from azureml.core.compute import AmlCompute, ComputeTarget
     from azureml.core.compute_target import ComputeTargetException
 
@@ -85,7 +87,7 @@ def test_created_found_listed_serialized_and_deleted(workspace: Any, capsys: pyt
 
 
 @pytest.mark.sdk("AmlCompute.update", "AmlCompute.list_nodes")
-def test_minimum_nodes_are_there_and_follow_an_update(workspace: Any) -> None:
+def test_compute_minimum_nodes_are_allocated_and_follow_an_update(workspace: Any) -> None:
     target = make(workspace, "always-on", min_nodes=2, max_nodes=3)
     assert target.get_status().current_node_count == 2
     nodes = target.list_nodes()
@@ -103,14 +105,14 @@ def test_minimum_nodes_are_there_and_follow_an_update(workspace: Any) -> None:
     target.delete()
 
 
-def test_idle_nodes_are_given_back_after_the_idle_time(workspace: Any, wait_for: Wait) -> None:
+def test_compute_idle_nodes_are_released_after_the_idle_time(workspace: Any, wait_for: Wait) -> None:
     target = make(workspace, "soon-idle", min_nodes=1, max_nodes=1, idle_seconds_before_scaledown=1)
     target.update(min_nodes=0)
     wait_for(lambda: target.get_status().current_node_count == 0)
     target.delete()
 
 
-def test_created_again_under_its_name(workspace: Any) -> None:
+def test_compute_created_again_changes_its_scale_and_refuses_other_changes(workspace: Any) -> None:
     from azureml.core.compute_target import ComputeTargetException
 
     first = make(workspace, "twice", max_nodes=2)
@@ -142,7 +144,7 @@ def submit_to(experiment: Any, here: Any, tmp_path: Path) -> Callable[[Any], Any
     return submit
 
 
-def test_four_nodes_run_four_jobs_and_the_fifth_waits(
+def test_compute_of_four_nodes_runs_four_jobs_and_queues_the_fifth(
     server: LocalServer, workspace: Any, submit_to: Callable[[Any], Any], wait_for: Wait
 ) -> None:
     target = make(workspace, "four", max_nodes=4)
@@ -173,7 +175,7 @@ def test_four_nodes_run_four_jobs_and_the_fifth_waits(
 
 
 @pytest.mark.sdk("AmlCompute.get_active_runs", "Run.list_by_compute")
-def test_deleted_while_runs_are_on_it_and_waiting_for_it(
+def test_compute_deleted_ends_its_running_and_queued_runs(
     workspace: Any, submit_to: Callable[[Any], Any], wait_for: Wait
 ) -> None:
     from azureml.core import Run
@@ -195,7 +197,7 @@ def test_deleted_while_runs_are_on_it_and_waiting_for_it(
 
 
 @pytest.mark.sdk("AmlCompute.supported_vmsizes")
-def test_sizes_to_choose_from(workspace: Any) -> None:
+def test_compute_supported_vm_sizes_are_listed(workspace: Any) -> None:
     from azureml.core.compute import AmlCompute
 
     sizes = {size["name"].upper(): size for size in AmlCompute.supported_vmsizes(workspace)}
@@ -204,7 +206,7 @@ def test_sizes_to_choose_from(workspace: Any) -> None:
 
 
 @pytest.mark.sdk_refused("AmlCompute.add_identity", "AmlCompute.remove_identity")
-def test_identities_are_refused(workspace: Any) -> None:
+def test_compute_identities_are_refused(workspace: Any) -> None:
     from azureml.core.compute_target import ComputeTargetException
 
     with pytest.raises(ComputeTargetException, match="Managed identities of a cluster are not built"):
@@ -226,7 +228,7 @@ def test_identities_are_refused(workspace: Any) -> None:
     "ComputeInstance.provisioning_configuration",
     "ComputeTarget.attach",
 )
-def test_quotas_and_other_kinds_of_compute_are_refused_with_a_reason(workspace: Any) -> None:
+def test_compute_quotas_and_other_compute_types_are_refused_with_a_reason(workspace: Any) -> None:
     from azureml.core.compute import (
         AksCompute,
         AmlCompute,
@@ -264,7 +266,7 @@ def test_quotas_and_other_kinds_of_compute_are_refused_with_a_reason(workspace: 
 
 
 @pytest.mark.parametrize("name", ["a", "1st", "with_underscore", "ends-", "x" * 33, "amlCompute"])
-def test_names_that_azure_refuses(workspace: Any, name: str) -> None:
+def test_compute_names_that_azure_refuses_are_refused(workspace: Any, name: str) -> None:
     from azureml.core.compute_target import ComputeTargetException
 
     with pytest.raises(ComputeTargetException, match=r"no compute name|reserved name") as refused:
@@ -272,7 +274,7 @@ def test_names_that_azure_refuses(workspace: Any, name: str) -> None:
     assert "Response Code: 400" in str(refused.value)
 
 
-def test_a_request_that_makes_no_sense_is_refused_with_a_reason(server: LocalServer, workspace: Any) -> None:
+def test_compute_request_invalid_is_refused_with_a_reason(server: LocalServer, workspace: Any) -> None:
     """What the SDK would not send, or not let through."""
     with server._client() as client:
 

@@ -101,7 +101,7 @@ SHOW_INPUTS = """
     "Run.get_details",
     "Run.get_details",
 )
-def test_a_jobs_inputs_in_every_mode(submit: Callable[..., Any], workspace: Any, tmp_path: Path) -> None:
+def test_job_inputs_in_every_mode_are_read(submit: Callable[..., Any], workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Dataset
 
     store = workspace.get_default_datastore()
@@ -147,7 +147,7 @@ def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, w
 
 
 @pytest.mark.sdk_refused("FileDataset.as_hdfs", "DatasetConsumptionConfig.as_hdfs")
-def test_a_mode_that_needs_a_cluster_of_hadoop_is_refused(
+def test_hdfs_mode_is_refused(
     experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
 ) -> None:
     from azureml.core import Dataset, ScriptRunConfig

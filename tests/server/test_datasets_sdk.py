@@ -159,7 +159,7 @@ def test_a_workspace_with_more_datasets_than_a_page(workspace: Any, files: Any) 
     "AzureBlobDatastore.workspace",
     "AzureBlobDatastore.datastore_type",
 )
-def test_the_datastore(workspace: Any, tmp_path: Path) -> None:
+def test_default_datastore_is_found_and_transfers_files(workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Datastore
 
     store = workspace.get_default_datastore()
@@ -220,14 +220,14 @@ def test_other_datastores_are_refused(workspace: Any) -> None:
 
 
 @pytest.mark.sdk_refused("FileDataset.as_cache", "FileDataset.hydrate")
-def test_caches_of_data_are_refused(workspace: Any) -> None:
+def test_data_caches_are_refused(workspace: Any) -> None:
     from azureml.data.datacache import DatacacheStore
 
     with pytest.raises(Exception, match=r"datacachestores is not built in azureml-local"):
         DatacacheStore.list(workspace)
 
 
-def test_what_the_sdk_itself_does_no_more_asks_nobody(workspace: Any) -> None:
+def test_dataset_calls_retired_by_the_sdk_raise_without_a_request(workspace: Any) -> None:
     """docs/coverage.md leaves the class `azureml.core.Dataset` out for this reason, but for what it has of others."""
     from azureml.core import Dataset
 

@@ -46,7 +46,7 @@ def test_an_environment_gets_a_new_version_only_when_it_changed(workspace: Any) 
 
 
 @pytest.mark.sdk("Environment.register", "Environment.get", "Environment.label")
-def test_versions_of_ones_own_and_labels(workspace: Any) -> None:
+def test_environment_explicit_versions_and_labels_are_resolved(workspace: Any) -> None:
     from azureml.core import Environment
 
     environment = packages("own", "six==1.16.0")
@@ -79,7 +79,7 @@ def test_versions_of_ones_own_and_labels(workspace: Any) -> None:
     "Environment.add_private_pip_wheel",
     "Environment.from_docker_build_context",
 )
-def test_what_is_no_environment_is_refused(workspace: Any, tmp_path: Path) -> None:
+def test_environment_invalid_definition_is_refused(workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Environment
     from azureml.core.environment import DockerBuildContext
 
@@ -112,7 +112,7 @@ def test_what_is_no_environment_is_refused(workspace: Any, tmp_path: Path) -> No
 
 @pytest.mark.sdk_refused("Environment.get")
 @pytest.mark.sdk("Environment.register")
-def test_a_curated_environment_is_answered_with_what_to_do(workspace: Any) -> None:
+def test_environment_curated_is_refused_with_an_alternative(workspace: Any) -> None:
     from azureml.core import Environment
 
     name = "AzureML-sklearn-1.0-ubuntu20.04-py38-cpu"
@@ -132,7 +132,7 @@ def test_a_curated_environment_is_answered_with_what_to_do(workspace: Any) -> No
     "Environment.load_from_directory",
     "Environment.environment_variables",
 )
-def test_definitions_come_back_as_they_were(workspace: Any, tmp_path: Path) -> None:
+def test_environment_definition_round_trips(workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Environment
 
     (tmp_path / "conda.yml").write_text(
@@ -184,7 +184,7 @@ def test_an_existing_conda_environment_needs_conda(monkeypatch: pytest.MonkeyPat
     "DockerImageDetails.environment_path",
 )
 @pytest.mark.sdk_refused("Environment.build_local")
-def test_a_build_says_how_it_ended_and_has_a_log(
+def test_environment_build_has_a_status_and_a_log(
     workspace: Any, here: Any, wait_for: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from azureml.core import Environment
@@ -246,7 +246,7 @@ def test_a_job_runs_in_the_packages_it_asks_for(workspace: Any, compute: Any, ex
     assert environment.register(workspace).version == "1"
 
 
-def test_packages_that_cannot_be_had_fail_the_run_with_the_resolvers_words(
+def test_environment_unresolvable_packages_fail_the_run_with_the_resolvers_message(
     compute: Any, experiment: Any, tmp_path: Path
 ) -> None:
     from azureml.core import ScriptRunConfig
@@ -300,7 +300,7 @@ def test_job_runs_in_the_python_it_asks_for(
     assert run.get_details().get("warnings", []) == []
 
 
-def test_stand_in_for_a_python_is_a_warning_of_the_run(compute: Any, experiment: Any, tmp_path: Path) -> None:
+def test_environment_substitute_python_is_a_warning_of_the_run(compute: Any, experiment: Any, tmp_path: Path) -> None:
     run = submit(experiment, compute, tmp_path, "print('ran')", "3.5.2", "six==1.16.0")
     run.wait_for_completion()
     (warning,) = run.get_details()["warnings"]
@@ -315,7 +315,7 @@ def test_stand_in_for_a_python_is_a_warning_of_the_run(compute: Any, experiment:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's own process, on local
 @pytest.mark.parametrize("what", [{"script": "main.py"}, {"command": ["python", "main.py"]}], ids=["script", "command"])
 @pytest.mark.parametrize("target", ["tests", "local"])
-def test_outputs_and_logs_are_there_without_the_sdk(
+def test_outputs_and_logs_of_a_job_without_the_sdk_are_kept(
     compute: Any, experiment: Any, tmp_path: Path, what: dict[str, Any], target: str
 ) -> None:
     here = ".".join(map(str, sys.version_info[:2]))
@@ -325,7 +325,9 @@ def test_outputs_and_logs_are_there_without_the_sdk(
     assert {"outputs/a.txt", "logs/a.txt"} <= set(run.get_file_names())
 
 
-def test_failure_around_a_script_is_not_called_the_users(compute: Any, experiment: Any, tmp_path: Path) -> None:
+def test_failure_outside_the_script_is_not_reported_as_a_user_error(
+    compute: Any, experiment: Any, tmp_path: Path
+) -> None:
     package = tmp_path / "azureml" / "history"
     package.mkdir(parents=True)
     (package / "_tracking.py").write_text("raise RuntimeError('broken')")

@@ -152,7 +152,7 @@ def test_runs_are_found_by_every_filter(named: Callable[[str], Any]) -> None:
 
 
 @pytest.mark.sdk("Experiment.get_runs", "Run.get_children", "Experiment.list")
-def test_long_lists_come_in_pages(workspace: Any, named: Callable[[str], Any]) -> None:
+def test_experiment_and_run_lists_longer_than_a_page_are_complete(workspace: Any, named: Callable[[str], Any]) -> None:
     """The SDK asks for 500 runs at once; its own clients are asked for less here."""
     from azureml._restclient.experiment_client import ExperimentClient
 
@@ -173,7 +173,7 @@ def test_long_lists_come_in_pages(workspace: Any, named: Callable[[str], Any]) -
     parent.complete()
 
 
-def test_what_no_filter_can_mean_is_refused(workspace: Any, named: Callable[[str], Any]) -> None:
+def test_run_filter_invalid_is_refused(workspace: Any, named: Callable[[str], Any]) -> None:
     from azureml._restclient.experiment_client import ExperimentClient
 
     experiment = named("x")

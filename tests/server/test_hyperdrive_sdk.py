@@ -132,7 +132,7 @@ def test_a_grid_is_run_and_its_best_run_found(
 
 @pytest.mark.slow
 @pytest.mark.sdk("BanditPolicy", "RandomParameterSampling", "RunDetails.get_widget_data")
-def test_a_policy_ends_the_worse_of_sixteen_runs(sweep: Start, workspace: Any, here: Any) -> None:
+def test_policy_cancels_the_worse_of_sixteen_runs(sweep: Start, workspace: Any, here: Any) -> None:
     from azureml.core import Run
     from azureml.core.compute import AmlCompute, ComputeTarget
     from azureml.train.hyperdrive import BanditPolicy, RandomParameterSampling, uniform
@@ -194,7 +194,7 @@ def test_a_sweep_whose_runs_all_fail_has_failed(sweep: Start) -> None:
 
 
 @pytest.mark.sdk("BayesianParameterSampling", "HyperDriveConfig")
-def test_the_bayesian_sampling_learns_from_another_sweep(sweep: Start, workspace: Any) -> None:
+def test_bayesian_sampling_resumes_from_another_sweep(sweep: Start, workspace: Any) -> None:
     from azureml.core import Run
     from azureml.train.hyperdrive import BayesianParameterSampling, choice, quniform
 
@@ -215,7 +215,7 @@ def test_the_bayesian_sampling_learns_from_another_sweep(sweep: Start, workspace
 
 
 @pytest.mark.sdk_refused("HyperDriveConfig")
-def test_what_makes_no_sense_is_refused_before_there_is_a_run(sweep: Start, experiment: Any) -> None:
+def test_sweep_configuration_invalid_is_refused_before_a_run_is_created(sweep: Start, experiment: Any) -> None:
     from azureml.exceptions import TrainingException
     from azureml.train.hyperdrive import RandomParameterSampling, lognormal, normal
 

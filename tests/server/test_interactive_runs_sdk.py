@@ -83,7 +83,7 @@ def parse_iso(text: str) -> Any:
 
 
 @pytest.mark.sdk("Run.fail", "Run.get_details", "Run.wait_for_completion")
-def test_a_run_that_fails_says_why(workspace: Any, start: Callable[..., Any]) -> None:
+def test_interactive_run_failure_keeps_its_error_message(workspace: Any, start: Callable[..., Any]) -> None:
     from azureml.core import Run
     from azureml.exceptions import ActivityFailedException
 
@@ -106,7 +106,7 @@ def test_a_run_that_fails_says_why(workspace: Any, start: Callable[..., Any]) ->
 
 
 @pytest.mark.sdk("Run.cancel", "Run.complete", "Run.fail", "Run.start")
-def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any], server: Any) -> None:
+def test_interactive_run_final_status_does_not_change(workspace: Any, start: Callable[..., Any], server: Any) -> None:
     """... and the events that the store keeps tell the same story as the details."""
     from azureml.core import Run
 
@@ -135,7 +135,7 @@ def test_an_end_is_an_end(workspace: Any, start: Callable[..., Any], server: Any
     "Run.tag", "Run.set_tags", "Run.get_tags", "Run.remove_tags", "Run.tags",
     "Run.add_properties", "Run.get_properties", "Run.properties",
 )  # fmt: skip
-def test_tags_change_and_properties_do_not(start: Callable[..., Any]) -> None:
+def test_run_tags_are_mutable_and_properties_are_not(start: Callable[..., Any]) -> None:
     run = start()
     run.tag("just a name")
     run.set_tags({"a/b c": "1", "größe": 2, "long": "x" * 5000})
@@ -156,7 +156,7 @@ def test_tags_change_and_properties_do_not(start: Callable[..., Any]) -> None:
 @pytest.mark.sdk(
     "Run.child_run", "Run.create_children", "Run.get_children", "Run.parent", "Run.type",
 )  # fmt: skip
-def test_children_and_their_children_are_found(workspace: Any, start: Callable[..., Any]) -> None:
+def test_child_runs_are_listed_recursively(workspace: Any, start: Callable[..., Any]) -> None:
     from azureml.core import Run
 
     parent = start()
@@ -246,7 +246,7 @@ def test_an_interactive_run_keeps_its_folder_once(start: Callable[..., Any], tmp
     "Run.upload_file", "Run.upload_files", "Run.upload_folder", "Run.download_file", "Run.download_files",
     "Run.get_file_names",
 )  # fmt: skip
-def test_files_go_up_and_down_byte_for_byte(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_run_files_uploaded_and_downloaded_are_identical(start: Callable[..., Any], tmp_path: Path) -> None:
     run = start()
     up, down = tmp_path / "up", tmp_path / "down"
     (up / "in").mkdir(parents=True)
@@ -273,7 +273,7 @@ def test_files_go_up_and_down_byte_for_byte(start: Callable[..., Any], tmp_path:
 
 
 @pytest.mark.sdk_refused("Run.upload_file")
-def test_files_that_can_not_be_kept_are_refused(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_run_file_that_cannot_be_stored_is_refused(start: Callable[..., Any], tmp_path: Path) -> None:
     run = start()
     (tmp_path / "file").write_text("x")
     for name in ("../../up", "a/../../b", "x" * 1200, "a\\b"):
@@ -298,7 +298,7 @@ def test_an_interactive_runs_logs_are_kept(
 
 
 @pytest.mark.sdk_refused("Experiment.start_logging", "Run.child_run")
-def test_ids_that_are_taken_or_hostile_are_refused(workspace: Any, start: Callable[..., Any]) -> None:
+def test_run_id_taken_or_invalid_is_refused(workspace: Any, start: Callable[..., Any]) -> None:
     from azureml.core import Experiment
 
     run = start(run_id="An.id_of-my-own")

@@ -150,7 +150,7 @@ def test_a_local_run_runs_in_the_clients_folder_and_interpreter(
 
 @pytest.mark.sdk("Run.submit_child")
 @pytest.mark.slow
-def test_a_job_may_delete_its_folder_and_submit_a_local_one_that_outlives_it(start: Start, tmp_path: Path) -> None:
+def test_job_that_deletes_its_folder_and_submits_a_local_run_completes(start: Start, tmp_path: Path) -> None:
     parent = start(script="submit.py")
     parent.wait_for_completion(show_output=False)
     assert "The script has deleted its working folder" in text_of(parent, tmp_path)
@@ -161,7 +161,7 @@ def test_a_job_may_delete_its_folder_and_submit_a_local_one_that_outlives_it(sta
 
 
 @pytest.mark.sdk_refused("MpiConfiguration", "PyTorchConfiguration", "TensorflowConfiguration")
-def test_what_needs_a_real_cluster_is_refused_at_submission(start: Start, compute: Any, here: Any) -> None:
+def test_job_that_needs_a_real_cluster_is_refused_at_submission(start: Start, compute: Any, here: Any) -> None:
     from azureml.core.runconfig import (
         MpiConfiguration,
         PyTorchConfiguration,
@@ -188,7 +188,7 @@ def test_what_needs_a_real_cluster_is_refused_at_submission(start: Start, comput
 
 # The SDK leaves its thread of a refused local submission behind.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_no_process_can_be_given_is_refused_at_submission(start: Start) -> None:
+def test_job_arguments_invalid_for_a_process_are_refused_at_submission(start: Start) -> None:
     from azureml.core.runconfig import RunConfiguration
     from azureml.exceptions import ExperimentExecutionException
 
@@ -209,7 +209,9 @@ def test_what_no_process_can_be_given_is_refused_at_submission(start: Start) -> 
         start(script="train.py", compute_target="nowhere")
 
 
-def test_unix_sockets_have_room_in_a_jobs_folders(start: Start, tmp_path: Path, wait_for: Callable[..., Any]) -> None:
+def test_job_folder_paths_are_short_enough_for_unix_sockets(
+    start: Start, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
     run = start(
         command="python - <<'END'\n"
         "import multiprocessing, os, pathlib, socket, stat, tempfile\n"

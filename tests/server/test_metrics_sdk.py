@@ -48,7 +48,7 @@ def run(experiment: Any) -> Iterator[Any]:
 @pytest.mark.sdk(
     "Run.log", "Run.log_list", "Run.log_row", "Run.log_table", "Run.get_metrics", "Run.flush",
 )  # fmt: skip
-def test_every_kind_of_value_comes_back(run: Any) -> None:
+def test_metric_of_each_type_of_value_round_trips(run: Any) -> None:
     import numpy as np
 
     logged = {
@@ -88,7 +88,7 @@ def test_every_kind_of_value_comes_back(run: Any) -> None:
 
 
 @pytest.mark.sdk("Run.log", "Run.log_list", "Run.get_metrics")
-def test_what_is_no_number_and_what_is_beyond_all_numbers(run: Any) -> None:
+def test_metric_nan_and_infinity_round_trip(run: Any) -> None:
     values = [1.0, math.nan, math.inf, -math.inf]
     run.log_list("list", values)
     for value in values:
@@ -104,7 +104,7 @@ def test_what_is_no_number_and_what_is_beyond_all_numbers(run: Any) -> None:
 
 
 @pytest.mark.sdk("Run.log_list", "Run.get_metrics")
-def test_many_values_come_in_pages_and_in_their_order(run: Any) -> None:
+def test_metric_of_many_values_is_paged_in_order(run: Any) -> None:
     """Two pages; the SDK itself takes most of the time, some 0.1 ms a value."""
     values = [index / 7 for index in range(12_000)]
     run.log_list("many", values)
@@ -116,7 +116,9 @@ def test_many_values_come_in_pages_and_in_their_order(run: Any) -> None:
     "Run.log_confusion_matrix", "Run.log_accuracy_table", "Run.log_predictions", "Run.log_residuals", "Run.log_image",
     "Run.get_metrics", "Run.get_file_names",
 )  # fmt: skip
-def test_metrics_that_are_files(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metric_images_and_json_documents_are_artifacts_of_the_run(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -151,7 +153,7 @@ def test_metrics_that_are_files(run: Any, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.sdk("Run.get_metrics")
-def test_metrics_of_a_whole_family(experiment: Any) -> None:
+def test_metrics_of_child_runs_are_read_recursively(experiment: Any) -> None:
     parent = experiment.start_logging(snapshot_directory=None)
     child = parent.child_run("child")
     grandchild = child.child_run("grandchild")
@@ -169,7 +171,7 @@ def test_metrics_of_a_whole_family(experiment: Any) -> None:
         run.complete()
 
 
-def test_a_metric_that_is_refused_takes_no_other_with_it(run: Any) -> None:
+def test_metric_refused_leaves_the_others_of_its_batch(run: Any) -> None:
     """The SDK sends up to 50 metrics in one call, and logs what the service says of each
     (azureml._restclient.metrics_client, _post_run_metrics_log_failed_validations).
     """
@@ -201,7 +203,7 @@ def test_a_metric_that_is_refused_takes_no_other_with_it(run: Any) -> None:
     assert run.get_metrics() == {"loss": 1, "kept": 1, "kept too": [1, 2]}
 
 
-def test_a_call_that_is_sent_again_adds_nothing(run: Any) -> None:
+def test_metric_batch_sent_twice_is_stored_once(run: Any) -> None:
     from azureml.core._metrics import ListMetric, ScalarMetric
 
     metrics = [ScalarMetric("one", 1).create_v2_dto(), ListMetric("list", [1, 1]).create_v2_dto()]

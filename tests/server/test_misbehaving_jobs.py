@@ -67,7 +67,9 @@ def asleep(*names: str) -> list[psutil.Process]:
 
 @pytest.mark.sdk("ScriptRunConfig.command", "Run.download_file", "Run.get_all_logs")
 @pytest.mark.slow
-def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor, tmp_path: Path) -> None:
+def test_misbehaving_job_ends_with_the_right_status_and_leaves_no_process(
+    start: Start, wait_for: WaitFor, tmp_path: Path
+) -> None:
     deaf = start(f"trap '' TERM; echo deaf; sleep {NAPS['deaf']}")
     runs = {
         "forked": start(f"sleep {NAPS['forked']} & sleep {NAPS['forked']} & echo forked"),
@@ -126,7 +128,7 @@ def test_each_ends_truthfully_and_leaves_nothing(start: Start, wait_for: WaitFor
     assert not asleep("deaf")
 
 
-def test_a_long_log_is_kept_whole_and_never_in_memory(
+def test_log_of_great_length_is_kept_whole_without_being_held_in_memory(
     start: Start, wait_for: WaitFor, tmp_path: Path, server: Any
 ) -> None:
     run = start(f"yes 0123456789abcde | head -c {MUCH}")
@@ -140,7 +142,9 @@ def test_a_long_log_is_kept_whole_and_never_in_memory(
 
 @pytest.mark.sdk("Run.cancel", "Run.get_status")
 @pytest.mark.slow
-def test_cancel_in_each_state(start: Start, workspace: Any, wait_for: WaitFor, tmp_path: Path) -> None:
+def test_run_cancelled_in_each_state_is_canceled(
+    start: Start, workspace: Any, wait_for: WaitFor, tmp_path: Path
+) -> None:
     from azureml.core import Dataset
     from azureml.core.compute import AmlCompute, ComputeTarget
 

@@ -72,13 +72,13 @@ def test_a_model_of_a_run_has_versions_and_its_bytes(run: Any, workspace: Any, t
     assert workspace.get_run(run.id).id == found.run.id
 
 
-def test_registering_what_the_run_does_not_have_fails(run: Any) -> None:
+def test_model_registered_from_a_missing_run_file_is_refused(run: Any) -> None:
     with pytest.raises(Exception, match=r"outputs/nothing\.pkl"):
         run.register_model("nothing", model_path="outputs/nothing.pkl")
 
 
 @pytest.mark.sdk("Model.register")
-def test_all_that_is_said_of_a_model_is_kept(workspace: Any, folder: Path) -> None:
+def test_model_attributes_round_trip(workspace: Any, folder: Path) -> None:
     from azureml.core import Dataset, Model
     from azureml.core.resource_configuration import ResourceConfiguration
 
@@ -169,7 +169,7 @@ def test_models_are_found_by_tag_property_framework_and_dataset(workspace: Any, 
 
 
 @pytest.mark.sdk("Model.list")
-def test_a_long_list_comes_in_pages(workspace: Any) -> None:
+def test_model_list_longer_than_a_page_is_complete(workspace: Any) -> None:
     from azureml._restclient.models_client import ModelsClient
     from azureml.core import Model
 
@@ -181,7 +181,7 @@ def test_a_long_list_comes_in_pages(workspace: Any) -> None:
 
 
 @pytest.mark.sdk("Model.delete")
-def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(workspace: Any, folder: Path) -> None:
+def test_model_version_deleted_is_gone_and_its_number_is_not_reused(workspace: Any, folder: Path) -> None:
     from azureml.core import Model
     from azureml.exceptions import WebserviceException
 
@@ -256,7 +256,7 @@ def test_a_job_finds_models_and_secrets_of_its_workspace(
 @pytest.mark.sdk("Model.print_configuration", "Workspace.webservices", "Workspace.images")
 @pytest.mark.sdk_refused("Model.deploy", "Model.package", "Model.profile")
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the SDK's own: deployment is SDK v2's now
-def test_deployment_is_refused_with_what_to_do_instead(
+def test_model_deployment_is_refused_with_an_alternative(
     workspace: Any, folder: Path, here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from azureml.core import Dataset, Model
@@ -286,7 +286,7 @@ def test_deployment_is_refused_with_what_to_do_instead(
     assert workspace.webservices == workspace.images == {}
 
 
-def test_a_refused_model_says_why(workspace: Any) -> None:
+def test_model_registration_refused_gives_the_reason(workspace: Any) -> None:
     """Not "Response Code: None": the SDK looks for model management's own shape of an error."""
     from azureml._restclient.models_client import ModelsClient
     from azureml.exceptions import WebserviceException

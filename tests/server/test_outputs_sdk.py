@@ -39,7 +39,7 @@ WRITE = """
     "OutputFileDatasetConfig.read_parquet_files",
     "Run.get_details",
 )
-def test_what_a_job_writes_becomes_datasets(
+def test_job_outputs_become_datasets(
     submit: Callable[..., Any], workspace: Any, tmp_path: Path, wait_for: Callable[..., Any]
 ) -> None:
     from azureml.core import Dataset
@@ -81,7 +81,7 @@ def test_what_a_job_writes_becomes_datasets(
 
 @pytest.mark.slow
 @pytest.mark.sdk("OutputFileDatasetConfig.as_upload")
-def test_a_run_that_fails_uploads_nothing_and_one_that_would_overwrite_fails(
+def test_job_output_of_a_failed_run_is_not_uploaded_and_overwriting_fails_the_run(
     submit: Callable[..., Any], workspace: Any
 ) -> None:
     from azureml.data import OutputFileDatasetConfig

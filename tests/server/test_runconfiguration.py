@@ -47,18 +47,18 @@ def test_a_command_is_a_line_for_the_shell_as_in_azure() -> None:
     assert parse(configuration(script=None, command=["echo", "a b", 3])).command == "echo a b 3"
 
 
-def test_inputs_stand_where_the_arguments_name_them() -> None:
+def test_inputs_are_placed_where_the_arguments_name_them() -> None:
     spec = parse(configuration(arguments=["--data", "DatasetConsumptionConfig:input_1"], data={"input_1": an_input()}))
     assert resolve(spec.arguments, {"input_1": "/there"}) == ["--data", "/there"]
     assert (spec.inputs[0].mechanism, spec.inputs[0].dataset_id) == ("mount", "abc")
 
 
-def test_the_place_of_an_input_is_one_word_of_a_command() -> None:
+def test_input_path_with_blanks_is_one_word_of_a_command() -> None:
     command = "ls DatasetConsumptionConfig:in_10 DatasetConsumptionConfig:in_1 $in_1"
     assert resolve_command(command, {"in_1": "/a b/$(id)", "in_10": "/c"}) == "ls /c '/a b/$(id)' $in_1"
 
 
-def test_what_is_asked_for_and_not_done_is_noted() -> None:
+def test_settings_without_effect_are_noted() -> None:
     docker = {"useDocker": True, "arguments": ["--gpus", "all"]}
     notes = " ".join(parse(configuration(docker=docker, priority=3)).notes)
     assert "Docker is not used" in notes
@@ -113,6 +113,6 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"maxRunDurationSeconds": -1}, Invalid, "positive number"),
     ],
 )
-def test_what_makes_no_sense_is_refused(changes: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_run_configuration_invalid_is_refused(changes: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         parse(configuration(**changes))

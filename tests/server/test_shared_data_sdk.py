@@ -138,12 +138,14 @@ PLACED = """
 
 
 @pytest.mark.slow
-def test_a_mount_is_where_it_asks_to_be(ended: Callable[..., Any], upload: Callable[..., Any], workspace: Any) -> None:
+def test_mount_is_at_the_path_that_was_asked_for(
+    ended: Callable[..., Any], upload: Callable[..., Any], workspace: Any
+) -> None:
     from azureml.core import Dataset
 
     data = upload(a="one")
     store = workspace.get_default_datastore()
-    file = Dataset.File.from_files((store, "shared/test_a_mount_is_where_it_asks_to_be/deep/a.txt"))
+    file = Dataset.File.from_files((store, "shared/test_mount_is_at_the_path_that_was_asked_for/deep/a.txt"))
     places = ["data/in", "data/beside", "data/beside/below", "outputs/in", "."]
     inputs = [data.as_named_input(f"i{n}").as_mount(place) for n, place in enumerate(places)]
     inputs += [file.as_named_input("single").as_mount(), data.as_named_input("usual").as_mount()]
@@ -154,7 +156,7 @@ def test_a_mount_is_where_it_asks_to_be(ended: Callable[..., Any], upload: Calla
 
 
 @pytest.mark.slow
-def test_what_comes_from_elsewhere_is_fetched_for_each_run(
+def test_web_dataset_is_fetched_for_each_run(
     ended: Callable[..., Any], submit: Callable[..., Any]
 ) -> None:
     """A URL's files can't be known to be unchanged, whoever serves them."""
@@ -171,7 +173,7 @@ def test_what_comes_from_elsewhere_is_fetched_for_each_run(
         assert re.search(r"^x x\.txt\S* one$", said, re.MULTILINE)
 
 
-def test_an_input_that_cant_be_had_fails_the_run_with_its_name_and_the_reason(
+def test_input_unavailable_fails_the_run_with_its_name_and_the_reason(
     workspace: Any, submit: Callable[..., Any]
 ) -> None:
     from azureml.core import Dataset

@@ -135,7 +135,7 @@ def test_allocation_that_fails_leaves_runs_waiting_and_says_so(
     needy.delete()
 
 
-def test_a_queue_that_never_moves(
+def test_fault_queue_stuck_keeps_runs_queued(
     server: LocalServer, cluster: Any, submit_command: Submit, wait_for: Wait, end_of: EndOf, tmp_path: Path
 ) -> None:
     with server.simulate("queue-stuck", compute=cluster.name):
@@ -166,7 +166,7 @@ def test_a_queue_that_never_moves(
     assert lines[-1].endswith("Node 1 takes it.")
 
 
-def test_an_environment_that_fails_to_build(
+def test_fault_build_failed_fails_the_run(
     server: LocalServer, cluster: Any, submit_command: Submit, end_of: EndOf
 ) -> None:
     with server.simulate("build-failed", compute=cluster.name) as build:
@@ -180,7 +180,7 @@ def test_an_environment_that_fails_to_build(
     assert end_of(submit_command("true")) == "Completed"
 
 
-def test_a_node_that_is_lost_while_the_job_runs(
+def test_fault_node_lost_fails_the_running_job(
     server: LocalServer, cluster: Any, submit_command: Submit, wait_for: Wait, end_of: EndOf, tmp_path: Path
 ) -> None:
     from azureml.exceptions import ActivityFailedException
@@ -208,7 +208,9 @@ def _read(files: dict[str, str]) -> str:
     return requests.get(files["user_logs/std_log.txt"]).text
 
 
-def test_throttled_and_unavailable_answers(server: LocalServer, workspace: Any, experiment: Any) -> None:
+def test_fault_throttled_and_unavailable_are_retried_by_the_sdk(
+    server: LocalServer, workspace: Any, experiment: Any
+) -> None:
     from azureml.core import Run
 
     run = experiment.start_logging(snapshot_directory=None)
@@ -220,7 +222,7 @@ def test_throttled_and_unavailable_answers(server: LocalServer, workspace: Any, 
     run.complete()
 
 
-def test_the_wire_shape_of_429_and_503(server: LocalServer) -> None:
+def test_fault_429_and_503_have_azures_wire_format(server: LocalServer) -> None:
     with server._client() as client:
         path = "/subscriptions?api-version=2022-12-01"
         for kind, status, code in (("throttled", 429, "TooManyRequests"), ("unavailable", 503, "ServiceUnavailable")):
@@ -237,7 +239,7 @@ def test_the_wire_shape_of_429_and_503(server: LocalServer) -> None:
             assert (answer.status_code, answer.headers["x-ms-error-code"]) == (503, "ServerBusy")
 
 
-def test_what_cannot_be_simulated_is_refused_with_a_sentence(server: LocalServer) -> None:
+def test_fault_that_cannot_be_simulated_is_refused_with_a_reason(server: LocalServer) -> None:
     for words, asked in (
         ("There is no simulation 'earthquake'. Choose one of: quota-exceeded,", {"kind": "earthquake"}),
         ("lasts until it is cleared", {"kind": "queue-stuck", "times": 2}),

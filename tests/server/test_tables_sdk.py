@@ -49,7 +49,7 @@ def visitors(table: Any) -> list[int]:
     "TabularDataset.description",
     "TabularDataset.tags",
 )
-def test_tables_in_each_format(workspace: Any, tmp_path: Path) -> None:
+def test_tabular_dataset_of_each_format_is_read(workspace: Any, tmp_path: Path) -> None:
     import pandas as pd
     from azureml.core import Dataset
 
@@ -95,7 +95,7 @@ def test_tables_in_each_format(workspace: Any, tmp_path: Path) -> None:
     "TabularDataset.time_recent",
     "TabularDataset.data_changed_time",
 )
-def test_a_table_is_cut_by_time(workspace: Any, visits: Any) -> None:
+def test_tabular_dataset_is_filtered_by_time(workspace: Any, visits: Any) -> None:
     from azureml.core import Dataset
 
     visits.with_timestamp_columns("day").register(workspace, "visits")
@@ -117,7 +117,7 @@ def test_a_table_is_cut_by_time(workspace: Any, visits: Any) -> None:
     "FileDataset.partition_keys",
     "FileDataset.get_partition_key_values",
 )
-def test_a_table_is_kept_in_parts(workspace: Any, visits: Any) -> None:
+def test_tabular_dataset_is_partitioned(workspace: Any, visits: Any) -> None:
     from azureml.core import Dataset
 
     store = workspace.get_default_datastore()
@@ -131,7 +131,7 @@ def test_a_table_is_kept_in_parts(workspace: Any, visits: Any) -> None:
 
 
 @pytest.mark.sdk("TabularDataset.to_csv_files", "TabularDataset.to_parquet_files")
-def test_a_table_becomes_files(visits: Any, tmp_path: Path) -> None:
+def test_tabular_dataset_is_written_to_files(visits: Any, tmp_path: Path) -> None:
     import pandas as pd
 
     [text] = visits.to_csv_files().download(str(tmp_path / "csv"))
@@ -143,7 +143,7 @@ def test_a_table_becomes_files(visits: Any, tmp_path: Path) -> None:
 @pytest.mark.sdk_refused(
     "TabularDataset.get_profile", "TabularDataset.get_profile_runs", "TabularDataset.submit_profile_run"
 )
-def test_profiles_are_refused(workspace: Any, experiment: Any, visits: Any) -> None:
+def test_tabular_dataset_profiles_are_refused(workspace: Any, experiment: Any, visits: Any) -> None:
     table = visits.register(workspace, "unprofiled")
     for act in (
         lambda: table.get_profile(),
@@ -155,7 +155,7 @@ def test_profiles_are_refused(workspace: Any, experiment: Any, visits: Any) -> N
 
 
 @pytest.mark.sdk_refused("MNIST.get_tabular_dataset")
-def test_the_table_of_mnist_fails_in_the_sdk_itself() -> None:
+def test_tabular_mnist_fails_in_the_sdk_itself() -> None:
     """A fault of azureml-opendatasets with the azureml-dataprep that it asks for; no request is made."""
     from azureml.opendatasets import MNIST
 

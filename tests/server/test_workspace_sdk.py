@@ -59,7 +59,7 @@ def test_a_workspace_that_is_there_is_found_listed_and_created_only_with_exist_o
         Workspace.create(workspace.name, **where, location="eastus2")
 
 
-def test_signing_in_needs_nothing_of_azures_and_asks_nobody_else(workspace: Any) -> None:
+def test_authentication_needs_no_azure_account_and_contacts_no_other_host(workspace: Any) -> None:
     """As a service principal or in a tenant, the SDK would ask Microsoft; here it gets no further than this server."""
     from azureml.core import Workspace
     from azureml.core.authentication import (
@@ -130,7 +130,7 @@ def test_a_new_workspace_is_created_as_long_as_the_store_is_empty(tmp_path: Path
     "Workspace.delete_private_endpoint_connection",
     "Workspace.get_mlflow_tracking_uri",
 )
-def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: Any) -> None:
+def test_workspace_operations_not_supported_are_refused_with_a_reason(workspace: Any) -> None:
     from azureml.core import PrivateEndPointConfig, Workspace
 
     with pytest.raises(Exception, match="`azureml-local reset` deletes it"):
@@ -180,7 +180,7 @@ def test_what_a_local_workspace_cannot_do_is_refused_with_a_sentence(workspace: 
     "Workspace.subscription_id",
     "Workspace.get_default_compute_target",
 )
-def test_a_workspace_shows_what_it_holds(workspace: Any, compute: Any) -> None:
+def test_workspace_lists_its_contents(workspace: Any, compute: Any) -> None:
     from azureml.core import Dataset, Experiment
 
     first, second = Experiment(workspace, "made-once"), Experiment(workspace, "made-once")
@@ -210,7 +210,7 @@ def test_a_workspace_shows_what_it_holds(workspace: Any, compute: Any) -> None:
     "Keyvault.delete_secret",
     "Keyvault.delete_secrets",
 )
-def test_secrets_are_kept_and_the_database_does_not_tell_them(
+def test_keyvault_secrets_round_trip_and_are_encrypted_in_the_database(
     workspace: Any, server: LocalServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keyvault = workspace.get_default_keyvault()
@@ -244,7 +244,7 @@ def test_secrets_are_kept_and_the_database_does_not_tell_them(
 
 
 @pytest.mark.sdk_refused("Keyvault.set_secret", "Keyvault.set_secrets")
-def test_secrets_that_azure_would_not_take_are_refused_and_not_repeated(workspace: Any) -> None:
+def test_keyvault_secrets_invalid_in_azure_are_refused_and_not_echoed(workspace: Any) -> None:
     keyvault = workspace.get_default_keyvault()
     for name in ("under_score", "with space", "ü", "", "n" * 128):
         with pytest.raises(Exception, match="is no name for a secret") as refused:
@@ -255,7 +255,7 @@ def test_secrets_that_azure_would_not_take_are_refused_and_not_repeated(workspac
         keyvault.set_secret("large", "x" * 25_001)
 
 
-def test_what_is_not_built_says_so(server: LocalServer) -> None:
+def test_route_not_implemented_is_answered_with_501(server: LocalServer) -> None:
     with server._client() as client:
         answer = client.put("/some/service/v1.0/thing")
     assert answer.status_code == 501
@@ -263,7 +263,7 @@ def test_what_is_not_built_says_so(server: LocalServer) -> None:
     assert "PUT /some/service/v1.0/thing" in answer.json()["error"]["message"]
 
 
-def test_what_is_not_built_is_told_in_the_status_line_too_and_nothing_else_gets_in_there(server: LocalServer) -> None:
+def test_route_not_implemented_is_named_in_the_status_line_without_header_injection(server: LocalServer) -> None:
     with server._client() as client:
         answer = client.put("/some/thing%0d%0aX-Header:%20y/%C3%BC" + "x" * 1000)
         assert answer.status_code == 501
