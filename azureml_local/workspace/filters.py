@@ -1,4 +1,4 @@
-"""Filters of lists: what a client asks for, as conditions of the database."""
+"""List filters: conversion of a client's filter to database conditions."""
 
 from __future__ import annotations
 

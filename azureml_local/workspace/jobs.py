@@ -1,4 +1,4 @@
-"""Jobs: what is to be run, and with what; parsed once, where it is submitted, whichever client it comes from."""
+"""Job specifications, parsed once at submission, whichever client they come from."""
 
 from __future__ import annotations
 

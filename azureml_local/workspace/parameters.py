@@ -14,7 +14,7 @@ from azureml_local.workspace.texts import check_text
 
 
 class Parameters:
-    """A parameter is a text and never changes."""
+    """Store of run parameters: immutable texts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

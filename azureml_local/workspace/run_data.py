@@ -1,4 +1,4 @@
-"""Inputs and outputs of runs by their names: what each is, and where."""
+"""Named inputs and outputs of runs: type and URI of each."""
 
 from __future__ import annotations
 

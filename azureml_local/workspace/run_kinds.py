@@ -1,4 +1,4 @@
-"""Kinds of runs, by who moves them: the client that made them, the cluster, or an orchestrator."""
+"""Kinds of runs, by what sets their status: the client, the cluster, or an orchestrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of runs: what they can be filtered by, their order, their pages."""
+"""Lists of runs: filter fields, sort order and paging."""
 
 from __future__ import annotations
 

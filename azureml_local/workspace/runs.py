@@ -383,5 +383,5 @@ class Runs:
 
 
 def user_error(message: str, code: str = "UserError", **more: Any) -> Json:
-    """An error as the history service keeps it (``run.get_details()["error"]``)."""
+    """An error in the history service's form (``run.get_details()["error"]``)."""
     return {"error": {"code": code, "message": message, "details": [], **more}, "time": now()}

@@ -1,4 +1,4 @@
-"""The runs of a sweep as run history keeps them: what the SDK reads from the parent, and what each child is."""
+"""Runs of a sweep in run history: properties that the SDK reads from the parent, and the jobs of the children."""
 
 from __future__ import annotations
 
