@@ -1,4 +1,4 @@
-"""An Environment's conda dependencies, read as what uv can install: a Python version, PyPI requirements,
+"""Parser of an Environment's conda dependencies to what uv can install: a Python version, PyPI requirements,
 index options.
 
 Conda's own grammar is CEP 29's MatchSpec; the subset here is what `environment.yml` files use: ``name``,

@@ -1,4 +1,4 @@
-"""The names that conda and PyPI do not share.
+"""Package names that differ between conda and PyPI.
 
 Most Python packages have one name in both worlds (PEP 503 makes ``ruamel_yaml`` and ``ruamel-yaml`` the
 same), so only the exceptions are listed. Names are in PEP 503's normal form: lower case, with ``-`` for ``_``

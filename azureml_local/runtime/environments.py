@@ -94,7 +94,7 @@ class JobEnvironment:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a definition comes to on this machine. Without `packages`, the interpreter itself is the
+    """The build plan of a definition on this machine. Without `packages`, the interpreter itself is the
     environment."""
 
     digest: str
@@ -123,7 +123,7 @@ class EnvironmentBuilder:
         return self._plan(definition).digest
 
     def build(self, definition: Mapping[str, Any], log: TextIO, cancelled: threading.Event) -> JobEnvironment:
-        """The environment of `definition`, built now or earlier; `log` gets the story line by line.
+        """The environment of `definition`, built now or earlier; `log` receives the build log line by line.
 
         Two builds of one definition, in this process or another, become one; the second waits. Raises
         EnvironmentBuildError (its text is for the run's error), and EnvironmentBuildCanceled soon after
@@ -268,7 +268,7 @@ def _constraints(packages: PackageList) -> tuple[tuple[str, ...], list[str]]:
 
 
 def _image_notes(definition: Mapping[str, Any]) -> Iterator[str]:
-    """What is not used of a definition's Docker section and conda base."""
+    """Log notes on the unused parts of a definition's Docker section and conda base."""
     docker = definition.get("docker") or {}
     if docker.get("baseDockerfile") or docker.get("buildContext"):
         yield "The Environment's Dockerfile is not built: what it installs has to be on this machine."
@@ -281,7 +281,7 @@ def _image_notes(definition: Mapping[str, Any]) -> Iterator[str]:
 
 @contextmanager
 def _about_stand_in(plan: _Plan) -> Iterator[None]:
-    """A build that fails in another Python than the one asked for may fail for that, and its error says so."""
+    """Add to the error of a build with a substitute Python that this may be the cause."""
     try:
         yield
     except EnvironmentBuildCanceled:

@@ -1,4 +1,4 @@
-"""A job's inputs: datasets brought to where its script finds them, before it starts.
+"""A job's inputs: mounts or downloads of its datasets, prepared before its script starts.
 
 Azure mounts or downloads them with the SDK's Rust engine. So does this: the same engine, in a process of its
 own, with the job's token. The one short cut is for files of our own open data mirror, which lie on this
@@ -49,7 +49,7 @@ for name, dataset_id, target in json.loads(sys.argv[1]):
 
 
 class InputError(Exception):
-    """An input can't be had; one sentence for the run's error."""
+    """An input can't be provided; the message is one sentence for the run's error."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class InputRequest:
     written: Sequence[Path]
 
     def place(self, spec: InputSpec) -> Path:
-        """Where an input asks to be; an absolute path stays what it is."""
+        """The path that an input requests; an absolute path is kept."""
         return self.working / spec.path_on_compute if spec.path_on_compute else self.folder / "inputs" / spec.name
 
     def can_be_a_link(self, spec: InputSpec) -> bool:
@@ -99,7 +99,7 @@ class Inputs:
         self.mirror = mirror
 
     @contextlib.contextmanager
-    def brought(self, wanted: InputRequest, environment: Mapping[str, str], home: RunReporter) -> Iterator[Brought]:
+    def brought(self, wanted: InputRequest, environment: Mapping[str, str], reporter: RunReporter) -> Iterator[Brought]:
         """The inputs of a job, for its start. Of no use once the run is cancelled.
 
         Raises:
@@ -109,16 +109,16 @@ class Inputs:
         remove_tree(wanted.folder / "inputs")
         specs = [spec for spec in wanted.inputs if spec.mechanism != "direct"]
         with contextlib.ExitStack() as stack:
-            uses = self._uses(specs, wanted, home, stack)
-            if specs and not home.cancelled.is_set():
-                self._fetch(specs, uses, wanted, environment, home)
+            uses = self._uses(specs, wanted, reporter, stack)
+            if specs and not reporter.cancelled.is_set():
+                self._fetch(specs, uses, wanted, environment, reporter)
             places = {spec.name: spec.uri or spec.dataset_id for spec in wanted.inputs if spec.mechanism == "direct"}
-            if not home.cancelled.is_set():
-                places |= {spec.name: _put(spec, uses.get(spec.dataset_id), wanted, home) for spec in specs}
+            if not reporter.cancelled.is_set():
+                places |= {spec.name: _put(spec, uses.get(spec.dataset_id), wanted, reporter) for spec in specs}
             yield Brought(places, [use.descriptor for use in uses.values()])
 
     def _uses(
-        self, specs: Sequence[InputSpec], wanted: InputRequest, home: RunReporter, stack: contextlib.ExitStack
+        self, specs: Sequence[InputSpec], wanted: InputRequest, reporter: RunReporter, stack: contextlib.ExitStack
     ) -> dict[str, Use]:
         """The shared folders, by the ids of their datasets. Two jobs ask in the same order, and never wait for one
         another.
@@ -130,12 +130,14 @@ class Inputs:
             ids = [dataset_id for dataset_id in names if keys.get(dataset_id) == key]
 
             def waits(name: str = names[ids[0]]) -> None:
-                home.say(f"Input {name}: another run fetches it; waiting for that.")
+                reporter.say(f"Input {name}: another run fetches it; waiting for that.")
 
             try:
-                use = stack.enter_context(self.shared.use(key, home.cancelled, waits))
+                use = stack.enter_context(self.shared.use(key, reporter.cancelled, waits))
             except NotShared:
-                home.say(f"Input {names[ids[0]]}: somebody has changed the shared files, which other runs use still.")
+                reporter.say(
+                    f"Input {names[ids[0]]}: somebody has changed the shared files, which other runs use still."
+                )
                 continue
             if use is not None:
                 uses |= dict.fromkeys(ids, use)
@@ -147,9 +149,9 @@ class Inputs:
         uses: Mapping[str, Use],
         wanted: InputRequest,
         environment: Mapping[str, str],
-        home: RunReporter,
+        reporter: RunReporter,
     ) -> None:
-        """Fetch what isn't there yet: into the shared folders, and what has none to its place."""
+        """Fetch missing inputs: into the shared folders, or to their own path where they can't be shared."""
         made = {id(use): (dataset_id, use) for dataset_id, use in uses.items() if not use.complete}
         targets = [(spec.name, spec.dataset_id, wanted.place(spec)) for spec in specs if spec.dataset_id not in uses]
         for dataset_id, use in made.values():
@@ -167,8 +169,8 @@ class Inputs:
             else:
                 _copy(files, target)
         if to_fetch:
-            self._download(to_fetch, wanted.folder, environment, home, [use.descriptor for _, use in made.values()])
-        if made and not home.cancelled.is_set():
+            self._download(to_fetch, wanted.folder, environment, reporter, [use.descriptor for _, use in made.values()])
+        if made and not reporter.cancelled.is_set():
             now = wanted.fingerprints()
             for dataset_id, use in made.values():
                 # Files that were changed meanwhile are a mixture, for this run only.
@@ -181,7 +183,7 @@ class Inputs:
         inputs: list[tuple[str, str, str]],
         folder: Path,
         environment: Mapping[str, str],
-        home: RunReporter,
+        reporter: RunReporter,
         descriptors: Sequence[int],
     ) -> None:
         process = subprocess.Popen(
@@ -200,18 +202,18 @@ class Inputs:
         reader = threading.Thread(target=lambda: output.append(process.stdout.read() if process.stdout else ""))
         reader.start()
         while process.poll() is None:
-            if home.cancelled.wait(0.05):
+            if reporter.cancelled.wait(0.05):
                 process.kill()
         reader.join()
         for line in output[0].splitlines():
-            home.say(line)
-        if process.returncode != 0 and not home.cancelled.is_set():
+            reporter.say(line)
+        if process.returncode != 0 and not reporter.cancelled.is_set():
             raise InputError(_refusal(inputs, output[0]))
 
 
 def _refusal(inputs: Sequence[tuple[str, str, str]], output: str) -> str:
-    """Why an input can't be had, in what the process that fetches them has printed."""
-    for line in output.splitlines():  # not the last one: the SDK says things of its own at its end
+    """Extract the reason why an input can't be provided from the output of the fetching process."""
+    for line in output.splitlines():  # not the last line: the SDK prints messages of its own at its end
         with contextlib.suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
             return f"The input {said['input']!r} could not be downloaded for the job: {said['reason']}"
@@ -220,8 +222,8 @@ def _refusal(inputs: Sequence[tuple[str, str, str]], output: str) -> str:
     return f"The inputs {names} could not be downloaded for the job: {last}"
 
 
-def _put(spec: InputSpec, use: Use | None, wanted: InputRequest, home: RunReporter) -> str:
-    """Bring an input to its place, and say so. Returns what it stands for in the arguments."""
+def _put(spec: InputSpec, use: Use | None, wanted: InputRequest, reporter: RunReporter) -> str:
+    """Provide an input at its path, and log it. Returns the value that replaces it in the arguments."""
     place, how = wanted.place(spec), ""
     if use is not None and use.complete and spec.mechanism == "mount" and wanted.can_be_a_link(spec):
         how = f", shared ({_when(use)})"
@@ -237,7 +239,7 @@ def _put(spec: InputSpec, use: Use | None, wanted: InputRequest, home: RunReport
         how = f", a copy of what is shared ({_when(use)})" if use.complete else ""
         _copy({str(file.relative_to(source)): file for file in _files(source)}, place)
     found = _files(place)
-    home.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {place}{how}")
+    reporter.say(f"Input {spec.name}: {len(found)} files ({spec.mechanism}) at {place}{how}")
     if spec.kind is not None:
         return str(found[0] if spec.kind == URI_FILE and len(found) == 1 else place)
     single = spec.mechanism == "mount" and single_file(wanted.flows[spec.dataset_id])
@@ -262,5 +264,5 @@ def _copy(files: Mapping[str, Path], folder: Path) -> None:
 
 
 def _inside(place: Path, folder: Path) -> bool:
-    """Whether a place is really in a folder, which links on the way can change."""
+    """Whether a path is really inside a folder, links resolved."""
     return Path(os.path.realpath(place.parent)).is_relative_to(os.path.realpath(folder))

@@ -1,6 +1,6 @@
-"""The job's part of an execution: an environment, a folder with files, a process, and its end.
+"""The job's part of an execution: its environment, working folder and process.
 
-It happens on the node, which may be another machine than the server's: nothing here knows the workspace.
+It runs on the node, which may be another machine than the server's, so it has no access to the workspace.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class JobRunner:
 
     def __init__(
         self,
-        home: RunReporter,
+        reporter: RunReporter,
         task: Task,
         *,
         builder: EnvironmentBuilder,
@@ -67,7 +67,7 @@ class JobRunner:
         write_files: Callable[[], None],
         lease: float = 0,
     ) -> None:
-        self._home = home
+        self._reporter = reporter
         self._task = task
         self._spec = task.spec
         self._builder = builder
@@ -81,28 +81,28 @@ class JobRunner:
         Raises:
             EnvironmentBuildError, InputError: what the run's error is; WorkspaceError, OSError.
         """
-        home, spec = self._home, self._spec
-        home.stage("Preparing")
+        reporter, spec = self._reporter, self._spec
+        reporter.stage("Preparing")
         for note in spec.notes:
-            home.say(note)
+            reporter.say(note)
         with contextlib.closing(self._build()) as environment:
-            process = self._start(environment) if not home.cancelled.is_set() else None
+            process = self._start(environment) if not reporter.cancelled.is_set() else None
         if process is None:
             return False
-        home.say(f"Process {process.pid}: {_described(spec)}")
+        reporter.say(f"Process {process.pid}: {_described(spec)}")
         with contextlib.closing(process):  # it begins once it is written down, or never
-            home.note(process)
-            home.stage("Running")
+            reporter.note(process)
+            reporter.stage("Running")
             process.begin()
-            follow(home, process, spec.max_seconds)
+            follow(reporter, process, spec.max_seconds)
         return True
 
     def _start(self, environment: JobEnvironment) -> JobProcess | None:
         """The job's process, which waits to begin. None when the run was cancelled before."""
-        home, spec, task = self._home, self._spec, self._task
+        reporter, spec, task = self._reporter, self._spec, self._task
         if environment.warning:
-            home.warn(environment.warning)
-        home.stage("Starting")
+            reporter.warn(environment.warning)
+        reporter.stage("Starting")
         self._write_files()
         for name in COLLECTED:
             # The SDK's own preparation of a job makes them in Azure (azureml.history._tracking, execute_job_prep).
@@ -111,8 +111,8 @@ class JobRunner:
         python = environment.of_run(task.folder)
         variables = self._variables(python)
         outputs = OutputFolders(spec.outputs, task.folder, task.working)
-        with self._inputs.brought(self._wanted(outputs), variables, home) as inputs:
-            if home.cancelled.is_set():
+        with self._inputs.brought(self._wanted(outputs), variables, reporter) as inputs:
+            if reporter.cancelled.is_set():
                 return None
             places = {**inputs.places, **outputs.prepare()}
             variables.update(outputs.variables())
@@ -125,15 +125,15 @@ class JobRunner:
         return InputRequest(task.spec.inputs, task.flows, task.fingerprints, task.folder, task.working, written)
 
     def _build(self) -> JobEnvironment:
-        path = self._home.build_log()
+        path = self._reporter.build_log()
         try:
             with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-                if self._home.meets(FaultKind.BUILD_FAILED):
+                if self._reporter.meets(FaultKind.BUILD_FAILED):
                     print(f"ERROR: {BUILD_FAILURE}", file=log)
                     raise EnvironmentBuildError(BUILD_FAILURE)
-                return self._builder.build(self._spec.environment, log, self._home.cancelled)
+                return self._builder.build(self._spec.environment, log, self._reporter.cancelled)
         finally:
-            self._home.build_log_done()
+            self._reporter.build_log_done()
 
     def _launch(
         self, python: Path, variables: Mapping[str, str], places: Mapping[str, str], held: Sequence[int]
@@ -160,7 +160,7 @@ class JobRunner:
                 argv,
                 cwd=task.working,
                 environment=values,
-                log=self._home.job_log(),
+                log=self._reporter.job_log(),
                 status_file=status_file(task.folder),
                 lease=self._lease,
                 held=held,
@@ -169,9 +169,7 @@ class JobRunner:
             raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
 
     def _variables(self, python: Path) -> dict[str, str]:
-        """A job's whole environment: nothing of the server's own but where programs are found and how text is
-        written.
-        """
+        """A job's environment variables: of the server's own, only the search path and the locale are passed on."""
         task, asked = self._task, self._spec.variables
         short = short_folders.make(task.folder)
         home, temporary = short / "home", short / "tmp"
@@ -193,64 +191,64 @@ class JobRunner:
         }
 
 
-def follow(home: RunReporter, process: JobProcess, max_seconds: float | None) -> None:
+def follow(reporter: RunReporter, process: JobProcess, max_seconds: float | None) -> None:
     """Until the job's process is gone, and all that it started."""
     lost = False
-    while not process.wait(POLL_SECONDS if not home.cancelled.is_set() else 0):
-        if home.cancelled.is_set():
+    while not process.wait(POLL_SECONDS if not reporter.cancelled.is_set() else 0):
+        if reporter.cancelled.is_set():
             process.terminate()
-        elif home.meets(FaultKind.NODE_LOST):
+        elif reporter.meets(FaultKind.NODE_LOST):
             lost = True
             process.kill()
         elif max_seconds and process.seconds() > max_seconds:
-            # Before its end: what the script says of being interrupted is not the reason.
-            home.fail(
+            # Before the process ends: what the script prints when interrupted is not the reason.
+            reporter.fail(
                 f"The run took longer than its max_run_duration_seconds ({max_seconds:g}) and was ended.",
                 "TimeoutError",
             )
             process.terminate()
     process.kill()
     code = process.returncode
-    home.say(f"Process {process.pid} {describe_end(code)}.")
-    if code == 0 or lost or home.cancelled.is_set():
+    reporter.say(f"Process {process.pid} {describe_end(code)}.")
+    if code == 0 or lost or reporter.cancelled.is_set():
         return
     if process.failed_around_script:
-        home.fail(
+        reporter.fail(
             f"The job's process {describe_end(code)} outside of the script: in what azureml-local and the SDK do "
             f"before and after it. See {JOB_LOG} for what it said last.",
             "ServiceError",
         )
     else:
-        home.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
+        reporter.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
 
 
-def guarded(home: RunReporter, steps: Callable[[], None]) -> None:
-    """Do the steps; what goes wrong is the run's error. Raises only what is a fault of ours, after that."""
+def guarded(reporter: RunReporter, steps: Callable[[], None]) -> None:
+    """Run the steps and report failures as the run's error. Re-raises internal errors only."""
     try:
         steps()
     except Postponed:
         raise
     except EnvironmentBuildCanceled:
-        home.say("The environment's build was cancelled.")
+        reporter.say("The environment's build was cancelled.")
     except (EnvironmentBuildError, InputError, WorkspaceError, BlobError) as error:
-        home.fail(str(error))
-        home.say(str(error))
+        reporter.fail(str(error))
+        reporter.say(str(error))
     except OSError as error:
-        home.fail(f"The run's files can't be handled: {error}", "ServiceError")
-        home.say(str(error))
+        reporter.fail(f"The run's files can't be handled: {error}", "ServiceError")
+        reporter.say(str(error))
     except Exception as error:
         if (trouble := passing(error)) is not None:
-            home.fail(f"The run can't go on. {trouble}", "ServiceError")
-            home.say(str(trouble))
+            reporter.fail(f"The run can't go on. {trouble}", "ServiceError")
+            reporter.say(str(trouble))
             return
-        # A fault of ours: the run must not stay Running for ever, and the reason must be found.
-        home.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "ServiceError")
-        home.say(repr(error))
+        # An internal error: the run must not stay Running for ever, and the reason must be logged.
+        reporter.fail(f"The local cluster failed ({type(error).__name__}: {error}).", "ServiceError")
+        reporter.say(repr(error))
         raise
 
 
 def _shell() -> str:
-    """What runs a command: bash, as in Azure's images, else the system's own shell."""
+    """The shell for commands: bash, as in Azure's images, else the system's own shell."""
     return next(shell for shell in SHELLS if Path(shell).exists())
 
 
