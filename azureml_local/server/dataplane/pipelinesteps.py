@@ -108,7 +108,7 @@ def _configuration(
     """The node's run configuration with what stands beside it: script or command, arguments, target, variables."""
     try:
         configuration = json.loads(str(node.get("Runconfig") or "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"The run configuration of the step {step!r} is no JSON ({error}).") from error
     if not isinstance(configuration, dict):
         raise Invalid(f"The run configuration of the step {step!r} must be an object.")
@@ -119,7 +119,7 @@ def _configuration(
     }
     words = [PARAMETER.sub(lambda found: variables.get(found[1] or found[2], found[0]), word) for word in words]
     nodes = values.get("NodeCount") or "1"
-    if not nodes.isdecimal():
+    if not nodes.isdecimal() or len(nodes) > 6:
         raise Invalid(f"The step {step!r} asks for {nodes[:40]!r} nodes; it must be a whole number.")
     command = values.get("Command")
     return {
