@@ -107,7 +107,7 @@ def test_a_job_of_the_old_store_is_not_run_again_by_the_restored_one(store: Stat
     workspace.close()
 
 
-def test_nothing_is_overwritten(store: StateFolder, tmp_path: Path) -> None:
+def test_backup_and_restore_overwrite_nothing(store: StateFolder, tmp_path: Path) -> None:
     archive = tmp_path / "b.tar.gz"
     backup(store, archive)
     with pytest.raises(BackupError, match="exists already"):
@@ -122,7 +122,7 @@ def test_nothing_is_overwritten(store: StateFolder, tmp_path: Path) -> None:
     assert empty.database.exists()
 
 
-def test_a_lost_file_is_said_before_anything_is_written(store: StateFolder, tmp_path: Path) -> None:
+def test_backup_with_a_lost_file_is_refused_before_writing(store: StateFolder, tmp_path: Path) -> None:
     next(path for path in store.blobs.rglob("*") if path.is_file()).unlink()
     with pytest.raises(BackupError, match="1 files of blobs are gone"):
         backup(store, tmp_path / "b.tar.gz")
@@ -192,7 +192,9 @@ def linked(kind: bytes) -> Any:
         ),
     ],
 )
-def test_what_is_no_backup_is_refused_and_nothing_is_left(store: StateFolder, tmp_path: Path, change: Any) -> None:
+def test_restore_of_an_invalid_archive_is_refused_and_leaves_nothing(
+    store: StateFolder, tmp_path: Path, change: Any
+) -> None:
     backup(store, tmp_path / "b.tar.gz")
     before = sorted(tmp_path.iterdir())
     changed = rewritten(tmp_path / "b.tar.gz", change)
@@ -213,7 +215,7 @@ def test_a_damaged_archive_is_refused(store: StateFolder, tmp_path: Path) -> Non
         assert not (tmp_path / "made").exists()
 
 
-def test_files_that_are_replaced_all_the_time_are_no_loss(store: StateFolder, tmp_path: Path) -> None:
+def test_backup_tolerates_files_replaced_meanwhile(store: StateFolder, tmp_path: Path) -> None:
     """As when a job writes its checkpoint again and again: whatever a copy of the database names is kept."""
     workspace = Workspace(store)
     for number in range(2000):

@@ -53,7 +53,7 @@ run.log("step", -step)
 
 @pytest.mark.slow
 @pytest.mark.sdk("Run.wait_for_completion")
-def test_a_client_that_waits_and_a_job_that_logs_go_on(killable: KillableServer, tmp_path: Path) -> None:
+def test_waiting_client_and_logging_job_survive_server_restarts(killable: KillableServer, tmp_path: Path) -> None:
     chance = random.Random(3)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "job.py").write_text(JOB)

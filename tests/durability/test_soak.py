@@ -25,7 +25,7 @@ GROWTH = 64 << 20
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS * 3 + 600)
-def test_eight_clients_at_once(killable: KillableServer, tmp_path: Path) -> None:
+def test_eight_concurrent_clients_lose_nothing(killable: KillableServer, tmp_path: Path) -> None:
     ledger = Ledger()
     evidence = tmp_path / "evidence"
     evidence.touch()

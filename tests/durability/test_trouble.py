@@ -49,7 +49,7 @@ def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
 
 
-def test_a_full_disk_is_said_with_507_and_costs_nothing_that_was_there(small_disk: Path) -> None:
+def test_full_disk_is_answered_with_507_and_loses_nothing(small_disk: Path) -> None:
     server = KillableServer(small_disk)
     try:
         server.start()
@@ -98,7 +98,7 @@ def azureml_local(*words: str, **variables: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **variables})
 
 
-def test_a_folder_on_a_read_only_disk_is_said_in_a_sentence(small_disk: Path) -> None:
+def test_state_folder_on_a_read_only_disk_is_a_one_line_error(small_disk: Path) -> None:
     remount(small_disk, "ro")
     try:
         said = azureml_local("serve", "--state", str(small_disk / "state"))
@@ -109,7 +109,7 @@ def test_a_folder_on_a_read_only_disk_is_said_in_a_sentence(small_disk: Path) ->
         remount(small_disk, "rw")
 
 
-def test_a_disk_that_becomes_read_only_is_said_on_the_wire(small_disk: Path) -> None:
+def test_disk_that_becomes_read_only_is_reported_to_the_client(small_disk: Path) -> None:
     """As a disk does that has errors. The folder of the blobs: a whole one doesn't, with a database open on it."""
     server = KillableServer(small_disk)
     blobs = str(server.folder.blobs)
@@ -137,7 +137,7 @@ def test_a_disk_that_becomes_read_only_is_said_on_the_wire(small_disk: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs another user")
-def test_a_folder_of_another_user_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_state_folder_of_another_user_is_a_one_line_error(tmp_path: Path) -> None:
     """The store is root's; whoever starts a server on it is nobody."""
     state = Path("/tmp") / f"azureml-local-test-{os.getpid()}"
     StateFolder(state).create()
@@ -187,7 +187,7 @@ def wrong(folder: StateFolder) -> list[Finding]:
     return [finding for finding in examine(folder) if finding.serious]
 
 
-def test_nothing_is_wrong_with_a_healthy_store(store: StateFolder) -> None:
+def test_doctor_finds_nothing_in_a_healthy_store(store: StateFolder) -> None:
     """And the doctor leaves it as it is; its exit code tells it from a broken one."""
     before = sorted(path.name for path in store.root.iterdir())
     assert wrong(store) == []
@@ -251,7 +251,7 @@ def secrets_damaged(store: StateFolder) -> None:
         (secrets_damaged, "secrets", "Delete it to have new secrets made"),
     ],
 )
-def test_what_keeps_a_store_from_working_is_found_and_a_start_leaves_it_alone(
+def test_doctor_finds_a_broken_store_and_a_start_leaves_it_unchanged(
     store: StateFolder, harm: Callable[[StateFolder], None], what: str, words: str, tmp_path: Path
 ) -> None:
     harm(store)
@@ -268,7 +268,7 @@ def test_what_keeps_a_store_from_working_is_found_and_a_start_leaves_it_alone(
     assert sorted(path for path in store.blobs.rglob("*")) == blobs
 
 
-def test_a_damaged_page_and_a_lost_blob_are_said_on_the_wire(killable: KillableServer) -> None:
+def test_damaged_page_and_lost_blob_are_reported_to_the_client(killable: KillableServer) -> None:
     killable.start()
     server = killable.wait()
     client = Client(server)
@@ -333,12 +333,12 @@ def test_certificates_are_made_anew_where_they_are_damaged(store: StateFolder, h
         ({"HTTPS_PROXY": "http://proxy:8080", "no_proxy": "example.com, localhost"}, False),
     ],
 )
-def test_a_proxy_that_would_get_our_requests_is_noted(variables: dict[str, str], noted: bool) -> None:
+def test_doctor_notes_a_proxy_that_would_get_local_requests(variables: dict[str, str], noted: bool) -> None:
     [finding] = proxies(variables)
     assert bool(finding.advice) == noted
 
 
-def test_a_data_engine_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_data_engine_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not sdk("Linux", "x86_64").advice
     monkeypatch.setitem(sys.modules, "azureml.dataprep.rslex", None)  # its import fails, as a foreign binary's
     found = sdk("Linux", "x86_64")
@@ -346,7 +346,7 @@ def test_a_data_engine_that_does_not_load_is_wrong(monkeypatch: pytest.MonkeyPat
     assert "doesn't load: import of azureml.dataprep.rslex halted" in found.found
 
 
-def test_what_no_package_can_mend_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_an_unsupported_platform_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows, and Apple's chips, on which this can't run: only the sentences are shown."""
     assert "WSL 2" in next(finding for finding in python("Windows") if finding.serious).advice
     monkeypatch.setattr("azureml_local.cli.app.doctor.CLIENT_NEEDS", ("no-such-package",))

@@ -71,7 +71,7 @@ def name(attack: Attack) -> str:
 
 
 @pytest.mark.parametrize("case", sorted({attack.case for attack in ATTACKS}))
-def test_the_answer_is_the_right_one(target: Target, case: str) -> None:
+def test_attack_is_answered_with_the_expected_status(target: Target, case: str) -> None:
     wrong = []
     for attack in ATTACKS:
         if attack.case != case:
@@ -91,6 +91,6 @@ def test_the_answer_is_the_right_one(target: Target, case: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_table_is_large_and_says_nothing_twice() -> None:
+def test_attack_table_is_large_and_has_no_duplicates() -> None:
     assert len(ATTACKS) > 250
     assert not [attack for attack, count in Counter(ATTACKS).items() if count > 1]

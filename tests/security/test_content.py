@@ -185,7 +185,7 @@ def test_run_made_with_a_status_is_refused(inside: Inside) -> None:
 
 
 @pytest.mark.case("links-and-devices")
-def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path) -> None:
+def test_job_outputs_other_than_plain_files_are_ignored(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     (outputs / "deep").mkdir(parents=True)
     (outputs / "deep" / "kept.txt").write_text("kept")
@@ -215,7 +215,7 @@ def test_of_a_jobs_outputs_only_plain_files_of_its_own_are_taken(tmp_path: Path)
 
 
 @pytest.mark.case("path-traversal", "yaml")
-def test_the_short_cut_for_mnist_copies_into_the_jobs_folder_only(inside: Inside, tmp_path: Path) -> None:
+def test_mnist_shortcut_copies_into_the_jobs_folder_only(inside: Inside, tmp_path: Path) -> None:
     for name in FILE_NAMES:
         (tmp_path / name).write_bytes(b"x")
     mirror = Mirror("https://here/opendata/mnist", lambda: tmp_path)
@@ -274,7 +274,9 @@ def test_a_snapshots_id_belongs_to_its_files_for_ever(inside: Inside) -> None:
 
 
 @pytest.mark.case("tracebacks", "secrets-unseen")
-def test_a_fault_is_one_sentence_and_its_log_has_no_key(inside: Inside, caplog: pytest.LogCaptureFixture) -> None:
+def test_server_fault_is_answered_with_one_sentence_and_logs_no_key(
+    inside: Inside, caplog: pytest.LogCaptureFixture
+) -> None:
     import asyncio
 
     app = FastAPI()

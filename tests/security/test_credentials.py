@@ -65,7 +65,7 @@ def test_a_token_must_be_this_stores_and_valid(server: LocalServer, api: httpx.C
 
 
 @pytest.mark.case("not-azure")
-def test_our_tokens_and_azures_cannot_be_mistaken_for_each_other(server: LocalServer, api: httpx.Client) -> None:
+def test_tokens_of_ours_and_of_azure_are_not_interchangeable(server: LocalServer, api: httpx.Client) -> None:
     claims = jwt.decode(api.headers["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
     # A host that can't exist, and a symmetric signature, where Azure's are RS256 by keys that it publishes.
     assert httpx.URL(claims["iss"]).host.endswith(".invalid")
@@ -138,7 +138,7 @@ def test_pages_need_the_view_key_and_run_no_scripts_but_their_own(server: LocalS
 
 
 @pytest.mark.case("tokens")
-def test_the_certificate_authority_can_vouch_for_nobody_else(server: LocalServer) -> None:
+def test_certificate_authority_is_constrained_to_local_names(server: LocalServer) -> None:
     from cryptography import x509
 
     authority = x509.load_pem_x509_certificate((server.folder.tls / "ca.pem").read_bytes())
@@ -168,7 +168,7 @@ def test_only_loopback_listens(server: LocalServer) -> None:
 
 
 @pytest.mark.case("loopback-only")
-def test_other_machines_reach_it_only_when_that_is_asked_for_twice(tmp_path: Path) -> None:
+def test_other_machines_are_admitted_only_with_both_options(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from azureml_local.cli.app import app

@@ -97,7 +97,9 @@ def operations() -> list[Any]:
 
 @pytest.mark.case("malformed-requests")
 @pytest.mark.parametrize(("application", "operation"), operations())
-def test_whatever_the_document_allows_is_answered(populated: Inside, application: str, operation: Any) -> None:
+def test_fuzzed_request_valid_by_the_openapi_document_is_answered(
+    populated: Inside, application: str, operation: Any
+) -> None:
     client = populated.client if application == "api" else populated.plain
 
     @examples(OPERATIONS)
@@ -182,7 +184,7 @@ def mutated(draw: st.DrawFn, body: Any) -> Any:
 
 @pytest.mark.case("malformed-requests")
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.method} {sample.path[:70]}")
-def test_a_request_that_is_nearly_right_is_answered(populated: Inside, sample: Sample) -> None:
+def test_fuzzed_request_nearly_valid_is_answered(populated: Inside, sample: Sample) -> None:
     @examples(MUTATIONS)
     @given(mutated(sample.body))
     def ask(body: Any) -> None:
@@ -261,7 +263,7 @@ XML = st.lists(
 
 
 @pytest.mark.case("uploads", "malformed-requests")
-def test_whatever_is_asked_of_the_blob_service_is_answered(populated: Inside) -> None:
+def test_fuzzed_blob_request_is_answered(populated: Inside) -> None:
     """With a signature that allows it all; clients that have one write what they like."""
 
     @examples(15 * MUTATIONS)
@@ -303,7 +305,7 @@ def test_whatever_is_asked_of_the_blob_service_is_answered(populated: Inside) ->
 
 
 @pytest.mark.case("malformed-requests")
-def test_what_was_kept_can_still_be_read(populated: Inside) -> None:
+def test_fuzzed_store_can_still_be_read(populated: Inside) -> None:
     """Whatever the requests before left in the store: lists, pages and single things come without a fault."""
     for path in (
         "/history/v1.0{ws}/experiments/fuzzed/runs/{run_id}",

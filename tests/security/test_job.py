@@ -185,20 +185,20 @@ def story(workspace: Any, compute: Any, here: Any, tmp_path_factory: pytest.Temp
 
 @pytest.mark.case("tokens")
 @pytest.mark.sdk("Run.submit_child", "Run.child_run")
-def test_a_job_does_what_belongs_to_its_run(story: Story) -> None:
+def test_job_token_may_change_its_own_run(story: Story) -> None:
     assert {what: story.said[what] for what in ALLOWED} == dict.fromkeys(ALLOWED, "allowed")
     assert story.parent.get_metrics() == {"loss": 0.0}
 
 
 @pytest.mark.case("tokens")
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_job_leaves_other_runs_alone(story: Story, what: str) -> None:
+def test_job_token_is_refused_for_other_runs(story: Story, what: str) -> None:
     # The SDK puts words of its own in the place of a 403's message (azureml._restclient.clientbase).
     assert "Forbidden" in story.said[what] or "The token of the run" in story.said[what]
 
 
 @pytest.mark.case("tokens")
-def test_the_other_run_is_untouched(story: Story) -> None:
+def test_other_run_is_unchanged_after_refused_requests(story: Story) -> None:
     assert story.other.get_status() == "Running"
     assert story.other.get_tags() == {}
     assert story.other.get_metrics() == {}
@@ -206,7 +206,7 @@ def test_the_other_run_is_untouched(story: Story) -> None:
 
 
 @pytest.mark.case("tokens")
-def test_a_job_manages_nothing(story: Story) -> None:
+def test_job_token_is_refused_for_management(story: Story) -> None:
     answers = dict(story.said["asked"])
     own = next(key for key in answers if key.endswith(f"{story.run.id}/token"))
     assert answers.pop(own) == 200

@@ -62,7 +62,7 @@ def part(inside: Inside) -> Iterator[RemoteExecutor]:
 
 
 @pytest.mark.case("tokens", "path-traversal", "lost-connections")
-def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, part: RemoteExecutor) -> None:
+def test_node_reports_are_accepted_only_from_the_runs_own_node(inside: Inside, part: RemoteExecutor) -> None:
     node, stranger = Node(inside, "a"), Node(inside, "b")
     # Before it has claimed the run; with the token of another run of the same tree; and a client.
     assert node.ask("report", first=0, events=[]).status_code == 409
@@ -133,7 +133,7 @@ def test_only_the_runs_own_node_is_heard_and_only_about_its_own(inside: Inside, 
     assert known.error["error"]["message"] == "why"
 
 
-def test_a_node_whose_job_never_began_makes_no_success_of_it(inside: Inside) -> None:
+def test_node_cannot_report_success_of_a_job_that_never_began(inside: Inside) -> None:
     workspace = inside.context.workspace
     experiment = workspace.experiments.get_or_create("nodes").id
     workspace.runs.create(NewRun("never-began", experiment, target="nodes", **as_job(DEFINITION)))

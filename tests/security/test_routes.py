@@ -91,7 +91,7 @@ def test_every_route_that_takes_json_takes_nothing_else(inside: Inside, of_the_a
 
 
 @pytest.mark.case("tokens")
-def test_a_job_that_is_over_gets_nowhere(inside: Inside, of_the_api: list[tuple[str, str, str]]) -> None:
+def test_token_of_an_ended_job_is_refused(inside: Inside, of_the_api: list[tuple[str, str, str]]) -> None:
     bearer = {"Authorization": f"Bearer {inside.context.tokens.for_run('nobody').text}"}
     for method, path, sample in of_the_api:
         if path not in WITHOUT_TOKEN:
@@ -121,7 +121,7 @@ def test_a_job_deletes_nothing_and_stays_out_of_the_servers_own_routes(
 
 
 @pytest.mark.case("server-side-requests", "templates", "unpickling", "yaml", "archives", "shell-words")
-def test_the_servers_code_has_none_of_the_calls_that_make_these_possible() -> None:
+def test_server_code_makes_no_dangerous_calls() -> None:
     """What can't be shown by trying is shown by its absence."""
     from pathlib import Path
 

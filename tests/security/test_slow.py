@@ -211,7 +211,7 @@ def test_connections_without_a_request_leave_room_and_take_none_from_those_in_us
 
 
 @pytest.mark.case("slow-and-huge")
-def test_newcomers_wait_while_every_connection_is_busy(port: int) -> None:
+def test_new_connections_wait_while_every_connection_is_busy(port: int) -> None:
     with contextlib.ExitStack() as crowd:
         busy = [crowd.enter_context(connect(port)) for _ in range(MOST)]
         for connection in busy:
@@ -226,7 +226,7 @@ def test_newcomers_wait_while_every_connection_is_busy(port: int) -> None:
 
 
 @pytest.mark.case("slow-and-huge")
-def test_who_never_reads_the_answer_is_ended(port: int) -> None:
+def test_client_that_never_reads_the_answer_is_disconnected(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(2 * protocol.WRITE_SECONDS)
@@ -317,7 +317,7 @@ def test_a_head_without_end_is_ended_soon_however_quickly_it_comes(port: int, be
 
 
 @pytest.mark.case("malformed-requests")
-def test_headers_after_a_body_are_none(port: int) -> None:
+def test_trailers_after_a_body_are_ignored(port: int) -> None:
     """They weren't there when the request was checked."""
     with connect(port) as connection:
         connection.sendall(HEAD + b"X: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: 2\r\n\r\n")
@@ -326,7 +326,7 @@ def test_headers_after_a_body_are_none(port: int) -> None:
 
 
 @pytest.mark.case("malformed-requests")
-def test_what_is_no_request_behind_one_that_is_never_stands_in_its_answer(port: int) -> None:
+def test_invalid_bytes_after_a_request_do_not_alter_its_answer(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}" + b"nonsense\r\n\r\n")
         assert until_closed(connection).count(b"HTTP/1.1 ") <= 1
@@ -357,7 +357,7 @@ def test_a_connection_whose_request_was_refused_early_is_good_for_the_next(port:
 
 
 @pytest.mark.case("slow-and-huge")
-def test_a_protocol_that_is_none_is_refused(port: int) -> None:
+def test_unknown_protocol_is_refused(port: int) -> None:
     for words in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 600,
         b"SSH-2.0-x\r\n\r\n",
