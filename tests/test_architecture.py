@@ -78,7 +78,7 @@ def test_imports_point_one_way(path: Path) -> None:
     assert imports(path) <= ALLOWED[part] | {part}
 
 
-def test_the_rule_sees_what_it_forbids() -> None:
+def test_import_rule_reports_forbidden_imports() -> None:
     assert "cluster" in imports(PACKAGE / "server" / "serve.py")
     assert "trust" in imports(PACKAGE / "server" / "access" / "certificates.py")
 

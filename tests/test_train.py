@@ -45,7 +45,7 @@ def accuracy(done: subprocess.CompletedProcess[str]) -> float:
     return float(re.findall(r"Accuracy on the test images: (\d\.\d+)", done.stdout)[0])
 
 
-def test_trains_and_saves_a_model_that_predicts(digits: Path, tmp_path: Path) -> None:
+def test_training_saves_a_model_that_predicts(digits: Path, tmp_path: Path) -> None:
     done = train(tmp_path, "--data-folder", digits.parent.parent, "--regularization", 0.5)
     assert accuracy(done) > 0.95
     model = joblib.load(tmp_path / "outputs" / "sklearn_mnist_model.pkl")
@@ -54,7 +54,7 @@ def test_trains_and_saves_a_model_that_predicts(digits: Path, tmp_path: Path) ->
     assert (model.predict(images) == labels).mean() == pytest.approx(accuracy(done), abs=1e-4)
 
 
-def test_is_the_same_each_time(digits: Path, tmp_path: Path) -> None:
+def test_training_is_deterministic(digits: Path, tmp_path: Path) -> None:
     runs = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -94,7 +94,7 @@ def test_a_search_looks_at_no_test_image_and_logs_as_it_goes(digits: Path, tmp_p
         (["--data-folder", ".", "--solver", "liblinear", "--search"], "--search goes with the solver saga"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused_in_a_sentence(
+def test_training_arguments_invalid_are_a_one_line_error(
     tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     done = train(tmp_path, *arguments)
@@ -105,7 +105,7 @@ def test_arguments_that_make_no_sense_are_refused_in_a_sentence(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.01, 0.8])
-def test_is_as_good_as_published_on_mnist(mnist: str, tmp_path: Path, rate: float) -> None:
+def test_training_on_mnist_reaches_the_published_accuracy(mnist: str, tmp_path: Path, rate: float) -> None:
     assert accuracy(train(tmp_path, "--data-folder", mnist, "--regularization", rate)) >= 0.9204
 
 

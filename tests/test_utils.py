@@ -28,14 +28,14 @@ def labels(tmp_path: Path) -> Path:
     return tmp_path / "labels.gz"
 
 
-def test_images_are_rows_of_pixels(images: Path) -> None:
+def test_images_are_loaded_as_rows_of_pixels(images: Path) -> None:
     loaded = load_data(images)
     assert loaded.dtype == np.uint8
     np.testing.assert_array_equal(loaded, IMAGES.reshape(3, 20))
     loaded[0, 0] = 255  # the array is its reader's own
 
 
-def test_labels_are_a_column(labels: Path) -> None:
+def test_labels_are_loaded_as_a_column(labels: Path) -> None:
     np.testing.assert_array_equal(load_data(str(labels), label=True), LABELS.reshape(3, 1))
 
 
@@ -77,7 +77,7 @@ def header(*numbers: int) -> bytes:
         "checksum wrong",
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_named_and_described(
+def test_idx_file_invalid_is_named_and_described(
     tmp_path: Path, content: bytes, label: bool, words: str
 ) -> None:
     path = tmp_path / "broken-ubyte.gz"
@@ -87,6 +87,6 @@ def test_a_file_that_is_not_what_it_should_be_is_named_and_described(
     assert words in str(refused.value)
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_idx_file_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_data(tmp_path / "nothing.gz")

@@ -63,7 +63,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     made("down")
 
 
-def test_up_status_env_down(shell: Shell) -> None:
+def test_commands_up_status_env_and_down(shell: Shell) -> None:
     assert "is up at https://localhost:" in shell("up", "--port", "0")
     assert "up already" in shell("up")
     assert json.loads((shell.folder / "config.json").read_text())["workspace_name"] == "azureml-local"
@@ -86,7 +86,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(shell: Shell) -> None
     assert LocalServer.find(StateFolder(shell.state)) is None
 
 
-def test_a_port_of_last_time_that_is_taken_is_replaced_and_said(shell: Shell) -> None:
+def test_a_port_of_last_time_that_is_taken_is_replaced_with_a_notice(shell: Shell) -> None:
     shell("up", "--port", "0")
     first = shell.server.instance.api_port
     assert "for another --port" in shell("up", "--port", str(first + 2), code=1)
@@ -217,7 +217,7 @@ def test_a_server_whose_state_folder_is_removed_ends(shell: Shell, wait_for: Cal
     shell("up", "--port", "0")
 
 
-def test_another_process_with_a_killed_servers_id_is_none(shell: Shell, wait_for: Callable[..., Any]) -> None:
+def test_process_with_a_killed_servers_id_is_not_taken_for_a_server(shell: Shell, wait_for: Callable[..., Any]) -> None:
     shell("up", "--port", "0")
     killed = psutil.Process(shell.server.instance.pid)
     record = StateFolder(shell.state).instance.read_text()
@@ -239,7 +239,7 @@ def test_an_ephemeral_workspace_is_gone_afterwards(shell: Shell) -> None:
     assert not trusted.parent.exists()
 
 
-def test_reset_deletes_after_a_question(shell: Shell) -> None:
+def test_reset_deletes_after_confirmation(shell: Shell) -> None:
     shell("up", "--port", "0")
     first = shell.server.status()
     shared = StateFolder(shell.state).datasets / "flow-content"
@@ -253,7 +253,7 @@ def test_reset_deletes_after_a_question(shell: Shell) -> None:
     assert shell.server.status()["studio"] != first["studio"]
 
 
-def test_reset_leaves_what_is_no_workspace(shell: Shell) -> None:
+def test_reset_refuses_a_folder_that_is_no_workspace(shell: Shell) -> None:
     (shell.state / "tls").mkdir(parents=True)
     (shell.state / "tls" / "own.pem").write_text("not ours")
     assert "holds no workspace" in shell("reset", "--yes", code=1)
@@ -294,7 +294,7 @@ def refused(folder: Path, *words: str, **variables: str) -> str:
 
 
 @pytest.mark.case("disk-trouble")
-def test_what_cannot_be_read_or_written_is_said_by_its_own_name(shell: Shell, tmp_path: Path) -> None:
+def test_file_unreadable_or_unwritable_is_named_in_the_error(shell: Shell, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     said = refused(closed, "up", "--state", str(shell.state))
@@ -320,20 +320,20 @@ def test_what_cannot_be_read_or_written_is_said_by_its_own_name(shell: Shell, tm
             path.chmod(0o600)
 
 
-def test_a_state_folder_that_cannot_be_made_is_said_in_a_sentence(shell: Shell) -> None:
+def test_state_folder_that_cannot_be_created_is_a_one_line_error(shell: Shell) -> None:
     (shell.folder / "file").write_text("in the way")
     said = shell("up", "--state", str(shell.folder / "file" / "state"), code=1)
     assert "can't be written" in said
     assert "--state" in said
 
 
-def test_a_broken_database_is_said_in_a_sentence(shell: Shell) -> None:
+def test_database_broken_is_a_one_line_error(shell: Shell) -> None:
     shell.state.mkdir()
     (shell.state / "workspace.sqlite3").write_bytes(b"this is no database, however one looks at it" * 100)
     assert "The database of this workspace is damaged" in shell("up", code=1)
 
 
-def test_a_config_that_cannot_be_read_is_said_in_a_sentence(shell: Shell) -> None:
+def test_config_unreadable_is_a_one_line_error(shell: Shell) -> None:
     (shell.folder / "config.json").write_text("{")
     assert "no valid JSON" in shell("up", "--port", "0", code=1)
     (shell.folder / "config.json").write_text("{}")
@@ -434,22 +434,22 @@ def test_a_job_and_a_queue_outlive_a_server_that_is_killed(shell: Shell) -> None
     assert ended.count("ended Completed") == 2
 
 
-def test_tutorial_says_where_there_is_no_notebook(shell: Shell) -> None:
+def test_tutorial_without_a_notebook_is_a_one_line_error(shell: Shell) -> None:
     assert "There is no notebook" in shell("tutorial", code=1)
 
 
 @pytest.mark.parametrize("text", ["{", "", "\udcff"])
-def test_tutorial_says_that_a_file_is_no_notebook(shell: Shell, text: str) -> None:
+def test_tutorial_of_a_file_that_is_no_notebook_is_a_one_line_error(shell: Shell, text: str) -> None:
     (shell.folder / "a.ipynb").write_bytes(os.fsencode(text))
     assert "is no notebook" in shell("tutorial", "a.ipynb", "--environments", "host", code=1)
 
 
-def test_a_file_that_cannot_be_made_is_said_in_a_line(shell: Shell) -> None:
+def test_file_that_cannot_be_created_is_a_one_line_error(shell: Shell) -> None:
     shell("up", "--port", "0")
     assert "No such file or directory" in shell("backup", "no/such/folder/file", code=1)
 
 
-def test_version(shell: Shell) -> None:
+def test_version_option_prints_the_version(shell: Shell) -> None:
     import azureml_local
 
     assert shell("--version").strip() == azureml_local.__version__

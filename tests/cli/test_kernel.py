@@ -124,11 +124,11 @@ def test_the_kernel_connects_to_the_local_workspace(notebook: Notebook) -> None:
     assert said.split() == ["azureml-local", "local"]
 
 
-def test_it_is_the_python_that_installed_it(notebook: Notebook) -> None:
+def test_kernel_runs_in_the_python_that_installed_it(notebook: Notebook) -> None:
     assert notebook.run("import sys; print(sys.executable)").strip() == sys.executable
 
 
-def test_its_place_is_said_and_its_file_holds_no_secret(house: House, notebook: Notebook) -> None:
+def test_kernel_install_prints_its_path_and_writes_no_secret(house: House, notebook: Notebook) -> None:
     place = Path(KernelSpecManager().get_kernel_spec(kernel.NAME).resource_dir)
     assert str(place) in house.installed
     assert str(house.state.root) in house.installed
@@ -143,7 +143,7 @@ def test_its_place_is_said_and_its_file_holds_no_secret(house: House, notebook: 
     assert not [name for name, value in secrets.items() if value in " ".join(words)]
 
 
-def test_interrupt_stops_the_cell_and_nothing_else(house: House, notebook: Notebook) -> None:
+def test_kernel_interrupt_stops_only_the_cell(house: House, notebook: Notebook) -> None:
     before = house.server.instance
     notebook.run("kept = 42")
     asked = notebook.client.execute("print('asleep'); import time; time.sleep(60)")
@@ -159,7 +159,7 @@ def test_interrupt_stops_the_cell_and_nothing_else(house: House, notebook: Noteb
     assert house.server.instance == before
 
 
-def test_restart_finds_the_same_server(house: House, notebook: Notebook) -> None:
+def test_kernel_restart_uses_the_same_server(house: House, notebook: Notebook) -> None:
     before = house.server.instance
     notebook.run("gone = True")
     notebook.manager.restart_kernel(now=False)
@@ -169,7 +169,7 @@ def test_restart_finds_the_same_server(house: House, notebook: Notebook) -> None
     assert house.server.instance == before
 
 
-def test_a_broken_config_is_the_notebooks_own_error(house: House) -> None:
+def test_kernel_with_a_broken_config_starts_and_the_cell_fails(house: House) -> None:
     opened = house.open("broken", config="{")
     try:
         said = opened.run(
@@ -206,7 +206,7 @@ def test_a_server_that_kernels_started_outlives_them_until_down(house: House) ->
     close(opened[1])
 
 
-def test_uninstall(tmp_path: Path) -> None:
+def test_kernel_uninstall_removes_the_kernel(tmp_path: Path) -> None:
     variables = {"JUPYTER_DATA_DIR": str(tmp_path / "data")}
     place = tmp_path / "data" / "kernels" / kernel.NAME
     assert str(place) in command("kernel", "install", "--state", str(tmp_path / "state"), **variables).stdout

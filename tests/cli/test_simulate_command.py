@@ -24,7 +24,9 @@ def command(server: LocalServer) -> Iterator[Callable[..., str]]:
     server.clear_simulations()
 
 
-def test_begun_listed_seen_in_the_status_and_cleared(command: Callable[..., str], server: LocalServer) -> None:
+def test_fault_is_started_listed_shown_in_the_status_and_cleared(
+    command: Callable[..., str], server: LocalServer
+) -> None:
     assert "Nothing is simulated." in command("simulate", "list")
     assert "for lack of quota" in command("simulate", "quota-exceeded", "--compute", "cpu", "--times", "3")
     command("simulate", "queue-stuck")
@@ -41,7 +43,7 @@ def test_begun_listed_seen_in_the_status_and_cleared(command: Callable[..., str]
     assert server.simulations() == []
 
 
-def test_each_kind_is_a_command_that_says_what_it_does(command: Callable[..., str]) -> None:
+def test_each_fault_kind_is_a_command_with_a_description(command: Callable[..., str]) -> None:
     shown = " ".join(CliRunner().invoke(app, ["simulate", "--help"], terminal_width=500).output.split())
     for kind in FaultKind:
         assert kind.value in shown
@@ -49,11 +51,11 @@ def test_each_kind_is_a_command_that_says_what_it_does(command: Callable[..., st
         assert kind.words in command("simulate", kind.value)
 
 
-def test_docs_name_each_kind() -> None:
+def test_docs_name_each_fault_kind() -> None:
     page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text()
     assert [kind.value for kind in FaultKind if f"`{kind.value}`" not in page] == []
 
 
-def test_without_a_server_it_says_so(tmp_path: Path) -> None:
+def test_simulate_without_a_server_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="azureml-local up"):
         CliRunner().invoke(app, ["simulate", "list", "--state", str(tmp_path)], catch_exceptions=False)

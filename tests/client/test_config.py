@@ -87,7 +87,7 @@ def test_the_server_is_the_workspace_that_from_config_finds(
 
 
 @pytest.mark.sdk("Workspace.write_config")
-def test_what_write_config_writes_is_read(workspace: Any, notebooks: Path) -> None:
+def test_config_written_by_write_config_is_read(workspace: Any, notebooks: Path) -> None:
     workspace.write_config()
     path = config.find(notebooks)
     assert path == notebooks / ".azureml" / "config.json"
@@ -110,7 +110,7 @@ def test_what_write_config_writes_is_read(workspace: Any, notebooks: Path) -> No
         ('{"Scope": ["x"]}', "no resource id of a workspace"),
     ],
 )
-def test_what_is_no_configuration_is_refused_in_words(notebooks: Path, text: str, words: str) -> None:
+def test_config_invalid_is_refused_with_a_reason(notebooks: Path, text: str, words: str) -> None:
     path = notebooks / "config.json"
     path.write_text(text)
     with pytest.raises(config.ConfigError, match=words) as refused:
@@ -119,7 +119,7 @@ def test_what_is_no_configuration_is_refused_in_words(notebooks: Path, text: str
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_other_json_is_no_name_and_environments_and_far_folders_are_not_searched(notebooks: Path) -> None:
+def test_config_search_ignores_other_json_environments_and_far_folders(notebooks: Path) -> None:
     (notebooks / "config.json").write_text(portal("one"))
     for place, text in {
         "data.json": "[1, 2]",

@@ -34,7 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_each_reader_reads_what_was_meant(server: LocalServer, tmp_path: Path, reader: str) -> None:
+def test_variables_of_each_format_are_read_back_by_its_readers(
+    server: LocalServer, tmp_path: Path, reader: str
+) -> None:
     expected = server.variables()
     form = ["--format", reader.split("-")[0]]
     command = [sys.executable, "-m", "azureml_local", "env", "--state", str(server.folder.root), *form]
@@ -49,14 +51,14 @@ def test_each_reader_reads_what_was_meant(server: LocalServer, tmp_path: Path, r
 
 
 @pytest.mark.parametrize("value", ["it's", "a\\b c", "two\nlines", "${HOME} x"])
-def test_what_readers_differ_on_is_refused_and_not_guessed(value: str) -> None:
+def test_variable_that_readers_of_dotenv_parse_differently_is_refused(value: str) -> None:
     with pytest.raises(UnwritableVariable, match="PYTHONPATH can't stand"):
         written({"PYTHONPATH": value}, Format.DOTENV)
     shell = written({"PYTHONPATH": value}, Format.SHELL)
     assert subprocess.check_output(["sh", "-c", shell + '; printf %s "$PYTHONPATH"'], text=True) == value
 
 
-def test_the_command_line_says_so_in_a_line(tmp_path: Path) -> None:
+def test_variable_that_cannot_be_written_is_a_one_line_error_of_env(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "it's here")
     started = LocalServer.start(folder, "--port", "0")
     try:

@@ -102,14 +102,14 @@ def problems(words: list[str]) -> list[str]:
     return found
 
 
-def test_the_check_sees_what_is_wrong() -> None:
+def test_check_of_commands_reports_unknown_ones() -> None:
     assert problems(["simulate", "quota-exceeded", "--compute", "big"]) == []
     assert problems(["run", "--ephemeral", "--", "ls", "--no-such-option"]) == []
     assert problems(["up", "--colour"]) == ["no option --colour"]
     assert problems(["fly"]) == ["no command fly"]
 
 
-def test_a_block_that_fails_fails(tmp_path: Path) -> None:
+def test_documentation_block_with_a_failing_command_fails_the_test(tmp_path: Path) -> None:
     folder = Folder(tmp_path, tmp_path / "state")
     folder.run(Block("console", "$ echo one two\none ...\n"))
     with pytest.raises(AssertionError):

@@ -63,7 +63,7 @@ def test_links_of_a_page_lead_somewhere_in_the_repository(page: Path) -> None:
     assert list(broken(page, set(tracked()))) == []
 
 
-def test_the_check_sees_what_is_wrong(tmp_path: Path) -> None:
+def test_check_of_links_reports_broken_ones(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
     page.write_text("# One `two`\n[a](b.md) [c](#one-two) [d](#three) `[e](f.md)`\n")
     assert list(broken(page, {page})) == ["b.md: there is no such file", "#three: there is no such heading"]

@@ -65,7 +65,7 @@ def test_outputs_are_the_committed_ones_but_for_the_figures_on_the_embedded_digi
     assert done.returncode == 0, done.stdout[-6000:]
 
 
-def test_a_broken_cell_makes_it_red(project: Path, embedded_sanitizer: Path) -> None:
+def test_notebook_with_a_broken_cell_fails(project: Path, embedded_sanitizer: Path) -> None:
     path = project / "notebooks" / NAME
     notebook = nbformat.read(path, as_version=4)
     (cell,) = [cell for cell in notebook.cells if cell.id == "workspace-connect"]

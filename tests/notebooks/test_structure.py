@@ -48,13 +48,13 @@ def python_of(cell: Any) -> ast.Module:
     return ast.parse(TransformerManager().transform_cell(cell.source))
 
 
-def test_is_a_valid_notebook_for_the_kernel_that_everyone_has() -> None:
+def test_notebook_is_valid_and_names_the_default_kernel() -> None:
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-def test_tells_the_story_in_its_sections() -> None:
+def test_notebook_has_its_sections_in_order() -> None:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     headings = re.findall(r"^## (\d+)\. (.*)$", text, re.MULTILINE)
     assert headings == [(str(number), title) for number, title in enumerate(SECTIONS, start=1)]
@@ -65,12 +65,12 @@ def test_cells_have_names_that_a_reader_of_a_diff_understands() -> None:
 
 
 @by_id
-def test_code_parses(cell: Any) -> None:
+def test_notebook_code_parses(cell: Any) -> None:
     python_of(cell)
 
 
 @by_id
-def test_cells_are_short(cell: Any) -> None:
+def test_notebook_cells_are_short(cell: Any) -> None:
     if cell is not script_cell:
         assert len(cell.source.splitlines()) <= 30
 
@@ -81,7 +81,7 @@ def test_no_two_code_cells_follow_each_other_for_long_without_a_word() -> None:
 
 
 @by_id
-def test_never_imports_the_local_workspace(cell: Any) -> None:
+def test_notebook_never_imports_the_local_workspace(cell: Any) -> None:
     for node in ast.walk(python_of(cell)):
         if isinstance(node, ast.Import):
             assert not [name.name for name in node.names if name.name.startswith("azureml_local")]
@@ -104,25 +104,25 @@ class TestCommittedOutputs:
         assert [cell.execution_count for cell in code_cells] == list(range(1, len(code_cells) + 1))
 
     @by_id
-    def test_has_no_errors_or_warnings(self, cell: Any) -> None:
+    def test_notebook_has_no_errors_or_warnings(self, cell: Any) -> None:
         assert [output for output in cell.outputs if output.output_type == "error"] == []
         assert [output.text for output in cell.outputs if output.get("name") == "stderr"] == []
 
     @by_id
-    def test_shows_nothing_of_the_machine_it_ran_on(self, cell: Any) -> None:
+    def test_notebook_shows_nothing_of_the_machine_it_ran_on(self, cell: Any) -> None:
         for line in json.dumps(cell.outputs).split("\\n"):
             assert not MACHINE_PATH.search(line), line
 
     @by_id
-    def test_is_small(self, cell: Any) -> None:
+    def test_notebook_file_is_small(self, cell: Any) -> None:
         assert len(json.dumps(cell.outputs)) < 200_000
 
-    def test_keeps_no_widget_state_which_would_show_as_an_error_later(self) -> None:
+    def test_notebook_keeps_no_widget_state(self) -> None:
         assert "widgets" not in notebook.metadata
         kinds = {kind for cell in code_cells for output in cell.outputs for kind in output.get("data", {})}
         assert not {kind for kind in kinds if "widget" in kind}
 
-    def test_was_made_on_the_real_mnist(self) -> None:
+    def test_notebook_outputs_are_of_the_real_mnist(self) -> None:
         (loaded,) = [cell for cell in code_cells if cell.id == "data-load"]
         text = "".join(output.text for output in loaded.outputs)
         assert text == "60,000 training images and 10,000 test images of 784 pixels each\n"
@@ -148,27 +148,27 @@ class TestSetUpCheck:
     def hide(self, monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in hidden else object())
 
-    def test_is_content_with_the_pinned_packages(self) -> None:
+    def test_version_check_accepts_the_pinned_packages(self) -> None:
         self.run()
 
-    def test_other_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_version_check_reports_an_unsupported_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "version_info", (3, 13, 1, "final", 0))
         monkeypatch.setattr("platform.python_version", lambda: "3.13.1")
         assert "Python 3.10 or 3.11, not 3.13.1" in self.sentence()
 
-    def test_no_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_version_check_reports_a_missing_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hide(monkeypatch, "azureml")
         assert "azureml-core is missing" in self.sentence()
 
     @pytest.mark.parametrize("package", ["core", "opendatasets", "widgets"])
-    def test_part_of_the_sdk_missing(self, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    def test_version_check_reports_a_missing_sdk_part(self, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
         self.hide(monkeypatch, f"azureml.{package}")
         assert f"azureml-{package} is missing" in self.sentence()
 
-    def test_setuptools_without_pkg_resources(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_version_check_reports_setuptools_without_pkg_resources(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hide(monkeypatch, "pkg_resources")
         assert "setuptools<81" in self.sentence()
 
-    def test_ipython_9(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_version_check_reports_ipython_9(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(IPython, "version_info", (9, 0, 0, ""))
         assert "ipython<9" in self.sentence()

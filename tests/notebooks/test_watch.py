@@ -35,7 +35,7 @@ def shown() -> Iterator[list[dict[str, Any]]]:
     InteractiveShell.clear_instance()
 
 
-def test_outside_a_notebook_it_writes_lines(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_outside_a_notebook_writes_lines(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     threading.Timer(1.5, run.complete).start()
     watch(run, seconds=0.5)
     first, *_, last = capsys.readouterr().out.splitlines()
@@ -43,7 +43,7 @@ def test_outside_a_notebook_it_writes_lines(run: Any, capsys: pytest.CaptureFixt
     assert re.fullmatch(r"<b>a name: Running [1-9] s, Completed  accuracy 0\.25, loss 0\.125", last)
 
 
-def test_in_a_notebook_it_replaces_one_output_with_nothing_of_the_runs_as_html(
+def test_watch_in_a_notebook_replaces_one_output_and_escapes_html(
     run: Any, shown: list[dict[str, Any]]
 ) -> None:
     run.complete()
@@ -56,7 +56,7 @@ def test_in_a_notebook_it_replaces_one_output_with_nothing_of_the_runs_as_html(
     assert shown[-1]["data"]["text/plain"].startswith("rate <i>0.5: Completed  accuracy 0.25")
 
 
-def test_a_run_that_is_alone_is_shown_with_the_end_of_its_log(
+def test_watch_of_a_single_run_shows_the_end_of_its_log(
     submit: Callable[..., Any], shown: list[dict[str, Any]]
 ) -> None:
     job = submit("for line in range(20): print('line', line, '<script>')")

@@ -77,7 +77,7 @@ def fill(folder: Path) -> Path:
     return folder
 
 
-def test_a_named_folder_comes_first(small_originals: None, tmp_path: Path) -> None:
+def test_mnist_of_a_named_folder_is_preferred(small_originals: None, tmp_path: Path) -> None:
     folder = fill(tmp_path / "mine")
     found = find_mnist(tmp_path / "cache", {"AZUREML_LOCAL_MNIST": str(folder)}, sources=())
     assert (found.kind, found.folder, found.real) == ("folder", folder, True)
@@ -110,14 +110,14 @@ def test_a_download_is_kept_for_the_next_time(host: Host, tmp_path: Path) -> Non
     [(404, b""), (200, b"not it"), (200, b"x" * 100_000), (302, b"http://127.0.0.1:1/elsewhere")],
     ids=["missing", "changed", "too large", "redirect"],
 )
-def test_what_is_not_the_original_is_thrown_away(host: Host, tmp_path: Path, answer: tuple[int, bytes]) -> None:
+def test_download_that_is_not_the_original_is_discarded(host: Host, tmp_path: Path, answer: tuple[int, bytes]) -> None:
     host.answers[idx.TRAIN_LABELS] = answer
     assert not download(tmp_path / "original", (host.url,))
     assert not (tmp_path / "original" / idx.TRAIN_LABELS).exists()
     assert [path for path in (tmp_path / "original").iterdir() if path.name.startswith(".")] == []
 
 
-def test_the_next_source_has_its_turn(host: Host, tmp_path: Path) -> None:
+def test_download_falls_back_to_the_next_source(host: Host, tmp_path: Path) -> None:
     broken = Host()
     broken.answers[idx.TRAIN_IMAGES] = (500, b"")
     assert download(tmp_path / "original", (broken.url, host.url))
@@ -126,31 +126,31 @@ def test_the_next_source_has_its_turn(host: Host, tmp_path: Path) -> None:
         verify_file(tmp_path / "original" / name)
 
 
-def test_without_a_network_there_are_the_embedded_digits(tmp_path: Path) -> None:
+def test_embedded_digits_are_used_without_a_network(tmp_path: Path) -> None:
     found = find_mnist(tmp_path, {}, sources=("http://127.0.0.1:1/",))
     assert (found.kind, found.real) == ("embedded", False)
     assert "1,797" in found.description
     assert {path.name for path in found.folder.iterdir()} == set(ORIGINALS)
 
 
-def test_offline_means_that_nobody_is_asked(host: Host, tmp_path: Path) -> None:
+def test_offline_contacts_no_host(host: Host, tmp_path: Path) -> None:
     assert find_mnist(tmp_path, {"AZUREML_LOCAL_OFFLINE": "1"}, sources=(host.url,)).kind == "embedded"
     assert host.asked == []
 
 
-def test_the_digits_are_always_the_same(tmp_path: Path) -> None:
+def test_embedded_digits_are_always_the_same(tmp_path: Path) -> None:
     first, second = write_digits(tmp_path / "a"), write_digits(tmp_path / "b")
     for name in ORIGINALS:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_an_incomplete_folder_of_digits_is_made_anew(tmp_path: Path) -> None:
+def test_embedded_digits_incomplete_are_generated_again(tmp_path: Path) -> None:
     folder = write_digits(tmp_path / "a")
     (folder / idx.TEST_IMAGES).unlink()
     assert (write_digits(folder) / idx.TEST_IMAGES).is_file()
 
 
-def test_the_digits_are_drawn_as_mnist_drew_its_own() -> None:
+def test_embedded_digits_are_centred_and_scaled_like_mnist() -> None:
     images, labels = draw()
     assert images.shape == (1797, 28, 28)
     assert sorted(np.unique(labels)) == list(range(10))

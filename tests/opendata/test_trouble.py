@@ -65,7 +65,7 @@ def closed_source() -> str:
 
 
 @pytest.mark.case("server-side-requests")
-def test_only_these_hosts_are_ever_asked_and_only_over_tls() -> None:
+def test_downloads_ask_only_the_known_hosts_over_tls() -> None:
     assert {(urlsplit(source).scheme, urlsplit(source).hostname) for source in download.SOURCES} == {
         ("https", "ossci-datasets.s3.amazonaws.com"),
         ("https", "storage.googleapis.com"),
@@ -80,7 +80,7 @@ def test_hosts_that_say_nothing_cost_a_few_seconds_in_all(tmp_path: Path, silent
     assert list((tmp_path / "original").iterdir()) == []
 
 
-def test_a_blocked_or_silent_host_leaves_the_others_their_turn(
+def test_download_from_a_blocked_or_silent_host_falls_back_to_the_next(
     tmp_path: Path, good_source: str, closed_source: str, silent_sources: tuple[str, ...]
 ) -> None:
     found = find_mnist(tmp_path / "cache", {}, sources=(closed_source, silent_sources[0], good_source))
@@ -96,7 +96,7 @@ def test_a_blocked_or_silent_host_leaves_the_others_their_turn(
         ("ALL_PROXY", "socks5://127.0.0.1:1"),
     ],
 )
-def test_an_odd_environment_is_no_reason_to_fail(
+def test_mnist_is_found_with_invalid_environment_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_source: str, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -112,7 +112,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path: Path, good_sourc
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x1f\x8b", b"<html>", None], ids=["empty", "cut off", "a page", "one bit"])
-def test_damaged_digits_are_drawn_anew(tmp_path: Path, damage: bytes | None) -> None:
+def test_embedded_digits_damaged_are_generated_again(tmp_path: Path, damage: bytes | None) -> None:
     folder = write_digits(tmp_path / "digits")
     intact = (folder / idx.TEST_IMAGES).read_bytes()
     if damage is None:
@@ -124,7 +124,7 @@ def test_damaged_digits_are_drawn_anew(tmp_path: Path, damage: bytes | None) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
 
 
-def test_intact_digits_stay_as_they_are(tmp_path: Path) -> None:
+def test_embedded_digits_intact_are_not_generated_again(tmp_path: Path) -> None:
     folder = write_digits(tmp_path / "digits")
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     assert {path.name: path.stat().st_ino for path in write_digits(folder).iterdir()} == before

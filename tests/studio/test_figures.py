@@ -29,7 +29,7 @@ SCRIPT = """
 """
 
 
-def test_the_links_of_a_run_and_its_experiment(
+def test_links_of_a_run_and_its_experiment_lead_to_their_pages(
     submit: Callable[..., Any], experiment: Any, server: LocalServer
 ) -> None:
     run = submit(SCRIPT)
@@ -61,7 +61,7 @@ def test_the_links_of_a_run_and_its_experiment(
     assert httpx.get(f"{studio}/experiments/id/none").status_code == 404
 
 
-def test_what_is_not_there_is_said_within_the_workspaces_pages(server: LocalServer) -> None:
+def test_page_missing_is_answered_with_a_page_of_the_workspace(server: LocalServer) -> None:
     studio = server.status()["studio"]
     for path in ("/runs/nobody", "/nothing", "/models/"):
         answer = httpx.get(f"{studio}{path}")
@@ -87,7 +87,7 @@ def test_names_that_the_sdk_made_up_are_not_shown(experiment: Any, server: Local
     assert ">the child</a>" in page
 
 
-def test_numbers_are_written_for_people() -> None:
+def test_numbers_are_formatted_for_reading() -> None:
     written = {1234567.891: "1 234 568", 0.1 + 0.2: "0.3", 1e-7: "1e-07", 1e15: "1e+15", 37: "37", 250_000: "250 000"}
     assert {value: render.number(value) for value in written} == written
     assert [render.span(seconds) for seconds in (7.84, 59, 120, 121, 7200)] == [
@@ -161,7 +161,7 @@ def test_a_confusion_matrix_is_shaded_by_its_worst_mistake(tmp_path: Path) -> No
     ],
     ids=lambda text: text[:40] or "empty",
 )
-def test_any_other_file_is_not_drawn(tmp_path: Path, text: str) -> None:
+def test_confusion_matrix_invalid_is_not_drawn(tmp_path: Path, text: str) -> None:
     path = tmp_path / "matrix"
     path.write_text(text)
     assert figures.confusion_matrix(path) is None

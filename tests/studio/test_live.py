@@ -138,7 +138,7 @@ def test_a_sweep_is_seen_with_its_runs_and_its_best_one(
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{sweep.id}_1")
 
 
-def test_who_signed_in_cancels_a_run(
+def test_signed_in_user_cancels_a_run(
     submit: Callable[..., Any], server: LocalServer, open_page: Callable[..., Page], wait_for: Callable[..., Any]
 ) -> None:
     run = submit("import time; print('up', flush=True); time.sleep(600)")
@@ -214,7 +214,7 @@ def shown(workspace: Any, server: LocalServer, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
-def test_axe_has_nothing_to_say_and_nothing_is_cut_off(
+def test_pages_pass_axe_and_have_no_overflow(
     shown: list[str], open_page: Callable[..., Page], scheme: str, width: int
 ) -> None:
     page = open_page("about:blank", width=width, scheme=scheme)

@@ -20,7 +20,7 @@ def test_each_library_has_the_hash_that_is_written_beside_its_version() -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == listed[name], name
 
 
-def test_nothing_comes_from_elsewhere_or_runs_text() -> None:
+def test_pages_load_nothing_from_other_hosts_and_evaluate_no_text() -> None:
     assert "unsafe" not in PAGE_HEADERS["Content-Security-Policy"]
     served = {HERE / "static" / file for file, _ in FILES.values()}
     files = {path for path in (HERE / "static").rglob("*") if path.suffix in (".js", ".css", ".svg")}
