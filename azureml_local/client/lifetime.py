@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -75,12 +77,13 @@ def uninterrupted() -> Iterator[None]:
 
 
 def run_child(command: list[str], server: LocalServer) -> int:
-    """Run a command with the workspace's variables.
+    """Run a command with the workspace's variables, and its Python is this one where that has an SDK, unless another
+    virtual environment is activated.
 
     Ctrl-C is the command's to handle; afterwards we go on with our own end.
     """
     try:
-        child = subprocess.Popen(command, env={**os.environ, **server.variables()})
+        child = subprocess.Popen(command, env={**os.environ, **_search_path(), **server.variables()})
     except OSError as error:
         raise ServerError(f"{command[0]}: {error.strerror}") from error
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,3 +95,12 @@ def run_child(command: list[str], server: LocalServer) -> int:
         raise
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _search_path() -> dict[str, str]:
+    """PATH with the folder of this interpreter first: many run a project's .venv without activating it."""
+    activated = os.environ.get("VIRTUAL_ENV")
+    has_client = any(importlib.util.find_spec(name) for name in ("azureml", "azure", "mlflow"))
+    if not has_client or (activated and Path(activated) != Path(sys.prefix)):
+        return {}
+    return {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])}

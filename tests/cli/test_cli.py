@@ -138,6 +138,18 @@ def test_run_gives_a_command_the_workspace_and_its_exit_code(shell: Shell) -> No
     assert "no-such-command" in shell("run", "--", "no-such-command", code=1)
 
 
+def test_run_finds_the_python_that_has_the_sdk(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ("run", "--", "python", "-c", "import sys; print(sys.executable)")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert sys.executable in shell(*ask)
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(other)], check=True)
+    monkeypatch.setenv("VIRTUAL_ENV", str(other))
+    monkeypatch.setenv("PATH", f"{other}/bin:/usr/bin:/bin")
+    assert f"{other}/bin/python" in shell(*ask)
+
+
 def begin_run(shell: Shell, *words: str) -> subprocess.Popen[str]:
     """`azureml-local run`, whose command prints a line and waits for another."""
     script = "print('begun', flush=True); input()"

@@ -355,3 +355,21 @@ def test_what_a_job_installs_is_its_own(compute: Any, experiment: Any, tmp_path:
     assert "six 1.15.0" in said[0]
     assert all("six 1.16.0" in text for text in said[1:])
     assert len({text.split()[-1] for text in said}) == 3
+
+
+def test_variables_of_a_conda_file_are_a_jobs(compute: Any, experiment: Any, tmp_path: Path) -> None:
+    from azureml.core import Environment, ScriptRunConfig
+
+    (tmp_path / "conda.yml").write_text(
+        f"dependencies:\n- python={sys.version_info[0]}.{sys.version_info[1]}\n- pip:\n  - six==1.16.0\n"
+        "variables:\n  GREETING: hallo\n  NUMBER: 3\n  HIDDEN: by conda\n"
+    )
+    environment = Environment.from_conda_specification("conda-variables", str(tmp_path / "conda.yml"))
+    environment.environment_variables = {"HIDDEN": "by the environment"}
+    command = "echo $GREETING $NUMBER $HIDDEN"
+    run = experiment.submit(
+        ScriptRunConfig(str(tmp_path), command=command, compute_target=compute, environment=environment)
+    )
+    run.wait_for_completion()
+    run.download_file("user_logs/std_log.txt", str(tmp_path / "log"))
+    assert "hallo 3 by the environment" in (tmp_path / "log").read_text()

@@ -54,6 +54,7 @@ def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
         command=command,
         environment=environment,
         variables={
+            **_conda_variables(_part(environment, "python")),
             **_variables(environment.get("environmentVariables")),
             **_variables(configuration.get("environmentVariables")),
         },
@@ -62,6 +63,13 @@ def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
         notes=tuple(_notes(configuration)),
     )
+
+
+def _conda_variables(python: Mapping[str, Any]) -> dict[str, str]:
+    """The ``variables`` of a conda file, which conda sets when it activates the environment."""
+    if python.get("userManagedDependencies"):
+        return {}
+    return _variables(_part(python, "condaDependencies").get("variables"))
 
 
 def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
