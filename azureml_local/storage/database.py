@@ -33,7 +33,7 @@ class Vanished(Exception):
     code = "NotFound"
 
     def __str__(self) -> str:
-        return "The object that this belongs to has just been deleted."
+        return "The object that this belongs to was deleted just now."
 
 
 class Database:

@@ -91,7 +91,13 @@ def test_every_variable_that_a_process_gets_is_documented() -> None:
     here = Path("x")
     ends, trust = Endpoints.at(1, 2), Trust(here, here)
     client = client_variables(
-        ends, trust=trust, sign_in_secret="", client_home=here, inherited={"HTTP_PROXY": "http://p"}
+        ends,
+        trust=trust,
+        sign_in_secret="",
+        client_home=here,
+        workspace=WorkspaceName("s", "g", "w"),
+        tracking_token="",
+        inherited={"HTTP_PROXY": "http://p"},
     )
     job = job_variables(
         ends,
