@@ -101,7 +101,7 @@ def test_shared_folder_failed_leaves_nothing_and_is_made_by_the_next(folders: Fo
 KILLED = """
 import sys, threading, time
 from pathlib import Path
-from azureml_local.cluster.shared import SharedFolders
+from azureml_local.runtime.shared import SharedFolders
 with SharedFolders(Path(sys.argv[1])).use(sys.argv[2], threading.Event(), print) as use:
     (use.unfinished / "half").write_text("")
     print("begun", flush=True)
