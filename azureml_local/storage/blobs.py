@@ -25,6 +25,7 @@ from azureml_local.storage.blobrows import BlobRow, blocks_of, find, following, 
 from azureml_local.storage.blocks import find_parts, stage
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
+from azureml_local.storage.sealed import check_unsealed
 from azureml_local.storage.tables import Blob, Block, Json
 from azureml_local.storage.uploads import PIECE, Upload, UploadWriter, iterate, write_all
 
@@ -144,6 +145,7 @@ class BlobStore:
         with self._owning(upload), self._database.writing() as rows:
             check_name(name)
             old = find(rows, container, name)
+            check_unsealed(old)
             condition(old)
             file, md5 = self._relative(upload.path), md5 or upload.md5.hex() or None
             blob = _new(old, container, name, file, upload.size, kind, content_type, md5=md5, extra=extra)
@@ -175,6 +177,7 @@ class BlobStore:
         """Replace a blob's ``content_type``, ``md5`` or ``extra``; its bytes stay. Raises BlobError 404."""
         with self._database.writing() as rows:
             old = find(rows, container, name)
+            check_unsealed(old)
             condition(old)
             if old is None:
                 raise missing(container, name)
@@ -184,7 +187,9 @@ class BlobStore:
 
     # Block blobs --------------------------------------------------------------------------------------------
 
-    def stage_block(self, container: str, name: str, block_id: str, upload: Upload) -> None:
+    def stage_block(
+        self, container: str, name: str, block_id: str, upload: Upload, condition: Condition = always
+    ) -> None:
         """Store a block until a block list commits it; a block with the same id is replaced.
 
         Raises BlobError 409 for a blob of another kind, 400 for an id that isn't as long as the others.
@@ -192,6 +197,8 @@ class BlobStore:
         with self._owning(upload), self._database.writing() as rows:
             check_name(name)
             blob = find(rows, container, name)
+            check_unsealed(blob)
+            condition(blob)
             if blob is not None and blob.kind != BLOCK_BLOB:
                 raise BlobError(409, "InvalidBlobType", f"The blob {name!r} is no block blob.")
             stale = stage(rows, container, name, block_id, self._relative(upload.path), upload.size)
@@ -265,6 +272,7 @@ class BlobStore:
         size = data.size if isinstance(data, Upload) else len(data)
         with self._database.writing() as rows:
             old = find(rows, container, name)
+            check_unsealed(old)
             condition(old)
             if old is None:
                 raise missing(container, name)

@@ -191,7 +191,8 @@ class Blob(Base):
     modified: Mapped[str]
     live: Mapped[bool]
     blocks: Mapped[int]
-    # "metadata" and "headers" (as they are sent back), and "blocks": the ids and sizes that a block list committed.
+    # "metadata" and "headers" (as they are sent back), "blocks": the ids and sizes that a block list committed, and
+    # "sealed": true for a blob that can't be changed any more (storage/sealed.py).
     extra: Mapped[Json | None]
 
 

@@ -20,6 +20,7 @@ from azureml_local.workspace.filters import Page
 
 CONTAINER = "azureml"
 RUN_ORIGIN = "ExperimentRun"
+UPLOAD_ORIGIN = "LocalUpload"
 MAX_PAGE = 2000
 # Where the SDK and this server keep the logs of a run.
 LOG_FOLDERS = ("azureml-logs", "logs", "system_logs", "user_logs")

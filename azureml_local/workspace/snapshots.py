@@ -14,6 +14,7 @@ from typing import Any
 from azureml_local.storage.blobs import BlobError, BlobStore
 from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
+from azureml_local.storage.sealed import seal
 from azureml_local.storage.tables import Snapshot
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
@@ -83,6 +84,8 @@ class Snapshots:
                 raise Conflict(f"There is a snapshot {snapshot_id!r} already, of other files.")
             if known is None:
                 session.add(row)
+                # The addresses to which they were uploaded are good for a week; what a snapshot holds doesn't change.
+                seal(session, CONTAINER, [entry["blob"] for entry in files.values()])
         return row
 
     def create_from(self, snapshot_id: str, container: str, path: str) -> Snapshot:

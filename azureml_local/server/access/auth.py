@@ -162,21 +162,32 @@ class BlobUrls:
         base = self._api.replace("https://", "https://local.blob.core@", 1)
         return f"{base}/{self._path(container, name)}?{self._query('rw', container, name)}"
 
+    def create(self, container: str, name: str) -> str:
+        """For writing what isn't there yet: whoever has it replaces nothing."""
+        base = self._api.replace("https://", "https://local.blob.core@", 1)
+        return f"{base}/{self._path(container, name)}?{self._query('rc', container, name)}"
+
     def container_query(self, container: str, permissions: str, seconds: int) -> str:
         """A signature for all blobs of a container, as the query of a URL (a shared access signature, ``sr=c``)."""
         expiry = str(int(time.time()) + max(1, min(seconds, CONTAINER_SECONDS)))
         signature = self._signature(permissions, expiry, container, None)
         return urlencode({"sv": SAS_VERSION, "sr": "c", "sp": permissions, "se": expiry, "sig": signature})
 
-    def check(self, container: str, name: str, needed: str, query: dict[str, str]) -> None:
-        """Raises BlobError 403 unless the query's signature, for this blob or for its container, allows this."""
+    def check(self, container: str, name: str, needed: str, query: dict[str, str]) -> bool:
+        """Whether all of it is allowed (of ``w``, writing), or only to create what isn't there.
+
+        Raises BlobError 403 unless the query's signature, for this blob or for its container, allows this.
+        """
         permissions, expiry, signature = query.get("sp", ""), query.get("se", ""), query.get("sig", "")
         signed = None if query.get("sr") == "c" else name
         expected = self._signature(permissions, expiry, container, signed)
-        if not hmac.compare_digest(signature.encode(), expected.encode()) or needed not in permissions:
+        if not hmac.compare_digest(signature.encode(), expected.encode()) or not (
+            needed in permissions or (needed == "w" and "c" in permissions)
+        ):
             raise BlobError(403, "AuthenticationFailed", "The URL's signature doesn't allow this. Ask for a new one.")
         if not (expiry.isascii() and expiry.isdecimal() and len(expiry) < 16) or expired(int(expiry)):
             raise BlobError(403, "AuthenticationFailed", "The URL's signature has expired. Ask for a new one.")
+        return needed in permissions
 
     @staticmethod
     def _path(container: str, name: str) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.errors import Forbidden, Unauthorized
+from azureml_local.workspace.artifacts import RUN_ORIGIN, UPLOAD_ORIGIN
 from azureml_local.workspace.errors import NotFound
-from azureml_local.workspace.runs import FINAL, Runs
+from azureml_local.workspace.runs import FINAL, Runs, container_name
 
 ADDRESS = re.compile(
     r"(?:/(?P<service>[a-z]+)/[^/]+)?/subscriptions/[^/]+/resourceGroups/[^/]+"
@@ -50,9 +51,8 @@ class Rule:
 RULES = (
     # Another run's token would be a way around all that follows.
     Rule(READ, "history", RUN + "/token"),
-    # Asked for by GET, but the URL in the answer is good for writing.
-    Rule(READ, "artifact", r"/artifacts/write/ExperimentRun/dcid\.(?P<run>[^/]+)/.*"),
-    Rule(READ, ".*", r"(?!/artifacts/write/).*"),
+    # Among them one whose answer is a URL to write to; of that, `may_replace_artifacts` says what it may be good for.
+    Rule(READ, ".*", r".*"),
     # Questions that are asked by POST.
     Rule(("POST",), "history", r"/experiments:query|/(?:experiments|experimentids)/[^/]+/(?:runs|metrics):query"),
     Rule(("POST",), "metric", r"/runs/[^/]+/(?:list|full)"),
@@ -63,9 +63,7 @@ RULES = (
     Rule(WRITE, "history", RUN + r"(?:/.*)?"),
     Rule(("POST", "PATCH"), "history", r"/(?:experiments|experimentids)/[^/]+/batch/(?:runs|events)"),
     Rule(("POST",), "metric", r"/runs/(?P<run>[^/]+)/batch"),
-    Rule(("POST",), "artifact", r"/artifacts/batch/metadata/ExperimentRun/dcid\.(?P<run>[^/]+)"),
-    Rule(("POST",), "artifact", r"/artifacts/batch/metadata/LocalUpload/[^/]+"),
-    Rule(("POST",), "artifact", r"/artifacts/LocalUpload/[^/]+/batch/metadata"),
+    Rule(("POST",), "artifact", r"/artifacts/(?:batch/metadata/[^/]+/[^/]+|[^/]+/[^/]+/batch/metadata)"),
     # MLflow names the run in the body: its routes ask `may_write` and `may_start`.
     Rule(("POST",), "mlflow", r"/api/2\.0/mlflow/runs/(?:create|update|search|log-[a-z]+|set-tag|delete-tag)"),
     Rule(("POST",), "mlflow", r"/api/2\.0/preview/mlflow/runs/log-batch-async"),
@@ -115,6 +113,30 @@ def may_write(runs: Runs, caller: Caller, run_id: str) -> None:
         return
     if root != _root(runs, caller.run_id):
         raise Forbidden(f"The token of the run {caller.run_id} is not for the run {run_id}, which isn't of its tree.")
+
+
+def may_replace_artifacts(runs: Runs, caller: Caller, origin: str, container: str) -> bool:
+    """Whether the caller may replace files here, or only add some (a file of an upload may be a model's by now).
+
+    Raises Forbidden for a job, unless they are those of a run of its tree, or of an upload. Every route that lets
+    somebody write an artifact asks this.
+    """
+    if caller.run_id is None:
+        return True
+    if origin == UPLOAD_ORIGIN:
+        return False
+    run_id = container.removeprefix(container_name(""))
+    try:
+        written = container_name(runs.get(run_id).id)
+    except NotFound:
+        written = ""
+    if origin != RUN_ORIGIN or container != written:
+        raise Forbidden(
+            f"The token of the run {caller.run_id} is not for files of {origin[:40]}/{container[:80]}: a job writes "
+            "the files of its own run and of the runs of its tree."
+        )
+    may_write(runs, caller, run_id)
+    return True
 
 
 def may_start(runs: Runs, caller: Caller, parent_id: object) -> None:

@@ -90,7 +90,7 @@ async def _answer(ctx: Context, request: Request) -> Response:
     needed = {"GET": "r", "HEAD": "r", "PUT": "w", "DELETE": "d"}.get(method)
     if needed is None:
         raise _not_built(request)
-    name = _authorize(ctx, request, container, name, needed)
+    name, fully = _authorize(ctx, request, container, name, needed)
     _refuse_the_rest(request)
     if needed == "r":
         return await _read(ctx, request, container, name, comp)
@@ -98,6 +98,8 @@ async def _answer(ctx: Context, request: Request) -> Response:
         return await in_thread(_delete, ctx, request, container, name, comp)
     if comp not in blobwrites.WRITES:
         raise _not_built(request)
+    if not fully:
+        blobwrites.only_create(request, comp)
     body = await blobwrites.receive(ctx, request, comp)
     return await in_thread(blobwrites.write, ctx, request, container, name, comp, body)
 
@@ -262,8 +264,9 @@ def _delete(ctx: Context, request: Request, container: str, name: str, comp: str
     return Response(status_code=202)
 
 
-def _authorize(ctx: Context, request: Request, container: str, name: str, needed: str) -> str:
-    """The name of the blob that a signed URL, or (for the datastore) the account key, gives access to.
+def _authorize(ctx: Context, request: Request, container: str, name: str, needed: str) -> tuple[str, bool]:
+    """The name of the blob that a signed URL, or (for the datastore) the account key, gives access to, and whether that
+    is all of what is ``needed``, or only to create a blob that isn't there.
 
     The SDK's uploader takes the name out of our URL as it is written there and encodes it once more, so that
     ``a b`` arrives as ``a%20b``. The signature says which name was meant.
@@ -276,14 +279,12 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}
         if sharedkey.matches(authorization, request.method, raw, query, headers, ACCOUNT, ctx.secrets.account_key):
-            return name
+            return name, True
         raise BlobError(403, "AuthenticationFailed", "The request isn't signed with the key of this datastore.")
     query_params = dict(request.query_params)
     try:
-        ctx.urls.check(container, name, needed, query_params)
-        return name
+        return name, ctx.urls.check(container, name, needed, query_params)
     except BlobError:
         if (written := unquote(name)) == name:
             raise
-        ctx.urls.check(container, written, needed, query_params)
-        return written
+        return written, ctx.urls.check(container, written, needed, query_params)

@@ -18,7 +18,7 @@ from azureml_local.server.blob import listings as blobxml
 from azureml_local.server.blob.conditions import condition_of
 from azureml_local.server.context import Context
 from azureml_local.storage.blobrows import BlobRow
-from azureml_local.storage.blobs import APPEND_BLOB, BLOCK_BLOB, BlobError
+from azureml_local.storage.blobs import APPEND_BLOB, BLOCK_BLOB, BlobError, Condition, if_absent
 from azureml_local.storage.clock import http_date
 from azureml_local.storage.tables import Json
 from azureml_local.storage.uploads import PIECE, Upload
@@ -85,6 +85,30 @@ def write(ctx: Context, request: Request, container: str, name: str, comp: str |
         raise
 
 
+# What may be done with a URL that is for new blobs only.
+CREATES = (None, "block", "blocklist")
+
+
+def only_create(request: Request, comp: str | None) -> None:
+    """Let this request write only what isn't there yet. Raises BlobError 403 where it would change a blob."""
+    if comp not in CREATES:
+        raise BlobError(403, "AuthorizationPermissionMismatch", "The URL's signature is for new blobs only.")
+    request.state.only_create = True
+
+
+def _condition(request: Request) -> Condition:
+    """What must be true of the blob that is there, for the request's headers and for what it may do."""
+    asked = condition_of(request.headers)
+    if not getattr(request.state, "only_create", False):
+        return asked
+
+    def check(old: BlobRow | None) -> None:
+        if_absent(old)
+        asked(old)
+
+    return check
+
+
 def _check_md5(stated: str, found: bytes) -> None:
     if _md5_of(stated) != found:
         raise BlobError(400, "Md5Mismatch", "The body's MD5 is not the one in Content-MD5; it was damaged on its way.")
@@ -103,7 +127,7 @@ def _md5_of(text: str) -> bytes:
 def _put(ctx: Context, request: Request, container: str, name: str, body: Body) -> Response:
     kind, blobs = request.headers.get("x-ms-blob-type", BLOCK_BLOB), ctx.workspace.blobs
     content_type, extra, md5 = _content_type(request), _extra(request), _stated_md5(request)
-    condition = condition_of(request.headers)
+    condition = _condition(request)
     if kind not in (BLOCK_BLOB, APPEND_BLOB):
         raise BlobError(501, "NotImplemented", f"Blobs of the type {kind[:40]!r} are not built in azureml-local.")
     upload = blobs.upload_of(body) if isinstance(body, bytes) else body
@@ -129,7 +153,7 @@ def _put_block(ctx: Context, request: Request, container: str, name: str, body: 
     if not valid:
         raise BlobError(400, "InvalidQueryParameterValue", "Put Block needs a blockid: base64 of at most 64 bytes.")
     upload = ctx.workspace.blobs.upload_of(body) if isinstance(body, bytes) else body
-    ctx.workspace.blobs.stage_block(container, name, block, upload)
+    ctx.workspace.blobs.stage_block(container, name, block, upload, _condition(request))
     return Response(status_code=201, headers={"Content-MD5": base64_of(upload.md5)})
 
 
@@ -145,7 +169,7 @@ def _put_block_list(ctx: Context, request: Request, container: str, name: str, b
         content_type=_content_type(request),
         md5=_stated_md5(request),
         extra=_extra(request),
-        condition=condition_of(request.headers),
+        condition=_condition(request),
     )
     return _written(blob)
 
@@ -153,7 +177,7 @@ def _put_block_list(ctx: Context, request: Request, container: str, name: str, b
 def _append(ctx: Context, request: Request, container: str, name: str, body: Body) -> Response:
     size = body.size if isinstance(body, Upload) else len(body)
     try:
-        condition, limits = condition_of(request.headers), _append_limits(request)
+        condition, limits = _condition(request), _append_limits(request)
 
         def check(blob: BlobRow | None) -> None:
             condition(blob)
@@ -183,7 +207,7 @@ def _set_metadata(ctx: Context, request: Request, container: str, name: str, bod
     _drop(body)
     extra = dict(ctx.workspace.blobs.get(container, name).extra or {})
     extra["metadata"] = (_extra(request) or {}).get("metadata", {})
-    return _changed(ctx.workspace.blobs.change(container, name, condition_of(request.headers), extra=extra))
+    return _changed(ctx.workspace.blobs.change(container, name, _condition(request), extra=extra))
 
 
 def _set_properties(ctx: Context, request: Request, container: str, name: str, body: Body) -> Response:
@@ -191,7 +215,7 @@ def _set_properties(ctx: Context, request: Request, container: str, name: str, b
     extra = dict(ctx.workspace.blobs.get(container, name).extra or {})
     extra["headers"] = (_extra(request) or {}).get("headers", {})
     changes = {"extra": extra, "content_type": _content_type(request), "md5": _stated_md5(request)}
-    return _changed(ctx.workspace.blobs.change(container, name, condition_of(request.headers), **changes))
+    return _changed(ctx.workspace.blobs.change(container, name, _condition(request), **changes))
 
 
 WRITES: dict[str | None, Callable[[Context, Request, str, str, Body], Response]] = {

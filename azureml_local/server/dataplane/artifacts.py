@@ -7,8 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, storage_suffix
+from azureml_local.server.access import permissions
+from azureml_local.server.access.auth import Caller
+from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named, storage_suffix
 from azureml_local.server.dataplane import wire
+from azureml_local.server.errors import Forbidden
 from azureml_local.server.http.ranges import send_file
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.workspace.artifacts import CONTAINER, RUN_ORIGIN, blob_name, clean_path, new_blob_name
@@ -38,9 +41,11 @@ def list_content_information(
 
 
 @router.get(OF_WORKSPACE + "/write/{origin}/{container}/{path:path}")
-def write_information(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> dict[str, Any]:
+def write_information(ctx: Ctx, name: Named, asker: Asker, origin: str, container: str, path: str) -> dict[str, Any]:
     """Where to write an artifact that may be there already (ArtifactsClient.get_writeable_artifact_sas_uri)."""
-    return _write_information(ctx, origin, container, path)
+    if not permissions.may_replace_artifacts(ctx.workspace.runs, asker, origin, container):
+        raise Forbidden("A job's token replaces no file that was uploaded for a model. Do this from a client.")
+    return _write_information(ctx, asker, origin, container, path)
 
 
 @router.get(OF_WORKSPACE + "/contentinfo/{origin}/{container}/{path:path}")
@@ -63,6 +68,7 @@ def content(ctx: Ctx, name: Named, origin: str, container: str, path: str) -> Re
 def create_empty(
     ctx: Ctx,
     name: Named,
+    asker: Asker,
     origin: str,
     container: str,
     body: dict[str, Any],
@@ -85,7 +91,7 @@ def create_empty(
             "Environment.add_private_pip_wheel is not built in azureml-local. Name the wheel by an https or git+https "
             "URL, publish it on an index of yours, or put its modules into the run's source directory."
         )
-    information = {str(path): _write_information(ctx, origin, container, str(path)) for path in paths}
+    information = {str(path): _write_information(ctx, asker, origin, container, str(path)) for path in paths}
     artifacts = {
         path: {
             "artifactId": blob_name(origin, container, path),
@@ -102,10 +108,10 @@ def create_empty(
 
 @router.post(OF_WORKSPACE + "/{origin}/{container}/batch/metadata")
 def create_empty_by_container(
-    ctx: Ctx, name: Named, origin: str, container: str, body: dict[str, Any]
+    ctx: Ctx, name: Named, asker: Asker, origin: str, container: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     """The same, as azureml-mlflow asks for what it uploads for a model."""
-    return create_empty(ctx, name, origin, container, body, None)
+    return create_empty(ctx, name, asker, origin, container, body, None)
 
 
 @router.get(OF_WORKSPACE + "/{origin}/{container}/contentinfo")
@@ -114,8 +120,10 @@ def content_information_by_query(ctx: Ctx, name: Named, origin: str, container: 
 
 
 @router.post(OF_RUN + "/batch/metadata")
-def create_empty_of_run(ctx: Ctx, name: Named, experiment: str, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    return create_empty(ctx, name, RUN_ORIGIN, _container(ctx, run_id), body, None)
+def create_empty_of_run(
+    ctx: Ctx, name: Named, asker: Asker, experiment: str, run_id: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    return create_empty(ctx, name, asker, RUN_ORIGIN, _container(ctx, run_id), body, None)
 
 
 @router.get(OF_RUN)
@@ -140,9 +148,11 @@ def list_in_path(ctx: Ctx, name: Named, origin: str, container: str, path: str, 
     return wire.answer(wire.page([wire.artifact(blob) for blob in page.items], page.next))
 
 
-def _write_information(ctx: Context, origin: str, container: str, path: str) -> dict[str, Any]:
+def _write_information(ctx: Context, asker: Caller, origin: str, container: str, path: str) -> dict[str, Any]:
+    name = new_blob_name(origin, container, path)
+    replaces = permissions.may_replace_artifacts(ctx.workspace.runs, asker, origin, container)
     return {
-        "contentUri": ctx.urls.write(CONTAINER, new_blob_name(origin, container, path)),
+        "contentUri": ctx.urls.write(CONTAINER, name) if replaces else ctx.urls.create(CONTAINER, name),
         "origin": origin,
         "container": container,
         "path": clean_path(path),
