@@ -15,14 +15,14 @@ from azureml_local.cluster.remote.executor import RemoteExecutor
 from azureml_local.cluster.runcontext import ClusterServices, RunContext
 from azureml_local.runtime.jobrunner import guarded
 from azureml_local.runtime.left import Left, left_in, open_up
-from azureml_local.runtime.logs import JOB_LOG, NODE_LOG, make_readable
+from azureml_local.runtime.logs import NODE_LOG, job_logs, make_readable
 from azureml_local.runtime.outputs import COLLECTED
 from azureml_local.runtime.reporter import Executor, Postponed
 from azureml_local.storage import short_folders
 from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.jobs import LOCAL_TARGET
+from azureml_local.workspace.jobs import LOCAL_TARGET, Distribution, SpecMissing, spec_of
 from azureml_local.workspace.run_kinds import STEP
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
@@ -152,7 +152,7 @@ class Execution:
         record = self._record
         if not record.lost and not self._collect() and final == "Completed":
             final = "Failed"
-        record.write(self._close_job_log)
+        record.write(self._close_job_logs)
         record.say(f"The run is {final}.")
         self._await_reader()
         record.write(lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left))
@@ -172,14 +172,20 @@ class Execution:
         else:
             self._workspace.runs.await_follower(run.id)
 
-    def _close_job_log(self) -> None:
+    def _close_job_logs(self) -> None:
         record, artifacts = self._record, self._workspace.artifacts
-        if artifacts.exists(RUN_ORIGIN, record.container, JOB_LOG):
-            blob = artifacts.get(RUN_ORIGIN, record.container, JOB_LOG)
-            with contextlib.suppress(OSError):
-                if blob.live and (strays := make_readable(artifacts.path(blob))):
-                    record.say(f"{strays} bytes of {JOB_LOG} were not UTF-8; a question mark is in the place of each.")
-            artifacts.close_log(record.container, JOB_LOG)
+        for name in job_logs(self._distribution()):
+            if artifacts.exists(RUN_ORIGIN, record.container, name):
+                blob = artifacts.get(RUN_ORIGIN, record.container, name)
+                with contextlib.suppress(OSError):
+                    if blob.live and (strays := make_readable(artifacts.path(blob))):
+                        record.say(f"{strays} bytes of {name} were not UTF-8; a question mark is in the place of each.")
+                artifacts.close_log(record.container, name)
+
+    def _distribution(self) -> Distribution | None:
+        with contextlib.suppress(SpecMissing):  # of an earlier version, whose jobs were one process
+            return spec_of(self._record.run).distribution
+        return None
 
     def _collect(self) -> bool:
         """Keep the files of ``outputs`` and ``logs`` that the job did not upload itself, or changed since. False when

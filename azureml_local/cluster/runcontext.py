@@ -15,7 +15,7 @@ from azureml_local.runtime.dataflows import Fingerprints
 from azureml_local.runtime.environments import EnvironmentBuilder
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import Inputs
-from azureml_local.runtime.logs import BUILD_LOG, JOB_LOG, NODE_LOG
+from azureml_local.runtime.logs import BUILD_LOG, NODE_LOG
 from azureml_local.runtime.patience import Patience, passing
 from azureml_local.runtime.process import JobProcess, status_file
 from azureml_local.storage.tables import Json, Run
@@ -159,8 +159,8 @@ class RunContext:
     def build_log_done(self) -> None:
         self.write(lambda: self.workspace.artifacts.close_log(self.container, BUILD_LOG))
 
-    def job_log(self) -> Path:
-        return self.write(lambda: self.workspace.artifacts.open_log(self.container, JOB_LOG))
+    def job_log(self, name: str) -> Path:
+        return self.write(lambda: self.workspace.artifacts.open_log(self.container, name))
 
     def note(self, process: JobProcess) -> None:
         self.checkpoint(process.record())

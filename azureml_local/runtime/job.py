@@ -34,13 +34,17 @@ def history_context() -> ContextManager[object]:
             flush=True,
         )
         return nothing()
-    context: ContextManager[object] = get_history_context_manager(DirectoriesToWatch=["logs"])
+    # The ranks of a distributed job have one folder: the first one watches it.
+    watched = ["logs"] if os.environ.get("AZUREML_LOCAL_RANK", "0") == "0" else []
+    context: ContextManager[object] = get_history_context_manager(DirectoriesToWatch=watched)
     return context
 
 
 def note_script(runs: bool) -> None:
     """Record for the server whether the script or this launcher's own code is running."""
-    path = os.path.join(os.path.dirname(os.environ["AZUREML_LOCAL_JOB"]), "around_script")
+    rank = os.environ.get("AZUREML_LOCAL_RANK")
+    name = "around_script" if rank is None else "around_script_" + rank
+    path = os.path.join(os.path.dirname(os.environ["AZUREML_LOCAL_JOB"]), name)
     with contextlib.suppress(OSError):  # a full disk: a failure is then reported as the script's
         if runs:
             os.unlink(path)

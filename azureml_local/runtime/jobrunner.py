@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.runtime import job as job_script
+from azureml_local.runtime.distribution import write_plan
 from azureml_local.runtime.environments import (
     EnvironmentBuildCanceled,
     EnvironmentBuilder,
@@ -20,7 +21,7 @@ from azureml_local.runtime.environments import (
 )
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import InputError, InputRequest, Inputs
-from azureml_local.runtime.logs import JOB_LOG
+from azureml_local.runtime.logs import JOB_LOG, job_logs, rank_log
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.patience import passing
 from azureml_local.runtime.placeholders import resolve, resolve_command
@@ -154,13 +155,16 @@ class JobRunner:
                 raise InputError(f"The script {script!r} is not in the submitted folder.")
             argv = [str(python), str(Path(job_script.__file__)), script]
             argv += resolve(spec.arguments, places)
-            around_script(task.folder).touch(mode=0o600)
+            for rank in range(len(job_logs(spec.distribution))) if spec.distribution else [None]:
+                around_script(task.folder, rank).touch(mode=0o600)
+        if spec.distribution:
+            argv = write_plan(spec.distribution, argv, task.folder, self._reporter.job_log)
         try:
             return JobProcess.spawn(
                 argv,
                 cwd=task.working,
                 environment=values,
-                log=self._reporter.job_log(),
+                log=self._reporter.job_log(job_logs(spec.distribution)[0]),
                 status_file=status_file(task.folder),
                 lease=self._lease,
                 held=held,
@@ -212,14 +216,21 @@ def follow(reporter: RunReporter, process: JobProcess, max_seconds: float | None
     reporter.say(f"Process {process.pid} {describe_end(code)}.")
     if code == 0 or lost or reporter.cancelled.is_set():
         return
+    rank = process.failed_rank
+    what = (
+        "The job's process"
+        if rank is None
+        else f"The job's process {rank} (the first that failed; it ended the others)"
+    )
+    log = JOB_LOG if rank is None else rank_log(rank)
     if process.failed_around_script:
         reporter.fail(
-            f"The job's process {describe_end(code)} outside of the script: in what azureml-local and the SDK do "
-            f"before and after it. See {JOB_LOG} for what it said last.",
+            f"{what} {describe_end(code)} outside of the script: in what azureml-local and the SDK do "
+            f"before and after it. See {log} for what it said last.",
             "ServiceError",
         )
     else:
-        reporter.fail(f"The job's process {describe_end(code)}. See {JOB_LOG} for what it said last.")
+        reporter.fail(f"{what} {describe_end(code)}. See {log} for what it said last.")
 
 
 def guarded(reporter: RunReporter, steps: Callable[[], None]) -> None:

@@ -10,9 +10,24 @@ import codecs
 import re
 from pathlib import Path
 
+from azureml_local.workspace.jobs import Distribution
+
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 JOB_LOG = "user_logs/std_log.txt"
 NODE_LOG = "system_logs/local_node.txt"
+
+
+def rank_log(number: int) -> str:
+    """The log of one process of a distributed job, as Azure names it."""
+    return f"user_logs/std_log_process_{number}.txt"
+
+
+def job_logs(distribution: Distribution | None) -> list[str]:
+    """Where a job prints to."""
+    if distribution is None:
+        return [JOB_LOG]
+    return [rank_log(number) for number in range(distribution.workers + distribution.servers)]
+
 
 CHUNK = 1 << 20
 # How "surrogateescape" decodes a byte that isn't UTF-8.

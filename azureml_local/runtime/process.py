@@ -18,6 +18,7 @@ import psutil
 from azureml_local.processes import find, identity_of
 from azureml_local.runtime import supervisor
 from azureml_local.runtime.descriptors import limit_of_user
+from azureml_local.runtime.distribution import FAILED
 from azureml_local.storage.clock import mark, seconds_since_mark
 from azureml_local.storage.trees import open_regular
 
@@ -149,7 +150,15 @@ class JobProcess:
     @property
     def failed_around_script(self) -> bool:
         """Whether an ended job failed outside its script: in the launcher's code before or after it."""
-        return bool(self.returncode and self.returncode > 0) and around_script(self._status_file.parent).exists()
+        folder = self._status_file.parent
+        return bool(self.returncode and self.returncode > 0) and around_script(folder, self.failed_rank).exists()
+
+    @property
+    def failed_rank(self) -> int | None:
+        """Which process of a distributed job failed first; None for a job of one, or where none has."""
+        with contextlib.suppress(OSError, ValueError), open_regular(self._status_file.parent / FAILED) as file:
+            return int(file.read(20))
+        return None
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end of the job. True when it has ended."""
@@ -226,11 +235,11 @@ def status_file(folder: Path) -> Path:
     return folder / "exit_status"
 
 
-def around_script(folder: Path) -> Path:
+def around_script(folder: Path, rank: int | None = None) -> Path:
     """The file that exists while a job is before its script's start or after its end: created before the job's process,
-    removed and created again by the launcher (job.py).
+    removed and created again by the launcher (job.py). Each rank of a distributed job has its own.
     """
-    return folder / "around_script"
+    return folder / ("around_script" if rank is None else f"around_script_{rank}")
 
 
 def marker(status_file: Path) -> dict[str, str]:

@@ -45,8 +45,8 @@ class RunReporter(Protocol):
 
     def build_log_done(self) -> None: ...
 
-    def job_log(self) -> Path:
-        """The file that receives the job's output."""
+    def job_log(self, name: str) -> Path:
+        """The file that receives the output of the job, or of one of its processes (`logs.job_logs`)."""
 
     def note(self, process: JobProcess) -> None:
         """Checkpoint a started process that waits to begin, so that a later server can recover it."""

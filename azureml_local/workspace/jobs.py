@@ -74,6 +74,20 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """How many processes a job is, and what they are told of one another.
+
+    ``framework`` is ``mpi``, ``pytorch`` or ``tensorflow``; ``workers`` counts the processes of all nodes, without
+    the ``servers`` (TensorFlow's parameter servers).
+    """
+
+    framework: str
+    nodes: int
+    workers: int
+    servers: int = 0
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """A job: a script and its arguments, which no shell sees, or a command, which is a line for the shell.
 
@@ -90,6 +104,7 @@ class JobSpec:
     outputs: tuple[OutputSpec, ...]
     max_seconds: float | None
     notes: tuple[str, ...]
+    distribution: Distribution | None = None
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -104,6 +119,8 @@ class JobSpec:
                 "inputs": tuple(InputSpec(**each) for each in kept["inputs"]),
                 "outputs": tuple(OutputSpec(**{**each, "globs": tuple(each["globs"])}) for each in kept["outputs"]),
                 "notes": tuple(kept["notes"]),
+                # Not there in specs of earlier versions.
+                "distribution": Distribution(**found) if (found := kept.get("distribution")) else None,
             }
         )
 

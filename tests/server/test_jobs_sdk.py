@@ -160,32 +160,6 @@ def test_job_that_deletes_its_folder_and_submits_a_local_run_completes(start: St
     assert text_of(child, tmp_path).endswith("submit.py\ntrain.py\n")
 
 
-@pytest.mark.sdk_refused("MpiConfiguration", "PyTorchConfiguration", "TensorflowConfiguration")
-def test_job_that_needs_a_real_cluster_is_refused_at_submission(start: Start, compute: Any, here: Any) -> None:
-    from azureml.core.runconfig import (
-        MpiConfiguration,
-        PyTorchConfiguration,
-        RunConfiguration,
-        TensorflowConfiguration,
-    )
-    from azureml.exceptions import ExperimentExecutionException
-
-    for distributed in (
-        MpiConfiguration(node_count=2),
-        MpiConfiguration(process_count_per_node=4),
-        PyTorchConfiguration(process_count=2, node_count=2),
-        PyTorchConfiguration(process_count=2),
-        TensorflowConfiguration(worker_count=2),
-        TensorflowConfiguration(worker_count=1, parameter_server_count=1),
-    ):
-        with pytest.raises(ExperimentExecutionException, match="only run in Azure"):
-            start(script="train.py", distributed_job_config=distributed)
-    several = RunConfiguration()
-    several.target, several.environment, several.node_count = compute, here, 3
-    with pytest.raises(ExperimentExecutionException, match="node_count=3"):
-        start(script="train.py", run_config=several)
-
-
 # The SDK leaves its thread of a refused local submission behind.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_job_arguments_invalid_for_a_process_are_refused_at_submission(start: Start) -> None:

@@ -9,6 +9,7 @@ import pytest
 from azureml_local.runtime.placeholders import resolve, resolve_command
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration as parse
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
+from azureml_local.workspace.jobs import Distribution
 
 
 def configuration(**changes: Any) -> dict[str, Any]:
@@ -67,6 +68,25 @@ def test_settings_without_effect_are_noted() -> None:
     assert parse(configuration()).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("changes", "distribution"),
+    [
+        ({}, None),
+        ({"communicator": "Mpi", "nodeCount": 2, "mpi": {"processCountPerNode": 3}}, Distribution("mpi", 2, 6)),
+        ({"communicator": "Nccl", "nodeCount": 2, "pytorch": {"processCount": 4}}, Distribution("pytorch", 2, 4)),
+        ({"communicator": "Nccl", "nodeCount": 2, "pytorch": {}}, Distribution("pytorch", 2, 2)),
+        (
+            {"communicator": "ParameterServer", "tensorflow": {"workerCount": 2, "parameterServerCount": 1}},
+            Distribution("tensorflow", 1, 2, 1),
+        ),
+    ],
+)
+def test_processes_of_a_job_are_counted_over_all_nodes(
+    changes: dict[str, Any], distribution: Distribution | None
+) -> None:
+    assert parse(configuration(**changes)).distribution == distribution
+
+
 def test_variables_of_the_run_win_over_the_environments() -> None:
     spec = parse(
         configuration(environment={"environmentVariables": {"A": "1", "B": "1"}}, environmentVariables={"B": 2})
@@ -91,17 +111,15 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"environmentVariables": {"A": "a\0b"}}, Invalid, "null character"),
         ({"environment": "mine"}, Invalid, "must be an object"),
         ({"nodeCount": "2"}, Invalid, "whole number"),
-        ({"nodeCount": 2}, NotBuilt, "node_count=2 needs several"),
-        ({"communicator": "Nccl", "pytorch": {"processCount": 2}}, NotBuilt, "PyTorchConfiguration"),
-        (
-            {"communicator": "ParameterServer", "tensorflow": {"workerCount": 1, "parameterServerCount": 1}},
-            NotBuilt,
-            "parameter server",
-        ),
+        ({"nodeCount": 2}, NotBuilt, "node_count=2 doesn't say how"),
+        ({"nodeCount": 0}, Invalid, "node_count must be 1 or more"),
+        ({"nodeCount": 2, "communicator": "Nccl", "pytorch": {"processCount": 3}}, Invalid, "shared out evenly"),
+        ({"communicator": "Gloo", "pytorch": {"processCount": -1}}, Invalid, "process_count must be 1 or more"),
+        ({"communicator": "ParameterServer", "tensorflow": {"workerCount": 0}}, Invalid, "worker_count must be 1"),
+        ({"communicator": "Mpi", "nodeCount": 9, "mpi": {"processCountPerNode": 9}}, Invalid, "asks for 81 processes"),
         ({"framework": "PySpark"}, NotBuilt, "PySpark"),
         ({"dataReferences": {"x": {}}}, NotBuilt, "Data references"),
         ({"datacaches": [{}]}, NotBuilt, "Data caches"),
-        ({"communicator": "IntelMpi", "mpi": {"processCountPerNode": 4}}, NotBuilt, "MpiConfiguration"),
         ({"outputData": {"result": {"mechanism": "link"}}}, NotBuilt, "mount and upload"),
         ({"outputData": {"result": an_output(relativePath="a/../../b")}}, Invalid, "no path in a datastore"),
         ({"outputData": {"result": an_output(datastoreName="elsewhere")}}, NotFound, "no datastore 'elsewhere'"),

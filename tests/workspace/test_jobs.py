@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from security.conftest import examples
 
-from azureml_local.workspace.jobs import InputSpec, JobSpec, OutputSpec
+from azureml_local.workspace.jobs import Distribution, InputSpec, JobSpec, OutputSpec
 
 TEXT = st.text(max_size=20)
 MAYBE = st.none() | TEXT
@@ -31,6 +31,7 @@ SPECS = st.builds(
     outputs=st.lists(OUTPUTS, max_size=2).map(tuple),
     max_seconds=st.none() | st.floats(0, 1e9),
     notes=TEXTS,
+    distribution=st.none() | st.builds(Distribution, TEXT, *[st.integers(0, 99)] * 3),
 )
 
 

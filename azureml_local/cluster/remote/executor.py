@@ -23,11 +23,12 @@ from azureml_local.cluster.remote.registry import Placed, WorkerNode, WorkerRegi
 from azureml_local.cluster.runcontext import RunContext
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.inputs import InputError
+from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.outputs import COLLECTED, OutputFolders
 from azureml_local.runtime.reporter import Postponed
 from azureml_local.storage.tables import Json
 from azureml_local.workspace.artifacts import RUN_ORIGIN
-from azureml_local.workspace.errors import Conflict, Invalid
+from azureml_local.workspace.errors import Conflict, Invalid, NotBuilt
 from azureml_local.workspace.jobs import spec_of
 from azureml_local.workspace.snapshots import safe_path
 
@@ -46,6 +47,10 @@ LOGS = ("build", "job")
 # Below the run's folder; what is brought goes nowhere else.
 WORKING, OUTPUT_DATA = "wd", "output-data"
 BROUGHT = (*((WORKING, name) for name in COLLECTED), (OUTPUT_DATA,))
+SEVERAL = (
+    "A job of several processes runs on the server's own machine only, where its processes find one another: start the "
+    "server without --scheduler, or leave distributed_job_config out."
+)
 # A name that this file system can't have.
 BAD_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
@@ -73,6 +78,8 @@ class RemoteExecutor:
     # The run's own thread -----------------------------------------------------------------------------------
 
     def run(self) -> bool:
+        if spec_of(self._record.run).distribution is not None:
+            raise NotBuilt(SEVERAL)
         try:
             return self._expecting(lambda: self._await_claim() and self._await_end())
         finally:
@@ -254,7 +261,7 @@ class RemoteExecutor:
             if log is None:
                 target = self._record.folder / _place(path)
             elif log in LOGS:
-                target = self._record.job_log() if log == "job" else self._record.build_log()
+                target = self._record.job_log(JOB_LOG) if log == "job" else self._record.build_log()
             else:
                 raise Invalid(f"A node has the logs {' and '.join(LOGS)}, not {log[:80]!r}.")
             try:

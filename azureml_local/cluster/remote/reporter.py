@@ -164,7 +164,7 @@ class RemoteReporter:
         self._flush()
         self._tell({"built": True})
 
-    def job_log(self) -> Path:
+    def job_log(self, name: str) -> Path:
         return self._logs["job"].path
 
     def note(self, process: JobProcess) -> None:

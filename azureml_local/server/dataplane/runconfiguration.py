@@ -10,15 +10,13 @@ from typing import Any
 from azureml_local.workspace import datastores
 from azureml_local.workspace.datasets import check_dataset_name
 from azureml_local.workspace.errors import Invalid, NotBuilt
-from azureml_local.workspace.jobs import InputSpec, JobSpec, OutputSpec
+from azureml_local.workspace.jobs import Distribution, InputSpec, JobSpec, OutputSpec
 
 # Where an output goes that names no destination (azureml.data.output_dataset_config).
 NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
 DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
-SEVERAL = (
-    "{what} needs several processes or nodes. A local workspace runs a job on one node and in one process: "
-    "leave distributed_job_config out, or give it one node and one process; distributed jobs only run in Azure."
-)
+# More than this would be a slip of the pen: all of them are processes of this machine.
+MAX_PROCESSES = 64
 
 
 def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
@@ -62,6 +60,7 @@ def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
         outputs=tuple(_output(name, value) for name, value in _part(configuration, "outputData").items()),
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
         notes=tuple(_notes(configuration)),
+        distribution=_distribution(configuration),
     )
 
 
@@ -72,20 +71,46 @@ def _conda_variables(python: Mapping[str, Any]) -> dict[str, str]:
     return _variables(_part(python, "condaDependencies").get("variables"))
 
 
-def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
-    """Raises NotBuilt for what would be another job if it ran here all the same."""
+def _distribution(configuration: Mapping[str, Any]) -> Distribution | None:
+    """The processes of a job; None where it is one. Raises Invalid."""
     mpi, pytorch, tensorflow = (_part(configuration, name) for name in ("mpi", "pytorch", "tensorflow"))
     communicator = str(configuration.get("communicator") or "None").lower()
-    if _count(configuration, "nodeCount") > 1:
-        raise NotBuilt(SEVERAL.format(what=f"A run with node_count={configuration['nodeCount']}"))
-    if communicator in ("intelmpi", "openmpi", "mpi") and _count(mpi, "processCountPerNode") > 1:
-        raise NotBuilt(SEVERAL.format(what="MpiConfiguration(process_count_per_node > 1)"))
-    if communicator in ("nccl", "gloo") and _count(pytorch, "processCount") > 1:
-        raise NotBuilt(SEVERAL.format(what="PyTorchConfiguration(process_count > 1)"))
-    if communicator == "parameterserver" and (
-        _count(tensorflow, "workerCount") > 1 or _count(tensorflow, "parameterServerCount", 0) > 0
-    ):
-        raise NotBuilt(SEVERAL.format(what="TensorflowConfiguration with several workers or a parameter server"))
+    nodes = _least("node_count", _count(configuration, "nodeCount"))
+    found = None
+    if communicator in ("intelmpi", "openmpi", "mpi"):
+        each = _least("process_count_per_node", _count(mpi, "processCountPerNode"))
+        found = Distribution("mpi", nodes, nodes * each)
+    elif communicator in ("nccl", "gloo"):
+        # One process on each node where none is named (PyTorchConfiguration(process_count=None)).
+        count = _least("process_count", _count(pytorch, "processCount", nodes))
+        if count % nodes:
+            raise Invalid(f"process_count={count} can't be shared out evenly among node_count={nodes} nodes.")
+        found = Distribution("pytorch", nodes, count)
+    elif communicator == "parameterserver":
+        workers = _least("worker_count", _count(tensorflow, "workerCount"))
+        servers = _least("parameter_server_count", _count(tensorflow, "parameterServerCount", 0), 0)
+        found = Distribution("tensorflow", nodes, workers, servers)
+    elif nodes > 1:
+        raise NotBuilt(
+            f"A run with node_count={nodes} doesn't say how its processes find one another: set distributed_job_config "
+            "(MpiConfiguration, PyTorchConfiguration, TensorflowConfiguration)."
+        )
+    if found and found.workers + found.servers > MAX_PROCESSES:
+        raise Invalid(
+            f"The run asks for {found.workers + found.servers} processes. All nodes of a local workspace are one "
+            f"machine: ask for {MAX_PROCESSES} or fewer."
+        )
+    return found
+
+
+def _least(name: str, count: int, least: int = 1) -> int:
+    if count < least:
+        raise Invalid(f"{name} must be {least} or more, not {count}.")
+    return count
+
+
+def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
+    """Raises NotBuilt for what would be another job if it ran here all the same."""
     framework = str(configuration.get("framework") or "Python").lower()
     if framework in ("pyspark", "r"):
         raise NotBuilt(f"The framework {configuration['framework']!r} is not built in azureml-local: it runs Python.")
