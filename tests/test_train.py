@@ -94,9 +94,7 @@ def test_a_search_looks_at_no_test_image_and_logs_as_it_goes(digits: Path, tmp_p
         (["--data-folder", ".", "--solver", "liblinear", "--search"], "--search goes with the solver saga"),
     ],
 )
-def test_training_arguments_invalid_are_a_one_line_error(
-    tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_training_arguments_invalid_are_a_one_line_error(tmp_path: Path, arguments: list[str], words: str) -> None:
     done = train(tmp_path, *arguments)
     assert done.returncode == 2
     assert words in done.stderr

@@ -77,9 +77,7 @@ def header(*numbers: int) -> bytes:
         "checksum wrong",
     ],
 )
-def test_idx_file_invalid_is_named_and_described(
-    tmp_path: Path, content: bytes, label: bool, words: str
-) -> None:
+def test_idx_file_invalid_is_named_and_described(tmp_path: Path, content: bytes, label: bool, words: str) -> None:
     path = tmp_path / "broken-ubyte.gz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"broken-ubyte\.gz") as refused:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from azureml_local import __version__
 from azureml_local.cli import kernel, machines, simulate
 from azureml_local.cli.browser import open_in_browser
 from azureml_local.cli.machines import Expose, Host, Scheduler
 from azureml_local.cli.options import State, folder_of
+from azureml_local.cli.terminal import err, out, shown
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.client.lifetime import run_child, workspace_for_command
@@ -38,8 +38,6 @@ app = typer.Typer(
 )
 app.add_typer(kernel.app, name="kernel")
 app.add_typer(simulate.app, name="simulate")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Port = Annotated[
     int | None,
@@ -72,7 +70,7 @@ def main() -> None:
         kernel.KernelError,
         UnwritableVariable,
     ) as error:
-        err.print(f"azureml-local: {error}", markup=False)
+        err.print(f"azureml-local: {error}")
         sys.exit(1)
     except Exception as error:
         found: object = trouble.explain(error)
@@ -80,7 +78,7 @@ def main() -> None:
             found = f"{error.filename}: {error.strerror}."
         if found is None:
             raise
-        err.print(f"azureml-local: {found}", markup=False)
+        err.print(f"azureml-local: {found}")
         sys.exit(1)
 
 
@@ -113,7 +111,7 @@ def up(
             taken = " and ".join(map(str, server.instance.taken))
             out.print(f"Another program uses port {taken}: this time it is another one; see `azureml-local env`.")
         for line in machines.meaning(server.instance, scheduler):
-            out.print(line, markup=False)
+            out.print(line)
         out.print(f"The local workspace is up at {server.instance.endpoints.api}, its state in {folder.root}.")
     else:
         if port not in (None, 0, server.instance.api_port):
@@ -154,12 +152,13 @@ def status(state: State = None) -> None:
     out.print(f"MNIST     {answer['mnist']['description']}")
     for compute in answer["computes"]:
         state_of = compute["error"] or f"{compute['nodes']} of at most {compute['max_nodes']} nodes"
-        out.print(f"Compute   {compute['name']}: {state_of}", markup=False)
+        out.print(f"Compute   {compute['name']}: {shown(state_of)}")
     for run in answer["unfinished"]:
-        out.print(f"Run       {run['run_id']}: {run['status']}. {run['waiting_for'] or ''}")
+        out.print(f"Run       {run['run_id']}: {run['status']}. {shown(run['waiting_for'] or '')}")
     for simulated in answer["simulations"]:
         if not simulated["over"]:
-            out.print(f"Simulated {simulated['kind']}, for {simulated['compute'] or simulated['requests'] or 'any'}")
+            where = simulated["compute"] or simulated["requests"] or "any"
+            out.print(f"Simulated {simulated['kind']}, for {shown(where)}")
     for model in answer["models"]:
         out.print(f"Model     {model['name']}, version {model['version']}")
 
@@ -175,7 +174,7 @@ def open_studio(
     if server is None:
         raise ServerError("Nothing is running. Start it with `azureml-local up`.")
     link = server.sign_in_link(run_id)
-    out.print(f"{link}\nIt works once, within 15 minutes.", markup=False)
+    out.print(f"{link}\nIt works once, within 15 minutes.")
     if browser:
         open_in_browser(server.folder, link)
 
@@ -230,18 +229,18 @@ def tutorial(
         with workspace_for_command(folder_of(state), _configured_names(), *_options(None, environments)) as server:
             source = server.status()["mnist"]["description"]
             out.print(f"{notebook} on the local workspace at {server.instance.endpoints.api}")
-            out.print(f"MNIST here is {source}", markup=False)
+            out.print(f"MNIST here is {source}")
             report = run_notebook(notebook.absolute(), server.folder.root / "tutorial", server, out)
             lines = summary(report, server.status(), server.describe_run)
     except TutorialError as error:
-        err.print(f"azureml-local: {error}", markup=False)
+        err.print(f"azureml-local: {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         err.print("Stopped; nothing is left running. Run the same command to begin again: what was built is kept.")
         raise typer.Exit(130) from None
     out.print()
     for line in lines:
-        out.print(line, markup=False)
+        out.print(line)
     out.print(f"All in all {time.monotonic() - began:.0f} s. `azureml-local up` and `azureml-local open` show it.")
 
 
@@ -252,7 +251,7 @@ def logs(state: State = None, lines: Annotated[int, typer.Option("-n", help="How
     if not path.exists():
         raise ServerError(f"There is no log at {path}: no server has run here in the background.")
     for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
-        print(line)
+        out.print(line)
 
 
 @app.command()
@@ -264,12 +263,12 @@ def reset(state: State = None, yes: Annotated[bool, typer.Option("--yes", help="
         return
     removal.check(folder)
     if not yes:
-        typer.confirm(f"Delete all runs, models and files in {folder.root}?", abort=True)
+        typer.confirm(f"Delete all runs, models and files in {shown(folder.root)}?", abort=True)
     server = LocalServer.find(folder)
     if server is not None:
         server.stop()
     for line in removal.delete(folder):
-        out.print(line, markup=False)
+        out.print(line)
     out.print("Deleted. `azureml-local up` starts with an empty workspace.")
 
 
@@ -357,7 +356,7 @@ def _configured_names() -> list[WorkspaceName]:
     """The names in this folder's config.json, and in others; one is written where there is none. Raises ConfigError."""
     if config.find(Path.cwd()) is None:
         path = config.write_default(Path.cwd())
-        err.print(f"There was no config.json; {path} is a new one, for the local workspace.", markup=False)
+        err.print(f"There was no config.json; {path} is a new one, for the local workspace.")
     return config.names(Path.cwd())
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from azureml_local.cli.terminal import shown
 from azureml_local.client.environment import PROXIES
 from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder, StateFolderError, cache_folder
@@ -80,14 +82,16 @@ def show(findings: list[Finding], out: Console) -> int:
     for _ in range(3):
         table.add_column(overflow="fold")  # a path that is longer than the column is wide stays whole
     for finding in findings:
-        mark = "[red]wrong[/]" if finding.serious else "[yellow]note[/]" if finding.advice else "[green]ok[/]"
-        table.add_row(mark, finding.what, finding.found)
+        word, colour = (
+            ("wrong", "red") if finding.serious else ("note", "yellow") if finding.advice else ("ok", "green")
+        )
+        table.add_row(Text(word, colour), Text(finding.what), Text(shown(finding.found)))
         if finding.advice:
-            table.add_row("", "", f"[bold]{finding.advice}[/]")
+            table.add_row("", "", Text(shown(finding.advice), "bold"))
     out.print(table)
     wrong = [finding for finding in findings if finding.serious]
     if wrong:
-        out.print(f"\n{len(wrong)} to mend. Begin with this: {wrong[0].advice}", markup=False)
+        out.print(f"\n{len(wrong)} to mend. Begin with this: {shown(wrong[0].advice)}", markup=False)
         return 1
     noted = sum(bool(finding.advice) for finding in findings)
     out.print(f"\nEverything works{f'; {noted} to know of' if noted else ''}.", markup=False)

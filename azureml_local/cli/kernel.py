@@ -26,6 +26,7 @@ import typer
 from filelock import FileLock
 
 from azureml_local.cli.options import State, folder_of
+from azureml_local.cli.terminal import err, out
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer
 from azureml_local.storage.folder import StateFolder
@@ -52,8 +53,8 @@ def install(state: State = None) -> None:
     with tempfile.TemporaryDirectory() as source:
         (Path(source) / "kernel.json").write_text(json.dumps(specification(folder), indent=1), encoding="utf-8")
         place = KernelSpecManager().install_kernel_spec(source, NAME, user=True)
-    print(f'The kernel "{DISPLAY_NAME}" is in {place}, for the workspace in {folder.root}.')
-    print("Choose it in Jupyter: it starts the workspace if need be, and `azureml-local down` stops that.")
+    out.print(f'The kernel "{DISPLAY_NAME}" is in {place}, for the workspace in {folder.root}.')
+    out.print("Choose it in Jupyter: it starts the workspace if need be, and `azureml-local down` stops that.")
 
 
 @app.command()
@@ -63,9 +64,9 @@ def uninstall() -> None:
 
     manager = KernelSpecManager()
     if NAME in manager.find_kernel_specs():
-        print(f"Removed {manager.remove_kernel_spec(NAME)}.")
+        out.print(f"Removed {manager.remove_kernel_spec(NAME)}.")
     else:
-        print(f'The kernel "{DISPLAY_NAME}" is not installed.')
+        out.print(f'The kernel "{DISPLAY_NAME}" is not installed.')
 
 
 @app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -119,7 +120,7 @@ def running_server(folder: StateFolder) -> LocalServer:
         server.answer_to(*config.names(Path.cwd()))
     except (config.ConfigError, OSError) as error:
         # The notebook runs all the same: Workspace.from_config() says what is wrong where its reader looks.
-        print(f"azureml-local: {error}", file=sys.stderr)
+        err.print(f"azureml-local: {error}")
     return server
 
 

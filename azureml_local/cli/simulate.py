@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from azureml_local.cli.options import State, folder_of
+from azureml_local.cli.terminal import out
 from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.runtime.faults import FaultKind
 
@@ -32,9 +33,9 @@ def list_all(state: State = None) -> None:
     for each in found:
         where = each["compute"] or each["requests"] or "any"
         count = "until cleared" if each["times"] is None else f"{each['happened']} of {each['times']}"
-        print(f"{each['id']:>3}  {each['kind']:<18} {where:<24} {count}")
+        out.print(f"{each['id']:>3}  {each['kind']:<18} {where:<24} {count}")
     if not found:
-        print("Nothing is simulated.")
+        out.print("Nothing is simulated.")
 
 
 @app.command()
@@ -44,7 +45,7 @@ def clear(
 ) -> None:
     """End the simulations."""
     count = _server(state).clear_simulations(kind.value if kind else None)
-    print(f"Cleared: {count}.")
+    out.print(f"Cleared: {count}.")
 
 
 def _of_a_compute(kind: FaultKind) -> Callable[..., None]:
@@ -77,7 +78,7 @@ for _kind in FaultKind:
 
 
 def _say(kind: FaultKind) -> None:
-    print(f"Simulated from now on: {kind.words} End it with `azureml-local simulate clear`, or `down`.")
+    out.print(f"Simulated from now on: {kind.words} End it with `azureml-local simulate clear`, or `down`.")
 
 
 def _server(state: Path | None) -> LocalServer:

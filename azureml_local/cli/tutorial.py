@@ -21,7 +21,9 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
+from azureml_local.cli.terminal import shown
 from azureml_local.client.instance import LocalServer
 
 CELL_SECONDS = 3600
@@ -169,11 +171,13 @@ class _Progress:
 
     def _close_section(self) -> None:
         if self.section:
-            self._console.print(f"  {self.section:<44} {self._report.seconds[self.section]:6.1f} s", markup=False)
+            self._console.print(
+                f"  {shown(self.section):<44} {self._report.seconds[self.section]:6.1f} s", markup=False
+            )
 
     def _show(self) -> None:
         state = f", {self._run_state}" if self._run_state else ""
-        self._status.update(f"Cell {self.cell + 1} of {len(self._code_cells)}: {self.section}{state}")
+        self._status.update(Text(shown(f"Cell {self.cell + 1} of {len(self._code_cells)}: {self.section}{state}")))
 
     def _watch(self, server: LocalServer) -> None:
         while not self._over.wait(0.5):

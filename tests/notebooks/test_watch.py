@@ -43,9 +43,7 @@ def test_watch_outside_a_notebook_writes_lines(run: Any, capsys: pytest.CaptureF
     assert re.fullmatch(r"<b>a name: Running [1-9] s, Completed  accuracy 0\.25, loss 0\.125", last)
 
 
-def test_watch_in_a_notebook_replaces_one_output_and_escapes_html(
-    run: Any, shown: list[dict[str, Any]]
-) -> None:
+def test_watch_in_a_notebook_replaces_one_output_and_escapes_html(run: Any, shown: list[dict[str, Any]]) -> None:
     run.complete()
     watch(run, run, tag="rate")
     assert [output["update"] for output in shown] == [False, True]

@@ -147,9 +147,7 @@ def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, w
 
 
 @pytest.mark.sdk_refused("FileDataset.as_hdfs", "DatasetConsumptionConfig.as_hdfs")
-def test_hdfs_mode_is_refused(
-    experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
-) -> None:
+def test_hdfs_mode_is_refused(experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path) -> None:
     from azureml.core import Dataset, ScriptRunConfig
 
     (tmp_path / "script.py").write_text("")

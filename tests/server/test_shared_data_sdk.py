@@ -156,9 +156,7 @@ def test_mount_is_at_the_path_that_was_asked_for(
 
 
 @pytest.mark.slow
-def test_web_dataset_is_fetched_for_each_run(
-    ended: Callable[..., Any], submit: Callable[..., Any]
-) -> None:
+def test_web_dataset_is_fetched_for_each_run(ended: Callable[..., Any], submit: Callable[..., Any]) -> None:
     """A URL's files can't be known to be unchanged, whoever serves them."""
     from azureml.core import Dataset
 

@@ -65,9 +65,7 @@ def test_housekeeping_removes_unreferenced_data(tmp_path: Path) -> None:
     workspace.close()
 
 
-def test_experiment_deletion_interrupted_by_a_kill_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_experiment_deletion_interrupted_by_a_kill_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.create()
     workspace = Workspace(folder)
