@@ -196,12 +196,10 @@ def test_a_server_that_kernels_started_outlives_them_until_down(house: House) ->
     ports = {each.run("import os; print(os.environ['MSI_ENDPOINT'])") for each in opened}
     assert len(ports) == 1
     close(opened[0])
-    # While a kernel lives: a server that were its child would stay a zombie now, and `down` wait for it in vain.
+    # While a kernel lives: a server that were its child would stay a zombie now, and `down` fail after 30 s.
     process = psutil.Process(house.server.instance.pid)
     assert process.is_running()
-    began = time.monotonic()
     assert command("down", "--state", str(house.state.root)).returncode == 0
-    assert time.monotonic() - began < 20
     assert not process.is_running()
     close(opened[1])
 
