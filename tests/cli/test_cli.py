@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,8 +77,17 @@ def test_commands_up_status_env_and_down(shell: Shell) -> None:
     assert "Nothing is running" in shell("down")
 
 
+def free_below() -> socket.socket:
+    """A socket that listens on a port, the one below it being free."""
+    while True:
+        taken = socket.create_server(("127.0.0.1", 0))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", taken.getsockname()[1] - 1)):
+            return taken
+        taken.close()
+
+
 def test_a_port_that_was_asked_for_and_is_taken_is_refused(shell: Shell) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with free_below() as taken:
         port = taken.getsockname()[1]
         said = shell("up", "--port", str(port), code=1)
         assert f"azureml-local: Port {port} is used by another program." in said

@@ -17,6 +17,7 @@ from azureml_local.cluster.remote.reporter import Dismissed, Refused, RemoteRepo
 from azureml_local.cluster.remote.worker import CantRun, perform
 from azureml_local.runtime.faults import FaultKind
 from azureml_local.runtime.left import Left
+from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.runtime.process import JobProcess
 
 
@@ -78,7 +79,7 @@ def test_worker_reports_arrive_once_when_the_connection_breaks(line: Line, tmp_p
     home = away(line, tmp_path)
     line.broken = [Unreachable("lost")] * 9
     home.say("one")
-    home.job_log().write_bytes(b"x" * 100)
+    home.job_log(JOB_LOG).write_bytes(b"x" * 100)
     home.stage("Running")
     files = {f"wd/outputs/{name}": tmp_path / name for name in ("good", "bad", "empty")}
     for name in ("good", "bad", "empty"):

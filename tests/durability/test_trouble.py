@@ -349,6 +349,6 @@ def test_doctor_reports_a_data_engine_that_does_not_load(monkeypatch: pytest.Mon
 def test_doctor_reports_an_unsupported_platform_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows, and Apple's chips, on which this can't run: only the sentences are shown."""
     assert "WSL 2" in next(finding for finding in python("Windows") if finding.serious).advice
-    monkeypatch.setattr("azureml_local.cli.app.doctor.CLIENT_NEEDS", ("no-such-package",))
+    monkeypatch.setattr("azureml_local.cli.doctor.CLIENT_NEEDS", ("no-such-package",))
     assert "Rosetta" in sdk("Darwin", "arm64").advice
     assert "pip install" in sdk("Linux", "aarch64").advice

@@ -68,7 +68,10 @@ def check(answer: httpx.Response, what: str) -> None:
     kind = answer.headers.get("content-type", "")
     if answer.status_code >= 400 and kind.startswith("application/json"):
         body = answer.json()
-        error = body.get("error", body)
+        # MLflow's and pipelines' services have shapes of their own.
+        error = {key.lower(): value for key, value in body.get("error", body.get("Error", body)).items()}
+        if "error_code" in body:
+            error = {"code": body["error_code"], "message": body["message"]}
         # A word; HyperDrive's is the status (azureml.train.restclients.hyperdrive.models.ErrorResponse).
         assert isinstance(error["code"], str) or ("/hyperdrive/" in what and error["code"] == answer.status_code), what
         assert error["message"], what

@@ -15,6 +15,7 @@ from azureml_local.cluster.execution import Execution
 from azureml_local.cluster.remote.executor import RemoteExecutor
 from azureml_local.cluster.runcontext import RunContext
 from azureml_local.names import DEFAULT_NAME
+from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.workspace.new_runs import NewRun
 
@@ -97,7 +98,7 @@ def test_node_reports_are_accepted_only_from_the_runs_own_node(inside: Inside, p
     assert node.send(b"hello ", log="job").json() == {"size": 6}
     assert node.send(b"hello world", log="job").json() == {"size": 11}
     assert node.send(b"!", 11, log="job").json() == {"size": 12}
-    assert part._record.job_log().read_bytes() == b"hello world!"
+    assert part._record.job_log(JOB_LOG).read_bytes() == b"hello world!"
     assert node.send(b"!", 20, log="job").status_code == 400
 
     # Files go below the run's own folder, and only where a job leaves some.

@@ -15,6 +15,7 @@ from azureml_local.client.instance import LocalServer, ServerError
 from azureml_local.server.access import signin
 from azureml_local.server.access.signin import COOKIE, Sessions, SignInLinks
 from azureml_local.server.http import streams
+from azureml_local.storage import clock
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 TOKEN = re.compile(r'name="token" value="([0-9a-f]{64})"')
@@ -103,6 +104,9 @@ def test_links_and_cookies_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     later, monotonic = time.time() + signin.SESSION_SECONDS + 1, time.monotonic() + signin.LINK_SECONDS + 1
     monkeypatch.setattr(signin.time, "time", lambda: later)
     monkeypatch.setattr(signin.time, "monotonic", lambda: monotonic)
+    # A step of the wall clock alone ends nothing early.
+    assert sessions.valid(cookie)
+    monkeypatch.setattr(clock, "elapsed", lambda: 1e9)
     assert not sessions.valid(cookie)
     assert links.take(token) is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
@@ -58,7 +58,11 @@ def create(ctx: Ctx, name: Named, body: NewExperiment) -> dict[str, Any]:
 @router.get("/search")
 @router.get("/list", include_in_schema=False)
 def search_by_get(
-    ctx: Ctx, name: Named, max_results: int = 1000, page_token: str | None = None, view_type: str = "ACTIVE_ONLY"
+    ctx: Ctx,
+    name: Named,
+    max_results: int = Query(1000, ge=1, le=50_000),
+    page_token: str | None = None,
+    view_type: str = "ACTIVE_ONLY",
 ) -> dict[str, Any]:
     return _search(ctx, name, ExperimentSearch(max_results=max_results, page_token=page_token, view_type=view_type))
 
