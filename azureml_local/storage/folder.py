@@ -74,7 +74,7 @@ class StateFolder:
                 return cls(folder / FOLDER_NAME)
         return cls(here / FOLDER_NAME)
 
-    def check(self) -> None:
+    def check(self, *, making: bool = False) -> None:
         """Close the folder to other users, if it is there.
 
         Raises:
@@ -89,7 +89,7 @@ class StateFolder:
                 check_owner(entry)
             if entries and not (self.database.exists() or (self.root / ".gitignore").exists()):
                 # Somebody's home, or /tmp: not ours to close.
-                if stat.S_IMODE(self.root.stat().st_mode) & 0o077:
+                if making and stat.S_IMODE(self.root.stat().st_mode) & 0o077:
                     raise ForeignFolder(f"{self.root} is open to other users of this machine and is no state folder.")
                 return
             close_to_others(self.root)
@@ -103,7 +103,7 @@ class StateFolder:
             raise self._unusable(error) from error
 
     def create(self) -> None:
-        self.check()
+        self.check(making=True)
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.blobs, self.runs, self.tls, self.client_home):
