@@ -87,7 +87,8 @@ class StateFolder:
             entries = list(self.root.iterdir())
             for entry in entries:
                 check_owner(entry)
-            if entries and not (self.database.exists() or (self.root / ".gitignore").exists()):
+            known = self.root.name == FOLDER_NAME or self.database.exists() or (self.root / ".gitignore").exists()
+            if entries and not known:
                 # Somebody's home, or /tmp: not ours to close.
                 if making and stat.S_IMODE(self.root.stat().st_mode) & 0o077:
                     raise ForeignFolder(f"{self.root} is open to other users of this machine and is no state folder.")
