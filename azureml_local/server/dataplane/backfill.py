@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from azureml_local.server.dataplane.hyperdrive import KEY
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
-from azureml_local.server.dataplane.sweepconfiguration import parse_sweep
+from azureml_local.server.dataplane.sweepconfiguration import KEY, parse_sweep
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import WorkspaceError

@@ -15,7 +15,7 @@ from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
-from azureml_local.server.dataplane.sweepconfiguration import parse_sweep
+from azureml_local.server.dataplane.sweepconfiguration import KEY, parse_sweep
 from azureml_local.server.http.multipart import json_file
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import sweep_runs
@@ -26,9 +26,6 @@ from azureml_local.workspace.run_kinds import SWEEP
 from azureml_local.workspace.sweeps import SweepSpec, kept_sweep
 
 router = APIRouter(prefix="/hyperdrive/v1.0" + WORKSPACE_PATH + "/experiments/{experiment}")
-
-# Where a parent's definition has the description of its sweep, beside the run configuration of its children.
-KEY = "hyperdrive"
 
 Config = Annotated[dict[str, Any], Depends(json_file("config.json"))]
 

@@ -28,6 +28,9 @@ from azureml_local.workspace.sweeps import (
 )
 from azureml_local.workspace.texts import check_text
 
+# Where a parent's definition has the description of its sweep, beside the run configuration of its children.
+KEY = "hyperdrive"
+
 # What each sampling takes (azureml.train.hyperdrive.sampling); the random one takes all.
 DISTRIBUTIONS = {GRID: {"choice"}, BAYESIAN: {"choice", "uniform", "quniform"}}
 # CreateExperimentDto._validation

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from azureml_local.names import WorkspaceName
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.server.context import Context
+from azureml_local.server.dataplane.sweepconfiguration import KEY
 from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.tables import Experiment, Run
 from azureml_local.workspace.artifacts import CONTAINER, path_of, split_name
@@ -168,8 +169,7 @@ def run_definition(ctx: Context, row: Run) -> Json:
     if not is_made_of_a_job(parent):
         return row.definition
     own, shared = spec_of(row), spec_of(parent)
-    # The description of the sweep stands beside it, under the name of its service.
-    configuration = {key: value for key, value in parent.definition.items() if key != "hyperdrive"}
+    configuration = {key: value for key, value in parent.definition.items() if key != KEY}
     if own.command is not None:
         return {**configuration, "command": own.command}
     # As they were sent, numbers as numbers, and those of the sweep behind them.
