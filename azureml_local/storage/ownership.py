@@ -7,6 +7,7 @@ others before it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -32,10 +33,17 @@ def is_ours(path: Path) -> bool:
 
 
 def check_owner(path: Path) -> None:
-    """Raises ForeignFolder for what belongs to another user. Nothing, for what isn't there."""
-    if (path.exists() or path.is_symlink()) and not is_ours(path):
+    """Raises ForeignFolder for what belongs to another user. Nothing, for what isn't there, or has just gone: a running
+    server replaces files in its state folder while another process looks at them.
+    """
+    owners = set[int]()
+    with contextlib.suppress(FileNotFoundError):
+        owners.add(path.lstat().st_uid)
+        owners.add(path.stat().st_uid)
+    foreign = owners - trusted_users()
+    if foreign:
         raise ForeignFolder(
-            f"{path} belongs to another user of this machine (number {path.lstat().st_uid}), who could run commands "
+            f"{path} belongs to another user of this machine (number {min(foreign)}), who could run commands "
             "as you through it."
         )
 

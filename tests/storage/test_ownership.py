@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,26 @@ def test_state_folder_with_something_of_another_user_is_refused(tmp_path: Path, 
             use()
     os.chown(path, 0, 0)
     assert StateFolder(folder.root).secrets() == secrets
+
+
+def test_state_folder_is_checked_while_its_server_replaces_files(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    ended = threading.Event()
+
+    def replace() -> None:
+        while not ended.is_set():
+            (folder.root / "server.json.new").write_text("{}")
+            (folder.root / "server.json.new").replace(folder.root / "server.json")
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        for _ in range(300):
+            folder.create()
+    finally:
+        ended.set()
+        writer.join()
 
 
 @pytest.mark.case("planted-state")
