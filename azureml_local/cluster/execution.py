@@ -23,7 +23,7 @@ from azureml_local.storage.tables import Run
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.jobs import LOCAL_TARGET, Distribution, SpecMissing, spec_of
-from azureml_local.workspace.run_kinds import STEP
+from azureml_local.workspace.run_kinds import STEP, STOPPED
 
 # In what a run remembers: that an earlier server has begun to copy its output datasets.
 OUTPUTS_BEGUN = "outputs"
@@ -55,17 +55,21 @@ class Execution:
         """Whether the node was lost while the job ran."""
         return self._record.lost
 
-    def cancel(self) -> bool:
-        """Request cancellation. False when the job has ended by itself already: then its outcome stands."""
+    def cancel(self, *, stopping: bool = False) -> bool:
+        """Request cancellation. False when the job has ended by itself already: then its outcome stands.
+
+        ``stopping``: only because the server ends.
+        """
         with self._closing:
             if not self._closed:
+                self._record.stopped = stopping and not self._record.cancelled.is_set()
                 self._record.cancelled.set()
             return not self._closed
 
     def stop(self) -> None:
         """The server stops: a job that runs is cancelled, one that waits for its node goes on waiting."""
         if not self._executor.postpone():
-            self.cancel()
+            self.cancel(stopping=True)
         self._record.patience.stop()
 
     def run(self) -> None:
@@ -83,6 +87,7 @@ class Execution:
         record = self._record
         record.owned()
         record.lost, record.left = bool(record.known.get("lost")), bool(record.known.get("left"))
+        record.stopped = bool(record.known.get(STOPPED))
         with self._closing:
             self._closed = True
         self._end_may_wait()
@@ -141,7 +146,7 @@ class Execution:
         record.settle()
         final = "Canceled" if record.cancelled.is_set() else "Failed" if record.failed else "Completed"
         # First, so that a server that is started later finds what it comes to.
-        record.checkpoint({"final": final, "lost": record.lost, "left": record.left})
+        record.checkpoint({"final": final, "lost": record.lost, "left": record.left, STOPPED: record.stopped})
         self._conclude(final)
 
     def _conclude(self, final: str) -> None:
@@ -155,7 +160,9 @@ class Execution:
         record.write(self._close_job_logs)
         record.say(f"The run is {final}.")
         self._await_reader()
-        record.write(lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left))
+        record.write(
+            lambda: self._workspace.runs.conclude(record.run.id, final, left=record.left, stopped=record.stopped)
+        )
         record.write(lambda: self._workspace.artifacts.close_log(record.container, NODE_LOG))
         short_folders.remove(record.folder)
         if record.left:

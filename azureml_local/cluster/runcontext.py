@@ -61,6 +61,8 @@ class RunContext:
         self.lost = False
         # Whether files of the job lie in the run's folder that the store had no room for.
         self.left = False
+        # Whether the end of the server cancelled it.
+        self.stopped = False
         self.patience = Patience()
         # What is done while something of the run has to be tried again.
         self.waits: Callable[[], None] = lambda: None

@@ -15,6 +15,14 @@ PIPELINE, STEP = "azureml.PipelineRun", "azureml.StepRun"
 # Runs whose work is to start other runs and wait for them; they have no node of their own.
 ORCHESTRATED = frozenset({SWEEP, PIPELINE})
 
+# In what a run remembers: that the end of the server cancelled it.
+STOPPED = "stopped"
+
+
+def cut_short(run: Run) -> bool:
+    """Whether the end of the server cancelled the run: an orchestrator starts it again."""
+    return run.status == "Canceled" and bool((run.process or {}).get(STOPPED))
+
 
 def is_submitted(run: Run) -> bool:
     """Whether the cluster runs it. Of any other run (an interactive one) its client says how it stands."""

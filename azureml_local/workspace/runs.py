@@ -21,7 +21,7 @@ from azureml_local.workspace import parameters
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.filters import Filter, Page
 from azureml_local.workspace.new_runs import NewRun, RunChange, checked
-from azureml_local.workspace.run_kinds import is_job, is_submitted
+from azureml_local.workspace.run_kinds import STOPPED, is_job, is_submitted
 from azureml_local.workspace.run_lists import NEWEST_FIRST, Listing, RunRow, page_of
 from azureml_local.workspace.texts import check_name, check_text, texts
 
@@ -263,11 +263,12 @@ class Runs:
         self._tell(run)
         return run
 
-    def conclude(self, run_id: str, final: str, *, left: bool = False) -> Run:
+    def conclude(self, run_id: str, final: str, *, left: bool = False, stopped: bool = False) -> Run:
         """Move a run through *Finalizing* to its final status in one transaction, so that no client sees *Finalizing*.
 
         azureml.core.Run.wait_for_completion takes that for the end, and then says nothing of a run that fails.
-        ``left``: its folder stays, since files are in it that could not be kept.
+        ``left``: its folder stays, since files are in it that could not be kept. ``stopped``: the end of the server
+        cancelled it, and nobody else.
         """
         with self._database.write() as session:
             run = self._locked(session, run_id)
@@ -279,7 +280,8 @@ class Runs:
                     run.status = status
                     session.add(RunEvent(run_id=run_id, name=STATUS_EVENT, time=moment, data={"status": status}))
             run.ended = moment
-            run.process = {"left": True} if left else None
+            remains = {"left": left, STOPPED: stopped}
+            run.process = {key: True for key, so in remains.items() if so} or None
         self._tell(run)
         return run
 

@@ -5,134 +5,58 @@ All of it can be read from the store: a server that is started after a crash goe
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.runtime.patience import passing
+from azureml_local.cluster.orchestration.orchestrator import Orchestrator, Stop, Work
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, pipeline_runs
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.jobs import InputSpec
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
-from azureml_local.workspace.run_kinds import PIPELINE, is_orchestrated
-from azureml_local.workspace.runs import FINAL, data_container, user_error
-
-logger = logging.getLogger("azureml_local.cluster")
+from azureml_local.workspace.run_kinds import PIPELINE, cut_short
+from azureml_local.workspace.runs import FINAL, user_error
 
 LOG = "logs/azureml/executionlogs.txt"
-RETRY_SECONDS = 1.0
-# What a pipeline is told of: nothing but that it should look again, or that the server ends.
-LOOK, STOP = "look", "stop"
 
 
-class Pipelines:
-    """Every pipeline that goes on, each with a thread of its own that waits for its steps."""
+class Pipelines(Orchestrator["_Pipeline"]):
+    """Every pipeline that goes on."""
 
-    def __init__(self, workspace: Workspace, cluster: Cluster) -> None:
-        self._workspace = workspace
-        self._cluster = cluster
-        self._going_on: dict[str, _Pipeline] = {}
-        cluster.orchestrate(PIPELINE, self._cancel)
+    kind = "pipeline"
+    run_type = PIPELINE
 
-    def start(self) -> None:
-        """Go on with the pipelines of an earlier server."""
-        self._workspace.runs.listen(self._run_changed)
-        for run in self._workspace.runs.unfinished():
-            if is_orchestrated(run) and run.run_type == PIPELINE:
-                try:
-                    self.submit(run)
-                except Exception as error:
-                    # A spec that can't be read, for example: no reason for the others not to go on.
-                    logger.exception("The pipeline %s of an earlier server can't be gone on with", run.id)
-                    _fail(self._workspace, run.id, error)
-
-    def stop(self) -> None:
-        """Start no more steps. Those that there are go on, or end with the cluster."""
-        for pipeline in list(self._going_on.values()):
-            pipeline.tell(STOP)
-        for pipeline in list(self._going_on.values()):
-            pipeline.thread.join()
-
-    def submit(self, run: Run) -> None:
-        pipeline = _Pipeline(self._workspace, self._cluster, run, lambda: self._going_on.pop(run.id, None))
-        self._going_on[run.id] = pipeline
-        pipeline.thread.start()
-
-    def _cancel(self, run_id: str) -> None:
-        """End a pipeline and all its steps. Nothing, for one that is over."""
-        self._workspace.runs.advance(run_id, "CancelRequested")
-        if (pipeline := self._going_on.get(run_id)) is not None:
-            pipeline.tell(LOOK)
+    def _begin(self, run: Run, over: Callable[[], object]) -> _Pipeline:
+        return _Pipeline(self._workspace, self._cluster, run, over)
 
     def _run_changed(self, run: Run) -> None:
-        if (pipeline := self._going_on.get(run.parent_id or "")) is not None and run.status in FINAL:
-            pipeline.tell(LOOK)
+        if run.status in FINAL:
+            super()._run_changed(run)
 
 
-class _Pipeline:
+class _Pipeline(Work):
+    kind = "pipeline"
+    log_name = LOG
+
     def __init__(self, workspace: Workspace, cluster: Cluster, run: Run, over: Callable[[], object]) -> None:
-        self.thread = threading.Thread(target=self._run, name=run.id, daemon=True)
-        self._workspace = workspace
-        self._cluster = cluster
-        self._parent = run
-        self._over = over
+        super().__init__(workspace, cluster, run, over)
         self._spec: PipelineSpec = pipeline_of(run)
-        self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._log: Path
         # When the last step was made that this server made.
         self._last = 0.0
         # The ids of runs whose end, or whose cancelling, was told of.
         self._said: set[str] = set()
         self._cancelled: set[str] = set()
 
-    def tell(self, what: str) -> None:
-        self._told.put(what)
+    def _moment(self) -> str:
+        return time.strftime("[%Y-%m-%d %H:%M:%SZ]", time.gmtime())
 
-    def _run(self) -> None:
-        try:
-            while not self._try_to_the_end():
-                if self._stopped_within(RETRY_SECONDS):
-                    return
-        except Exception as error:
-            logger.exception("The pipeline %s can't go on", self._parent.id)
-            for run in self._workspace.runs.list(parent_id=self._parent.id):
-                try:
-                    if run.status not in FINAL:
-                        self._cluster.cancel(run.id)
-                except Exception:
-                    logger.exception("The run %s of a pipeline can't be cancelled", run.id)
-            _fail(self._workspace, self._parent.id, error)
-        finally:
-            self._over()
+    def _load(self, why: str) -> None:
+        """All that is known of its steps is read when it is needed."""
 
-    def _try_to_the_end(self) -> bool:
-        """False where the store could not be written, as on a full disk: then it is tried again."""
-        try:
-            self._log = self._workspace.artifacts.open_log(data_container(self._parent), LOG)
-            if self._go_on():
-                self._finish()
-        except Exception as error:
-            trouble = passing(error)
-            if trouble is None:
-                raise
-            logger.warning("The pipeline %s can't be written, and is tried again: %s", self._parent.id, trouble)
-            return False
-        return True
-
-    def _stopped_within(self, seconds: float) -> bool:
-        """Whether the server ends meanwhile. All else that it is told of stands in the store too."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                if self._told.get(timeout=left) == STOP:
-                    return True
-        return False
+    def _active(self) -> list[str]:
+        runs = self._workspace.runs.list(parent_id=self._parent.id)
+        return [run.id for run in runs if run.status not in FINAL]
 
     def _go_on(self) -> bool:
         """Until all its steps are over. False when the server ends before that."""
@@ -153,13 +77,17 @@ class _Pipeline:
                 continue
             if all(run.status in FINAL for run in runs.values()):
                 return True
-            if self._told.get() == STOP:
+            if isinstance(self._told.get(), Stop):
                 return False
 
     def _steps(self) -> dict[str, Run]:
-        """The runs of the steps that there are, by their nodes."""
-        made = self._workspace.runs.list(parent_id=self._parent.id)
-        return {str(run.properties[pipeline_runs.NODE]): run for run in made if pipeline_runs.NODE in run.properties}
+        """The runs of the steps that there are, by their nodes: the newest one of each.
+
+        One that the end of an earlier server cut short is none: its step is started again.
+        """
+        made = reversed(self._workspace.runs.list(parent_id=self._parent.id))
+        found = {str(run.properties[pipeline_runs.NODE]): run for run in made if pipeline_runs.NODE in run.properties}
+        return {node_id: run for node_id, run in found.items() if not cut_short(run)}
 
     def _ending(self, runs: dict[str, Run]) -> bool:
         """Whether no more steps are to start, because of a cancellation or of one that failed."""
@@ -216,17 +144,11 @@ class _Pipeline:
         self._say(f"The pipeline is {status}: {len(runs)} of {len(self._spec.nodes)} steps ran, {len(failed)} failed.")
         self._workspace.followers.await_listing(self._parent, self._last)
         self._workspace.runs.advance(self._parent.id, status, error=error)
-        self._workspace.artifacts.close_log(data_container(self._parent), LOG)
 
     def _say_end(self, node_id: str, run: Run) -> None:
         if run.status in FINAL and run.id not in self._said:
             self._said.add(run.id)
             self._say(f"Completing processing run id {run.id}: step {run.name} ({node_id}) is {run.status}.")
-
-    def _say(self, line: str) -> None:
-        # A full disk, for example: the pipeline goes on.
-        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
-            print(time.strftime("[%Y-%m-%d %H:%M:%SZ]", time.gmtime()), line, file=log)
 
 
 def _status(runs: dict[str, Run], node: Node) -> str | None:
@@ -235,12 +157,3 @@ def _status(runs: dict[str, Run], node: Node) -> str | None:
 
 def _reason(run: Run) -> str:
     return str((run.error or {}).get("error", {}).get("message", "no reason is known."))
-
-
-def _fail(workspace: Workspace, run_id: str, error: Exception) -> None:
-    """A pipeline fails for a fault of ours; where that can't be kept either, the next server tries to go on with it."""
-    reason = user_error(f"The pipeline can't go on ({type(error).__name__}: {error}).", "ServiceError")
-    try:
-        workspace.runs.advance(run_id, "Failed", error=reason)
-    except Exception:
-        logger.exception("The pipeline %s can't be told to have failed", run_id)

@@ -5,37 +5,31 @@ All state can be read from the store: a server that is started after a crash con
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.orchestration.orchestrator import Cancel, Changed, Orchestrator, Stop, Work
 from azureml_local.cluster.orchestration.policies import reason_to_end
 from azureml_local.cluster.orchestration.sampling import Hyperparameters, Past, Sampler
-from azureml_local.runtime.patience import passing
 from azureml_local.storage.clock import mark, now, seconds_since_mark
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, sweep_runs, sweeps
 from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.metrics import TABLE, MetricBatch, NewValue
 from azureml_local.workspace.new_runs import RunChange
-from azureml_local.workspace.run_kinds import SWEEP, is_orchestrated, is_submitted
-from azureml_local.workspace.runs import FINAL, data_container, user_error
+from azureml_local.workspace.run_kinds import SWEEP, is_submitted
+from azureml_local.workspace.runs import FINAL, user_error
 from azureml_local.workspace.sweep_runs import SYSTEM
 from azureml_local.workspace.sweeps import SweepSpec
-
-logger = logging.getLogger("azureml_local.cluster")
 
 # HyperDriveRun._output_logs_pattern, and the metric that its get_best_run_by_primary_metric reads.
 LOG = "azureml-logs/hyperdrive.txt"
 BEST = "best_child_by_primary_metric"
-RETRY_SECONDS = 1.0
 
 
 @dataclass
@@ -49,85 +43,32 @@ class Child:
     seen: int = 0
 
 
-class Sweeps:
-    """The active sweeps, each with its own thread that waits for its runs."""
+class Sweeps(Orchestrator["_Sweep"]):
+    """The active sweeps."""
 
-    def __init__(self, workspace: Workspace, cluster: Cluster) -> None:
-        self._workspace = workspace
-        self._cluster = cluster
-        self._going_on: dict[str, _Sweep] = {}
-        cluster.orchestrate(SWEEP, self._cancel)
+    kind = "sweep"
+    run_type = SWEEP
 
-    def start(self) -> None:
-        """Go on with the sweeps of an earlier server."""
-        self._workspace.runs.listen(self._run_changed)
+    def _begin(self, run: Run, over: Callable[[], object]) -> _Sweep:
+        return _Sweep(self._workspace, self._cluster, run, over)
+
+    def _listen(self) -> None:
+        super()._listen()
         self._workspace.metrics.listen(self._logged)
-        for run in self._workspace.runs.unfinished():
-            if is_orchestrated(run) and run.run_type == SWEEP:
-                try:
-                    self._begin(run)
-                except Exception as error:
-                    # A definition that can't be read, for example: no reason for the others not to go on.
-                    logger.exception("The sweep %s of an earlier server can't be gone on with", run.id)
-                    _fail(self._workspace, run.id, error)
-
-    def stop(self) -> None:
-        """Start no more runs. Those that there are go on, or end with the cluster."""
-        for sweep in list(self._going_on.values()):
-            sweep.tell(_Stop())
-        for sweep in list(self._going_on.values()):
-            sweep.thread.join()
-
-    def submit(self, run: Run) -> None:
-        self._begin(run)
-
-    def _cancel(self, run_id: str) -> None:
-        """End a sweep and all its runs. Nothing, for one that is over."""
-        self._workspace.runs.advance(run_id, "CancelRequested")
-        if (sweep := self._going_on.get(run_id)) is not None:
-            sweep.tell(_Cancel())
-
-    def _begin(self, run: Run) -> None:
-        sweep = _Sweep(self._workspace, self._cluster, run, lambda: self._going_on.pop(run.id, None))
-        self._going_on[run.id] = sweep
-        sweep.thread.start()
-
-    def _run_changed(self, run: Run) -> None:
-        if (sweep := self._going_on.get(run.parent_id or "")) is not None:
-            sweep.tell(_Changed(run.id, run.status))
 
     def _logged(self, run_id: str) -> None:
         for sweep in list(self._going_on.values()):
             if sweep.has(run_id):
-                sweep.tell(_Changed(run_id, None))
+                sweep.tell(Changed(run_id, None))
 
 
-@dataclass(frozen=True)
-class _Changed:
-    """Event: a child has another status, or (without one) has logged something."""
+class _Sweep(Work):
+    kind = "sweep"
+    log_name = LOG
 
-    run_id: str
-    status: str | None
-
-
-class _Cancel:
-    """Event: cancellation of the sweep was requested."""
-
-
-class _Stop:
-    """Event: the server stops."""
-
-
-class _Sweep:
     def __init__(self, workspace: Workspace, cluster: Cluster, run: Run, over: Callable[[], object]) -> None:
-        self.thread = threading.Thread(target=self._run, name=run.id, daemon=True)
-        self._workspace = workspace
-        self._cluster = cluster
-        self._parent = run
-        self._over = over
+        super().__init__(workspace, cluster, run, over)
         self._spec: SweepSpec = sweeps.of_run(run)
-        self._told: queue.SimpleQueue[_Changed | _Cancel | _Stop] = queue.SimpleQueue()
-        self._log: Path
         self._forget()
 
     def _forget(self) -> None:
@@ -144,56 +85,6 @@ class _Sweep:
     def has(self, run_id: str) -> bool:
         """Whether the run is one of its children."""
         return run_id in self._children
-
-    def tell(self, what: _Changed | _Cancel | _Stop) -> None:
-        self._told.put(what)
-
-    def _run(self) -> None:
-        try:
-            why = "A new server takes it up"
-            while not self._try_to_the_end(why):
-                if self._stopped_within(RETRY_SECONDS):
-                    return
-                why = "It goes on"
-        except Exception as error:
-            logger.exception("The sweep %s can't go on", self._parent.id)
-            for run_id in self._active():
-                try:
-                    self._cluster.cancel(run_id)
-                except Exception:
-                    logger.exception("The run %s of a sweep can't be cancelled", run_id)
-            _fail(self._workspace, self._parent.id, error)
-        finally:
-            self._over()
-
-    def _try_to_the_end(self, why: str) -> bool:
-        """False where the store could not be written, as on a full disk: then all is read from it again, as by a server
-        that is started anew.
-        """
-        try:
-            self._forget()
-            self._log = self._workspace.artifacts.open_log(data_container(self._parent), LOG)
-            self._load(why)
-            if self._go_on():
-                self._finish()
-        except Exception as error:
-            trouble = passing(error)
-            if trouble is None:
-                raise
-            logger.warning("The sweep %s can't be written; retrying: %s", self._parent.id, trouble)
-            return False
-        return True
-
-    def _stopped_within(self, seconds: float) -> bool:
-        """Whether the server ends meanwhile. All else that it is told of stands in the store too."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                if isinstance(self._told.get(timeout=left), _Stop):
-                    return True
-            except queue.Empty:
-                break
-        return False
 
     def _go_on(self) -> bool:
         """Until all its runs are over. False when the server ends before that."""
@@ -214,9 +105,9 @@ class _Sweep:
                 self._end(f"It took longer than its {self._spec.max_minutes} minutes.", cancelled=True)
                 deadline += threading.TIMEOUT_MAX
                 continue
-            if isinstance(told, _Stop):
+            if isinstance(told, Stop):
                 return False
-            if isinstance(told, _Cancel):
+            if isinstance(told, Cancel):
                 self._end("It was cancelled.", cancelled=True)
             elif (child := self._children.get(told.run_id)) is not None:
                 child.status = told.status or child.status
@@ -227,6 +118,7 @@ class _Sweep:
 
     def _load(self, why: str) -> None:
         """What an earlier server made of it, or this one before the store could not be written."""
+        self._forget()
         for run in reversed(self._workspace.runs.list(parent_id=self._parent.id)):
             if (made := sweep_runs.hyperparameters_of(run)) is not None and is_submitted(run):
                 child = Child(len(self._children), made, run.status)
@@ -366,22 +258,7 @@ class _Sweep:
         self._workspace.runs.await_follower(self._parent.id)
         error = user_error(self._error) if status == "Failed" and self._error else None
         self._workspace.runs.advance(self._parent.id, status, error=error)
-        self._workspace.artifacts.close_log(data_container(self._parent), LOG)
 
     def _tag(self, **tags: str) -> None:
         change = RunChange(tags={f"{SYSTEM}{key}": text for key, text in tags.items()})
         self._workspace.runs.modify(self._parent.id, change)
-
-    def _say(self, line: str) -> None:
-        # A full disk, for example: the sweep goes on.
-        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
-            print(time.strftime("%H:%M:%S"), line, file=log)
-
-
-def _fail(workspace: Workspace, run_id: str, error: Exception) -> None:
-    """A sweep fails for a fault of ours; where that can't be kept either, the next server tries to go on with it."""
-    reason = user_error(f"The sweep can't go on ({type(error).__name__}: {error}).", "ServiceError")
-    try:
-        workspace.runs.advance(run_id, "Failed", error=reason)
-    except Exception:
-        logger.exception("The sweep %s can't be told to have failed", run_id)
