@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.runtime import job as job_script
+from azureml_local.runtime import parallel
 from azureml_local.runtime.distribution import write_plan
 from azureml_local.runtime.environments import (
     EnvironmentBuildCanceled,
@@ -153,8 +154,13 @@ class JobRunner:
             script = str(spec.script)
             if not (task.working / script).is_file():
                 raise InputError(f"The script {script!r} is not in the submitted folder.")
-            argv = [str(python), str(Path(job_script.__file__)), script]
-            argv += resolve(spec.arguments, places)
+            argv = [str(python), str(Path(job_script.__file__))]
+            arguments = resolve(spec.arguments, places)
+            if spec.parallel is None:
+                argv += [script, *arguments]
+            else:
+                plan = parallel.write_plan(spec.parallel, task.working, task.folder, script, arguments, places)
+                argv += [parallel.DRIVER, str(plan)]
             for rank in range(len(job_logs(spec.distribution))) if spec.distribution else [None]:
                 around_script(task.folder, rank).touch(mode=0o600)
         if spec.distribution:

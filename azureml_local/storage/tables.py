@@ -336,7 +336,7 @@ class AssetLabel(Base):
 
 
 class PipelinePart(Base):
-    """What pipelines are made of and made from: ``kind`` is module, source, graph or submission.
+    """What pipelines are made of and made from: ``kind`` is one of `pipeline_parts`.
 
     ``key`` is what a client finds it by (a module's hash); ``order`` counts them, and the newest of a key counts.
     """

@@ -88,6 +88,33 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class Parallel:
+    """How a job shares its inputs out: its script is an entry script, whose ``run`` worker processes call for each mini
+    batch.
+
+    ``inputs`` are the names of those that are shared out: the rows of tables, or the files. A mini batch has
+    ``mini_batch_size`` files, or so many bytes of a table; or, with ``partition_keys``, the rows that have the same
+    values in these columns. ``timeout`` is in seconds, for each call of ``run``, and ``max_try`` how often a mini batch
+    is tried. More than ``error_threshold`` lost items (-1: any number) or failed mini batches fail the job. What
+    ``run`` returns is written to the file ``append_to`` of the output ``output``, where that is named.
+    """
+
+    inputs: tuple[str, ...]
+    tables: bool
+    mini_batch_size: int
+    partition_keys: tuple[str, ...]
+    processes: int
+    max_try: int
+    timeout: float
+    error_threshold: int
+    allowed_failed_count: int | None
+    allowed_failed_percent: float | None
+    output: str | None
+    append_to: str | None
+    logging_level: str = "INFO"
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """A job: a script and its arguments, which no shell sees, or a command, which is a line for the shell.
 
@@ -105,6 +132,7 @@ class JobSpec:
     max_seconds: float | None
     notes: tuple[str, ...]
     distribution: Distribution | None = None
+    parallel: Parallel | None = None
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -121,8 +149,17 @@ class JobSpec:
                 "notes": tuple(kept["notes"]),
                 # Not there in specs of earlier versions.
                 "distribution": Distribution(**found) if (found := kept.get("distribution")) else None,
+                "parallel": _parallel(kept.get("parallel")),
             }
         )
+
+
+def _parallel(kept: Mapping[str, Any] | None) -> Parallel | None:
+    if kept is None:
+        return None
+    return Parallel(
+        **{**kept, "inputs": tuple(kept["inputs"]), "partition_keys": tuple(kept["partition_keys"])},
+    )
 
 
 class SpecMissing(Exception):

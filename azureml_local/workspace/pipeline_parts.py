@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
@@ -12,6 +13,8 @@ from azureml_local.storage.tables import Json, PipelinePart
 from azureml_local.workspace.errors import NotFound
 
 MODULE, SOURCE, GRAPH, SUBMISSION = "module", "source", "graph", "submission"
+# Of `reuse`: what completed under a key, and the last key of a step.
+REUSE, STEP_KEY = "reuse", "step"
 
 
 class PipelineParts:
@@ -31,6 +34,12 @@ class PipelineParts:
     def newest(self, kind: str, key: str) -> PipelinePart:
         """The last one that was added under a key. Raises NotFound."""
         return self._one(kind, key, PipelinePart.key == key)
+
+    def all(self, kind: str, key: str, limit: int) -> Sequence[PipelinePart]:
+        """Those that were added under a key, the newest first."""
+        query = select(PipelinePart).where(PipelinePart.kind == kind, PipelinePart.key == key)
+        with self._database.read() as session:
+            return session.scalars(query.order_by(PipelinePart.order.desc()).limit(limit)).all()
 
     def _one(self, kind: str, wanted: str, condition: object) -> PipelinePart:
         query = select(PipelinePart).where(PipelinePart.kind == kind, condition)  # type: ignore[arg-type]

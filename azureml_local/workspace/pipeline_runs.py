@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from azureml_local.workspace.datasets import files_at
 from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec, kept_job
 from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.pipelines import Link, Node, PipelineSpec, kept_pipeline
-from azureml_local.workspace.run_kinds import PIPELINE, STEP
+from azureml_local.workspace.run_kinds import PIPELINE, REUSED, STEP
 
 # The property of a step's run that says which node it is (azureml.pipeline.core.run reads the tag of that name).
 NODE = "azureml.nodeid"
@@ -41,7 +42,9 @@ def parent(run_id: str, experiment_id: str, spec: PipelineSpec, run_type: str, *
     )
 
 
-def step(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...]) -> NewRun:
+def step(
+    pipeline: Run, node: Node, inputs: tuple[InputSpec, ...], properties: Mapping[str, str] | None = None
+) -> NewRun:
     """The run of a step, which is its job; ``inputs`` are those of its job with their datasets."""
     target = node.job.target
     return NewRun(
@@ -67,9 +70,23 @@ def step(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...]) -> NewRun:
             "azureml.pipelinerunid": pipeline.id,
             "azureml.pipeline": pipeline.id,
             "azureml.pipelineComponent": "masterescloud",
+            **(properties or {}),
         },
         tags={NODE: node.id, "azureml.pipeline": pipeline.id},
     )
+
+
+def reused(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...], done: Mapping[str, str]) -> NewRun:
+    """The run of a step that stands for an earlier run: ``done`` is that run, its node and its pipeline."""
+    properties = {
+        "azureml.isreused": "true",
+        REUSED: done["run_id"],
+        "azureml.reusednodeid": done["node_id"],
+        "azureml.reusedpipeline": done["pipeline_id"],  # the SDK's
+        "azureml.reusedpipelinerunid": done["pipeline_id"],  # what users read
+    }
+    # Without a target it waits for no node.
+    return replace(step(pipeline, node, inputs, properties), target=None)
 
 
 def place(node: Node, output: str, run_id: str) -> str:

@@ -25,6 +25,8 @@ class Node:
 
     ``definition`` is the run configuration as a client reads it from the step's run. ``after`` are the ids of the nodes
     that it waits for beside those of its links. ``outputs`` are the names of its outputs by those that clients use.
+    ``reuse`` are the parts of what an earlier run must have in common with it to be taken in its place, each a text,
+    without those that other steps make; None where it is to run in any case.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Node:
     links: tuple[Link, ...]
     after: tuple[str, ...]
     outputs: Mapping[str, str]
+    reuse: Mapping[str, str] | None = None
 
     @property
     def before(self) -> frozenset[str]:

@@ -12,6 +12,9 @@ SWEEP = "hyperdrive"
 # A pipeline, which is no job either, and a step of one, which is.
 PIPELINE, STEP = "azureml.PipelineRun", "azureml.StepRun"
 
+# The property of a step's run that was not run again: whose outputs it has.
+REUSED = "azureml.reusedrunid"
+
 # Runs whose work is to start other runs and wait for them; they have no node of their own.
 ORCHESTRATED = frozenset({SWEEP, PIPELINE})
 

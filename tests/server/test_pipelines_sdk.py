@@ -234,26 +234,120 @@ def test_commands_pass_an_output_dataset_on(compute: Any, here: Any, submit: Sub
     assert [each.get_status() for each in run.find_step_run("lists")] == ["Finished"]
 
 
-@pytest.mark.sdk_refused("ParallelRunStep")
-def test_a_kind_of_step_that_is_not_built_is_refused_by_its_name(
+@pytest.mark.sdk("ParallelRunStep")
+def test_parallel_steps_share_out_files_and_the_partitions_of_a_table(
     workspace: Any, compute: Any, here: Any, submit: Submit, tmp_path: Path
 ) -> None:
     from azureml.core import Dataset
+    from azureml.pipeline.core import PipelineParameter
     from azureml.pipeline.steps import ParallelRunConfig, ParallelRunStep
 
-    (tmp_path / "score.py").write_text("def init():\n    pass\n\ndef run(batch):\n    return batch\n")
-    configuration = ParallelRunConfig(
-        source_directory=str(tmp_path),
-        entry_script="score.py",
-        error_threshold=1,
-        output_action="summary_only",
-        environment=here,
-        compute_target=compute,
-        node_count=1,
+    store = workspace.get_default_datastore()
+    for k in "ab":
+        (tmp_path / "parts" / k).mkdir(parents=True)
+        (tmp_path / "parts" / k / "t.csv").write_text(f"x\n{ord(k)}\n1\n")
+    store.upload(str(tmp_path / "parts"), "parallel/parts", show_progress=False, overwrite=True)
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "files.py").write_text(
+        "import sys\n\ndef run(batch):\n    return [each[-7] + sys.argv[2] for each in batch]\n"
     )
-    files = Dataset.File.from_files((workspace.get_default_datastore(), "pipelines/**"), validate=False)
-    parallel = ParallelRunStep(
-        name="many", inputs=[files.as_named_input("files")], parallel_run_config=configuration, allow_reuse=False
+    (scripts / "table.py").write_text(
+        "def run(batch, context):\n"
+        "    k = context.partition_key_value['k']\n"
+        "    if k == 'b':\n        raise ValueError('no b')\n"
+        "    return batch[['k', 'x']]\n"
     )
-    with pytest.raises(Exception, match="ParallelRunStep, which is not built in azureml-local"):
-        submit([parallel])
+
+    def configuration(script: str, **options: Any) -> Any:
+        return ParallelRunConfig(
+            source_directory=str(scripts),
+            entry_script=script,
+            output_action="append_row",
+            environment=here,
+            compute_target=compute,
+            node_count=2,
+            **options,
+        )
+
+    size = PipelineParameter("batch_size", default_value="1")
+    files = Dataset.File.from_files((store, "parallel/parts/**"), validate=False)
+    named, keyed = pipeline_data(workspace, "named"), pipeline_data(workspace, "keyed")
+    first = ParallelRunStep(
+        name="files",
+        inputs=[files.as_named_input("files")],
+        output=named,
+        arguments=["--word", "!"],
+        parallel_run_config=configuration(
+            "files.py", mini_batch_size=size, error_threshold=0, append_row_file_name="rows.txt"
+        ),
+        allow_reuse=False,
+    )
+    table = Dataset.Tabular.from_delimited_files((store, "parallel/parts/*/t.csv"), partition_format="/{k}/t.csv")
+    second = ParallelRunStep(
+        name="table",
+        inputs=[table.as_named_input("table")],
+        output=keyed,
+        parallel_run_config=configuration("table.py", partition_keys=["k"], error_threshold=1, run_max_try=1),
+        allow_reuse=False,
+    )
+    run = submit([first, second], continue_on_step_failure=True)
+    run.wait_for_completion(show_output=False, raise_on_error=False)
+    (files_run,), (table_run,) = run.find_step_run("files"), run.find_step_run("table")
+    files_run.get_output_data("named").download(str(tmp_path / "down"))
+    (rows,) = (tmp_path / "down").rglob("rows.txt")
+    assert sorted(rows.read_text().split()) == ["a!", "b!"]
+    # The group b was lost, two rows where one may be.
+    assert table_run.get_status() == "Failed"
+    assert "2 of 4 items failed, which is more than error_threshold=1" in str(table_run.get_details()["error"])
+    table_run.get_output_data("keyed").download(str(tmp_path / "keyed"))
+    (rows,) = (tmp_path / "keyed").rglob("parallel_run_step.txt")
+    assert rows.read_text() == "a 97\na 1\n"
+
+
+def execution_log(run: Any) -> str:
+    import requests
+
+    url = run.get_details()["logFiles"]["logs/azureml/executionlogs.txt"]
+    return requests.get(url, timeout=30).text
+
+
+def reused(run: Any) -> dict[str, bool]:
+    return {each.name: each.properties.get("azureml.isreused") == "true" for each in run.get_steps()}
+
+
+@pytest.mark.sdk("StepRun.get_details_with_logs", "StepRun.get_stdout_log")
+def test_reuse_takes_the_outputs_of_the_last_run_that_did_the_same(
+    workspace: Any, step: Step, submit: Submit, tmp_path: Path
+) -> None:
+    from azureml.pipeline.core import PipelineParameter
+
+    between = pipeline_data(workspace, "kept")
+    count = PipelineParameter("count", default_value=3)
+    step("makes", WRITE, arguments=[between, count], outputs=[between], allow_reuse=True)
+    second = step("reads", READ, arguments=[between], inputs=[between], allow_reuse=True)
+    ran = submit([second])
+    ran.wait_for_completion(show_output=False)
+    assert "'makes'" in execution_log(ran)
+    assert "no run of it has completed" in execution_log(ran)
+
+    again = submit([second])
+    again.wait_for_completion(show_output=False)
+    steps = {each.name: each for each in again.get_steps()}
+    originals = {each.name: each for each in ran.get_steps()}
+    assert reused(again) == {"makes": True, "reads": True}
+    assert {each.properties["azureml.reusedrunid"] for each in steps.values()} == {each.id for each in ran.get_steps()}
+    assert steps["makes"].properties["azureml.reusedpipelinerunid"] == ran.id
+    assert f"it reuses {originals['makes'].id} of {ran.id}" in execution_log(again)
+    assert "was not run" in steps["makes"].get_details_with_logs()["logFiles"]["user_logs/std_log.txt"]
+    steps["makes"].get_output_data("kept").download(str(tmp_path / "down"))
+    assert [path.read_text() for path in (tmp_path / "down").rglob("n.txt")] == ["42"]
+
+    other = submit([second], pipeline_parameters={"count": 4})
+    other.wait_for_completion(show_output=False)
+    assert reused(other) == {"makes": False, "reads": False}
+    assert f"other than in its last completed run, {originals['makes'].id}: parameters" in execution_log(other)
+
+    forced = submit([second], regenerate_outputs=True)
+    forced.wait_for_completion(show_output=False)
+    assert reused(forced) == {"makes": False, "reads": False}

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration.orchestrator import Orchestrator, Stop, Work
+from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import Workspace, pipeline_runs
+from azureml_local.workspace import Workspace, pipeline_runs, reuse
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.jobs import InputSpec
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
 from azureml_local.workspace.run_kinds import PIPELINE, cut_short
-from azureml_local.workspace.runs import FINAL, user_error
+from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 LOG = "logs/azureml/executionlogs.txt"
 
@@ -63,8 +65,10 @@ class _Pipeline(Work):
         self._workspace.runs.advance(self._parent.id, "Running")
         while True:
             runs = self._steps()
+            if self._settle(runs):
+                continue
             for node_id, run in runs.items():
-                self._say_end(node_id, run)
+                self._note_end(node_id, run, runs)
             if self._ending(runs):
                 ready: list[Node] = []
             else:
@@ -108,15 +112,61 @@ class _Pipeline(Work):
         return all(before in runs and runs[before].status == "Completed" for before in node.before)
 
     def _start(self, node: Node, runs: dict[str, Run]) -> None:
-        new = pipeline_runs.step(self._parent, node, tuple(self._inputs(node, runs)))
-        run = self._workspace.runs.create(new)
+        inputs = tuple(self._inputs(node, runs))
         self._last = time.monotonic()
+        if (done := self._done_before(node, runs)) is not None:
+            self._workspace.runs.create(pipeline_runs.reused(self._parent, node, inputs, asdict(done)))
+            return
+        run = self._workspace.runs.create(pipeline_runs.step(self._parent, node, inputs))
         try:
             self._workspace.computes.ready(node.job.target)
         except WorkspaceError as error:
             self._workspace.runs.advance(run.id, "Failed", error=user_error(str(error)))
             return
         self._cluster.submit(run)
+
+    # Reuse --------------------------------------------------------------------------------------------------
+
+    def _parts(self, node: Node, runs: dict[str, Run]) -> dict[str, str] | None:
+        """What an earlier run must have in common with a step; None where it is to run in any case."""
+        if node.reuse is None:
+            return None
+        made = {link.input: [reuse.origin(runs[link.node]), link.output] for link in node.links}
+        return {**node.reuse, "inputs from other steps": reuse.digest(made)}
+
+    def _done_before(self, node: Node, runs: dict[str, Run]) -> reuse.Done | None:
+        """The earlier run that is taken in the place of a step; why there is none is said in the log."""
+        if (parts := self._parts(node, runs)) is None:
+            return None
+        if (done := reuse.find(self._workspace, parts)) is not None:
+            self._say(f"The step {node.name!r} ({node.id}) is not run: it reuses {done.run_id} of {done.pipeline_id}.")
+            return done
+        before = reuse.differing(self._workspace, node, parts, self._parent.experiment_id)
+        if before is None:
+            why = "no run of it has completed in this experiment."
+        elif before[1]:
+            why = f"other than in its last completed run, {before[0]}: {', '.join(before[1])}."
+        else:
+            why = f"what its last completed run, {before[0]}, wrote is there no more."
+        self._say(f"The step {node.name!r} ({node.id}) has nothing to reuse: {why}")
+        return None
+
+    def _settle(self, runs: dict[str, Run]) -> bool:
+        """End the runs of steps that stand for earlier runs. Whether there were any."""
+        waits = [run for run in runs.values() if reuse.origin(run) != run.id and run.status not in FINAL]
+        for run in waits:
+            log = self._workspace.artifacts.open_log(data_container(run), JOB_LOG)
+            log.write_text(
+                f"The step {run.name!r} was not run: its outputs are those of the run {reuse.origin(run)}, which did "
+                "the same with the same inputs. To run it in any case, set allow_reuse=False in the step, or submit "
+                "with regenerate_outputs=True.\n"
+            )
+            self._workspace.artifacts.close_log(data_container(run), JOB_LOG)
+            self._workspace.runs.advance(run.id, "Running")
+            self._workspace.runs.advance(run.id, "Completed")
+        return bool(waits)
+
+    # Data ---------------------------------------------------------------------------------------------------
 
     def _inputs(self, node: Node, runs: dict[str, Run]) -> list[InputSpec]:
         """The inputs of its job: those that other steps have made are known now."""
@@ -126,7 +176,7 @@ class _Pipeline(Work):
             if (link := links.get(given.name)) is not None:
                 maker = self._spec.node(link.node)
                 assert maker is not None  # the edge has looked
-                given = pipeline_runs.linked(self._workspace, given, link, maker, runs[link.node].id)
+                given = pipeline_runs.linked(self._workspace, given, link, maker, reuse.origin(runs[link.node]))
             found.append(given)
         return found
 
@@ -145,8 +195,12 @@ class _Pipeline(Work):
         self._workspace.followers.await_listing(self._parent, self._last)
         self._workspace.runs.advance(self._parent.id, status, error=error)
 
-    def _say_end(self, node_id: str, run: Run) -> None:
+    def _note_end(self, node_id: str, run: Run, runs: dict[str, Run]) -> None:
         if run.status in FINAL and run.id not in self._said:
+            node = self._spec.node(node_id)
+            done = run.status == "Completed" and reuse.origin(run) == run.id
+            if node is not None and done and (parts := self._parts(node, runs)) is not None:
+                reuse.note(self._workspace, node, parts, run)
             self._said.add(run.id)
             self._say(f"Completing processing run id {run.id}: step {run.name} ({node_id}) is {run.status}.")
 

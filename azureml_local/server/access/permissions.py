@@ -58,7 +58,11 @@ RULES = (
     Rule(("POST",), "metric", r"/runs/[^/]+/(?:list|full)"),
     Rule(("POST",), "credential", r"/secrets:getbatch"),
     Rule(("POST",), "|rp", r"/computes/[^/]+/listNodes"),
-    Rule(("POST",), "pipelines", r"/PipelineRuns/[^/]+/(?:Graph/Node/(?:StatusCode|Status)|Outputs)"),
+    Rule(
+        ("POST",),
+        "pipelines",
+        r"/PipelineRuns/[^/]+/(?:Graph/(?:Node/Status(?:Code)?|Shareable/[A-Za-z]+)|Outputs)",
+    ),
     # Runs. Of several at once, and of those that are to be made, the route asks `may_write` and `may_start`.
     Rule(WRITE, "history", RUN + r"(?:/.*)?"),
     Rule(("POST", "PATCH"), "history", r"/(?:experiments|experimentids)/[^/]+/batch/(?:runs|events)"),

@@ -39,13 +39,8 @@ def check_module(workspace: Workspace, body: Mapping[str, Any]) -> None:
     step = str(body.get("StepType") or kind or "a step without a type")[:80]
     if kind.lower() != ESCLOUD:
         raise NotBuilt(
-            f"The step {name!r} is a {step}, which is not built in azureml-local. It runs PythonScriptStep and "
-            "CommandStep: do the same in a script of your own."
-        )
-    if str(body.get("ModuleType") or "").lower() == "batchinferencing":
-        raise NotBuilt(
-            f"The step {name!r} is a ParallelRunStep, which is not built in azureml-local. Read the input in a "
-            "PythonScriptStep, and start processes there: concurrent.futures."
+            f"The step {name!r} is a {step}, which is not built in azureml-local. It runs PythonScriptStep, "
+            "CommandStep and ParallelRunStep: do the same in a script of your own."
         )
     if str(body.get("StepType") or "").lower() == "rscriptstep":
         raise NotBuilt(f"The step {name!r} is an RScriptStep, which is not built in azureml-local: it runs Python.")

@@ -6,18 +6,24 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
+from fastapi.responses import FileResponse
 
+from azureml_local.runtime.logs import JOB_LOG, NODE_LOG
 from azureml_local.server.access import permissions
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.dataplane import pipelinemodules, pipelinewire
 from azureml_local.server.dataplane.pipelinegraph import read_pipeline
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import pipeline_parts, pipeline_runs
+from azureml_local.workspace import pipeline_parts, pipeline_runs, reuse
+from azureml_local.workspace.artifacts import RUN_ORIGIN
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 from azureml_local.workspace.pipelines import PipelineSpec, pipeline_of
 from azureml_local.workspace.run_kinds import PIPELINE
+from azureml_local.workspace.runs import data_container
 
 router = APIRouter(prefix="/pipelines/v1.0" + WORKSPACE_PATH)
+
+LOGS = {"STDOUT": JOB_LOG, "STDERR": None, "JobLog": NODE_LOG}
 
 NodeIds = Annotated[list[str], Body()]
 
@@ -139,8 +145,20 @@ def node_status(ctx: Ctx, name: Named, run_id: str, body: NodeIds) -> dict[str, 
     return {
         "RunId": step.id if step else None,
         "StatusCode": pipelinewire.node_status(parent, step),
-        "ReuseInfo": None,
+        "ReuseInfo": pipelinewire.reuse_info(step),
     }
+
+
+@router.post("/PipelineRuns/{run_id}/Graph/Shareable/{what}")
+def node_log(ctx: Ctx, name: Named, run_id: str, what: str, body: NodeIds) -> Response:
+    """A log of a step as text: STDOUT, STDERR (both streams are one log here, the first) or JobLog."""
+    if what not in LOGS:
+        raise NotFound(f"A step has no log {what[:40]!r}; it has {', '.join(LOGS)}.")
+    _, step = _node(ctx, run_id, body)
+    path, artifacts = LOGS[what], ctx.workspace.artifacts
+    if step is None or path is None or not artifacts.exists(RUN_ORIGIN, data_container(step), path):
+        return Response("", media_type="text/plain")
+    return FileResponse(artifacts.path(artifacts.get(RUN_ORIGIN, data_container(step), path)), media_type="text/plain")
 
 
 @router.post("/PipelineRuns/{run_id}/Outputs")
@@ -149,7 +167,7 @@ def node_outputs(ctx: Ctx, name: Named, run_id: str, body: NodeIds) -> dict[str,
     node = pipeline_of(parent).node(body[0])
     if node is None or step is None:
         return {}
-    return {port: pipelinewire.node_output(ctx.workspace, node, port, step.id) for port in node.outputs}
+    return {port: pipelinewire.node_output(ctx.workspace, node, port, reuse.origin(step)) for port in node.outputs}
 
 
 @router.get("/PipelineRuns/{run_id}/PipelineRunOutputs/{output}")
@@ -162,7 +180,7 @@ def pipeline_output(ctx: Ctx, name: Named, run_id: str, output: str) -> dict[str
     _, step = _node(ctx, run_id, [node_id])
     if node is None or step is None:
         raise NotFound(f"The output {output[:80]!r} isn't there: its step has not begun.")
-    return pipelinewire.node_output(ctx.workspace, node, port, step.id)
+    return pipelinewire.node_output(ctx.workspace, node, port, reuse.origin(step))
 
 
 def _run(ctx: Context, run_id: str) -> Run:

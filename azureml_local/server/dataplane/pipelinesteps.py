@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from azureml_local.server.dataplane.parallelsteps import is_parallel, read_parallel
 from azureml_local.server.dataplane.pipelinemodules import interface_of, parts_of
 from azureml_local.server.dataplane.runconfiguration import DEFAULT_DESTINATION, NAME, parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of
+from azureml_local.storage.tables import PipelinePart
 from azureml_local.workspace import Workspace, datastores, pipeline_parts, pipeline_runs
 from azureml_local.workspace.datasets import check_dataset_name
 from azureml_local.workspace.errors import Invalid, NotBuilt
-from azureml_local.workspace.jobs import InputSpec, OutputSpec
+from azureml_local.workspace.jobs import InputSpec, OutputSpec, Parallel
 from azureml_local.workspace.pipelines import Link, Node
+from azureml_local.workspace.reuse import digest
 
 # The ports of run_after and StepSequence (azureml.pipeline.core.graph: ModuleDef.fake_output_name).
 AFTER = "_run_after_"
@@ -24,6 +27,8 @@ STRUCTURED = "USE_STRUCTURED_ARGUMENTS"
 UNRESOLVED = re.compile(r"PipelineParameter_Name:(.+?)_Default:")
 # Where PipelineData is in its datastore, as in Azure.
 PIPELINE_DATA = "azureml/{run-id}/{output-name}"
+# In it is the id of the snapshot that the client has just made; HDReuseHashableRunConfig is the same without.
+UNCOMPARED = frozenset({"HyperDriveRunConfig"})
 PARAMETER = re.compile(r"\$(?:\{(AML_PARAMETER_\w+)\}|(AML_PARAMETER_\w+))")
 
 
@@ -52,7 +57,15 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     outputs = {port: _output(name, port, each, _settings(node, port)) for port, each in outs}
     words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
     configuration = _configuration(name, node, values, words, interface)
-    job = parse_run_configuration(configuration)
+    parallel = None
+    if is_parallel(module.body):
+        script, own, parallel = read_parallel(name, configuration["arguments"], configuration["nodeCount"])
+        several = configuration["nodeCount"] > 1
+        # The driver runs on one node, and starts all of the processes there.
+        configuration |= {"script": script, "arguments": list(own), "nodeCount": 1, "communicator": "None"}
+    job = replace(parse_run_configuration(configuration), parallel=parallel)
+    if parallel is not None and several:
+        job = replace(job, notes=(*job.notes, f"One node runs all {parallel.processes} processes of the step."))
     workspace.computes.ready(job.target)
     inputs = [
         _input(workspace, name, port, each, wiring) for port, each in ins if port in wiring.data or port in wiring.steps
@@ -60,6 +73,8 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     for port, each in ins:
         if port not in wiring.data and port not in wiring.steps and not each.get("IsOptional"):
             raise Invalid(f"The input {port!r} of the step {name!r} is connected to nothing.")
+    if parallel is not None:
+        _check_shared_out(name, parallel, inputs)
     definition = definition_of(workspace, configuration, job)
     return Node(
         id=str(node.get("Id")),
@@ -78,7 +93,37 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         links=tuple(Link(_reference(each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
         after=tuple(node_id for port, (node_id, _) in wiring.steps.items() if port.startswith(AFTER)),
         outputs={port: spec.name for port, spec in outputs.items()},
+        reuse=_reuse(module, node, values, wiring, words),
     )
+
+
+def _reuse(
+    module: PipelinePart, node: Mapping[str, Any], values: Mapping[str, str], wiring: Wiring, words: list[str]
+) -> dict[str, str] | None:
+    """What an earlier run must have in common with it; None where allow_reuse or regenerate_outputs say so."""
+    if not module.body.get("IsDeterministic") or node.get("RegenerateOutput") or not module.key:
+        return None
+    data = {port: [each.dataset_id, each.path] for port, each in wiring.data.items()}
+    parts: dict[str, object] = {
+        "the script's folder, the inputs' and outputs' names or other of the step's own settings": module.key,
+        "parameters": {name: value for name, value in values.items() if name not in UNCOMPARED},
+        "arguments": words,
+        "inputs": data,
+        "the run configuration": str(node.get("Runconfig")),
+        "the outputs' settings": node.get("ModuleOutputSettings"),
+    }
+    return {name: digest(value) for name, value in parts.items()}
+
+
+def _check_shared_out(step: str, parallel: Parallel, inputs: Sequence[InputSpec]) -> None:
+    known = {each.name: each for each in inputs}
+    if not parallel.inputs:
+        raise Invalid(f"The step {step!r} is a ParallelRunStep without an input to share out.")
+    for name in parallel.inputs:
+        if name not in known:
+            raise Invalid(f"The step {step!r} shares out the input {name[:80]!r}, which it doesn't have.")
+        if parallel.tables != (known[name].mechanism == "direct"):
+            raise Invalid(f"The input {name!r} of the step {step!r} must be a table, or files that are mounted.")
 
 
 def _named(interface: Mapping[str, Any], key: str) -> Iterable[tuple[str, Mapping[str, Any]]]:

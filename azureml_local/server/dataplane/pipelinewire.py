@@ -8,7 +8,7 @@ from azureml_local.server.context import Context
 from azureml_local.server.dataplane.pipelinegraph import dataset_of
 from azureml_local.server.dataplane.pipelinemodules import data_location, parts_of
 from azureml_local.storage.tables import PipelinePart, Run
-from azureml_local.workspace import Workspace, datastores, pipeline_runs
+from azureml_local.workspace import Workspace, datastores, pipeline_runs, reuse
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
 from azureml_local.workspace.runs import FINAL
@@ -56,6 +56,18 @@ def node_status(parent: Run, step: Run | None) -> str:
     if step is None:
         return NODE_CODES["Canceled" if parent.status in FINAL else "NotStarted"]
     return NODE_CODES.get(step.status, "1")
+
+
+def reuse_info(step: Run | None) -> Json | None:
+    """Of which run and node of a pipeline a step has its outputs; None where it ran itself."""
+    if step is None or reuse.origin(step) == step.id:
+        return None
+    known = step.properties
+    return {
+        "RunId": known["azureml.reusedpipeline"],
+        "NodeId": known["azureml.reusednodeid"],
+        "ExperimentId": step.experiment_id,
+    }
 
 
 def node_output(workspace: Workspace, node: Node, port: str, run_id: str) -> Json:
