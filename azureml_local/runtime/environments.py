@@ -29,6 +29,7 @@ from azureml_local.runtime.installer import (
     EnvironmentBuildCanceled,
     Interpreter,
     choose,
+    git_credentials,
     interpreter_at,
     interpreters,
     own_interpreter,
@@ -208,8 +209,9 @@ class EnvironmentBuilder:
             packages.notes.append(f"Added: {_IMPORTLIB_RESOURCES}, which azureml-core imports in older Pythons.")
         packages.requirements = sorted({*packages.requirements, *_ALWAYS})
         digest = _digest(
-            packages=packages.requirements,
-            options=[without_secrets(option) for option in packages.options],  # a new password is no new environment
+            # A new password is no new environment.
+            packages=[without_secrets(line) for line in packages.requirements],
+            options=[without_secrets(option) for option in packages.options],
             constraints=constraints,
             python=[str(packages.python), str(interpreter.version), os.path.realpath(interpreter.path)],
         )
@@ -301,7 +303,8 @@ def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelle
         requirements = folder / "requirements.txt"  # not arguments: any user can read those, and there are passwords
         constraints = folder / "constraints.txt"
         in_file, arguments = _uv_options(packages.options)
-        requirements.write_text("".join(f"{line}\n" for line in (*in_file, *packages.requirements)), encoding="utf-8")
+        lines, credentials = git_credentials(packages.requirements)
+        requirements.write_text("".join(f"{line}\n" for line in (*in_file, *lines)), encoding="utf-8")
         constraints.write_text("".join(f"{line}\n" for line in plan.constraints), encoding="utf-8")
         common = ["--quiet", "--no-project", "--no-python-downloads"]
         venv = ["venv", *common, "--python", str(plan.interpreter.path), str(folder / "venv")]
@@ -313,7 +316,7 @@ def _build(plan: _Plan, packages: PackageList, folder: Path, say: _Log, cancelle
         # to it would change them all.
         target += ["--link-mode", "copy"]
         files = ["--requirements", str(requirements), "--constraints", str(constraints)]
-        run_uv(["pip", "install", *target, *files], folder, say, cancelled, lock)
+        run_uv(["pip", "install", *target, *files], folder, say, cancelled, lock, credentials)
         requirements.unlink()
         marker = {
             "digest": plan.digest,

@@ -3,6 +3,7 @@ cancelled."""
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
@@ -13,10 +14,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import unquote
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -38,6 +41,7 @@ _PASSED_ON = re.compile(
     r"|CC|CXX|FC|CPP|(C|CXX|CPP|F|LD)FLAGS|CPATH|LIBRARY_PATH|LD_LIBRARY_PATH|PKG_CONFIG_PATH|MAKEFLAGS"
     r"|CUDA_HOME|JAVA_HOME"
 )
+_GIT_CREDENTIALS = re.compile(r"git\+(?P<scheme>https?)://(?P<user>[^/\s]*)@(?P<host>[^/\s@]+)(?P<path>/[^\s@#;]*)")
 _UV_INDEXES = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL"}
 
 
@@ -196,10 +200,37 @@ def uv_environment() -> dict[str, str]:
     return environment | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
+def git_credentials(requirements: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The requirements without the user information of their git URLs, and the variables by which git sends it.
+
+    uv hands such a URL to git as an argument, and git to its transport helper: any user of the machine can read those,
+    but not the environment of a process.
+    """
+    settings: dict[str, str] = {}
+
+    def without(found: re.Match[str]) -> str:
+        url = f"{found['scheme']}://{found['host']}{found['path']}"
+        name, _, password = found["user"].partition(":")
+        secret = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        settings[f"http.{url}.extraHeader"] = f"Authorization: Basic {secret}"
+        return f"git+{url}"
+
+    lines = [_GIT_CREDENTIALS.sub(without, line) for line in requirements]
+    variables = {"GIT_CONFIG_COUNT": str(len(settings))} if settings else {}
+    for number, (key, value) in enumerate(settings.items()):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return lines, variables
+
+
 def run_uv(
-    arguments: Sequence[str], folder: Path, say: Callable[[str], None], cancelled: threading.Event, lock: int
+    arguments: Sequence[str],
+    folder: Path,
+    say: Callable[[str], None],
+    cancelled: threading.Event,
+    lock: int,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Runs uv in `folder`, in a process group of its own; `say` gets its words as they come.
+    """Runs uv in `folder`, in a process group of its own; `say` gets its words as they come. uv gets `variables` too.
 
     uv inherits the descriptor `lock`: should this process be killed, nobody builds in the folder before uv
     has ended. Raises EnvironmentBuildError with uv's most telling words, EnvironmentBuildCanceled soon after
@@ -208,7 +239,7 @@ def run_uv(
     process = subprocess.Popen(
         [uv_program(), *arguments],
         cwd=folder,
-        env=uv_environment(),
+        env={**uv_environment(), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

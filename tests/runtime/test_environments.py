@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,7 +30,14 @@ from azureml_local.runtime.environments import (
     EnvironmentBuildError,
     JobEnvironment,
 )
-from azureml_local.runtime.installer import Interpreter, choose, interpreters, telling_words, uv_environment
+from azureml_local.runtime.installer import (
+    Interpreter,
+    choose,
+    git_credentials,
+    interpreters,
+    telling_words,
+    uv_environment,
+)
 
 HERE = f"python={sys.version_info.major}.{sys.version_info.minor}"
 SIX = "six==1.16.0"
@@ -442,3 +451,44 @@ def test_uv_gets_indexes_and_certificates_but_no_secrets_and_no_other_environmen
 )
 def test_most_relevant_lines_of_uvs_output_are_found(output: str, words: str) -> None:
     assert telling_words(output.splitlines(), 2) == words
+
+
+@pytest.mark.case("secrets-unseen")
+def test_git_credentials_reach_the_git_server_and_no_argument(
+    builder: EnvironmentBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, asked = tmp_path / "seen", []
+    real = shutil.which("git")
+    (tmp_path / "git").write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {real} "$@"\n')
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    line = "private @ git+https://me:hunter%402@127.0.0.1:9/team/private.git@v1"
+    sentence, log = fail(builder, definition(pip=[line]))
+    assert "https://127.0.0.1:9/team/private.git" in seen.read_text()  # uv has asked git
+    assert "hunter" not in seen.read_text() + sentence + log
+
+    lines, variables = git_credentials([line.replace("https", "http"), "six==1.17"])
+    assert lines == ["private @ git+http://127.0.0.1:9/team/private.git@v1", "six==1.17"]
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            asked.append((self.path.partition("?")[0], self.headers["Authorization"]))
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        given = {name: value.replace("127.0.0.1:9", host) for name, value in variables.items()}
+        for path in ("team/private.git", "other/private.git"):
+            command = ["git", "ls-remote", f"http://{host}/{path}"]
+            subprocess.run(command, env={**os.environ, **given}, capture_output=True, check=False)
+        server.shutdown()
+    mine = "Basic " + base64.b64encode(b"me:hunter@2").decode()
+    assert asked == [("/team/private.git/info/refs", mine), ("/other/private.git/info/refs", None)]
+    assert git_credentials(["six==1.17", "git+ssh://git@a.example/x"]) == (
+        ["six==1.17", "git+ssh://git@a.example/x"],
+        {},
+    )
