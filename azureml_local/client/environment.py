@@ -34,7 +34,7 @@ def client_variables(
     *,
     trust: Trust,
     sign_in_secret: str,
-    client_home: Path,
+    client_folders: tuple[Path, Path],
     workspace: WorkspaceName,
     tracking_token: str,
     inherited: Mapping[str, str],
@@ -42,6 +42,7 @@ def client_variables(
     """For a process that uses an SDK or MLflow as a person does: a notebook, a script, a test.
 
     Args:
+        client_folders: of the caches of sign-ins, the Azure CLI's and the SDK's.
         workspace: the one that MLflow logs to where nobody has set a tracking URI.
         tracking_token: for MLflow, where it is given a plain ``https://`` URI of this server.
     """
@@ -55,8 +56,8 @@ def client_variables(
         "APPSETTING_WEBSITE_SITE_NAME": "azureml-local",
         **trust.variables(),
         # Caches of earlier servers and of the real cloud would be wrong here; ours would be wrong there.
-        "AZURE_CONFIG_DIR": str(client_home / "azure"),
-        "AZUREML_AUTH_CONFIG_DIR": str(client_home / "auth"),
+        "AZURE_CONFIG_DIR": str(client_folders[0]),
+        "AZUREML_AUTH_CONFIG_DIR": str(client_folders[1]),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
         # As a compute instance has it; for processes that have azureml-mlflow, and the start-up hook knows which do.
         "AZUREML_LOCAL_MLFLOW": mlflow_tracking_uri(endpoints, workspace),

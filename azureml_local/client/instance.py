@@ -158,7 +158,7 @@ class LocalServer:
             sign_in_secret=self.folder.secrets().sign_in,
             workspace=workspace or config.name_for(Path.cwd()),
             tracking_token=self._token(MLFLOW_RESOURCE),
-            client_home=self.folder.client_home,
+            client_folders=self.folder.client_folders,
             inherited=inherited,
         )
 

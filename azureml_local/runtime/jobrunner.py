@@ -111,14 +111,16 @@ class JobRunner:
             with contextlib.suppress(FileExistsError):  # a file of that name is the user's own
                 (task.working / name).mkdir(exist_ok=True)
         python = environment.of_run(task.folder)
-        variables = self._variables(python)
+        short = short_folders.make(task.folder)
+        variables = self._variables(python, short)
         outputs = OutputFolders(spec.outputs, task.folder, task.working)
-        with self._inputs.brought(self._wanted(outputs), variables, reporter) as inputs:
+        wanted = self._wanted(outputs)
+        with short_folders.in_use(short) as use, self._inputs.brought(wanted, variables, reporter) as inputs:
             if reporter.cancelled.is_set():
                 return None
             places = {**inputs.places, **outputs.prepare()}
             variables.update(outputs.variables())
-            held = [*inputs.descriptors, *environment.descriptors]
+            held = [use, *inputs.descriptors, *environment.descriptors]
             return self._launch(python, variables, places, held)
 
     def _wanted(self, outputs: OutputFolders) -> InputRequest:
@@ -178,12 +180,12 @@ class JobRunner:
         except OSError as error:
             raise InputError(f"The job's process can't be started: {error.strerror or error}.") from error
 
-    def _variables(self, python: Path) -> dict[str, str]:
+    def _variables(self, python: Path, short: Path) -> dict[str, str]:
         """A job's environment variables: of the server's own, only the search path and the locale are passed on."""
         task, asked = self._task, self._spec.variables
-        short = short_folders.make(task.folder)
         home, temporary = short / "home", short / "tmp"
-        for folder in (home, temporary):
+        # azureml-core 1.47 (Python 3.6) and earlier write to ~/.azure without making it (azure_cli_core._session).
+        for folder in (home, home / ".azure", temporary):
             folder.mkdir(mode=0o700)
         passed = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TZ") if key in os.environ}
         return {

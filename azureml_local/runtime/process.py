@@ -77,7 +77,7 @@ class JobProcess:
         descriptors ``held`` stay open until it ends.
         """
         words = [str(Path(supervisor.__file__)), str(status_file), str(lease), " ".join(map(str, held))]
-        words.append(str(limit_of_user()))
+        words += [str(limit_of_user()), str(os.getpid())]
         with log.open("ab") as output:
             child = subprocess.Popen(
                 # Neither PYTHON* variables nor packages that are meant for the job.

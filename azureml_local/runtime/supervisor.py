@@ -153,12 +153,15 @@ def remove_short_folder(folder: str) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def main(status_file: str, lease_seconds: float, held: list[int], open_files: int, argv: list[str]) -> None:
-    server = os.getppid()
+def main(
+    status_file: str, lease_seconds: float, held: list[int], open_files: int, server: int, argv: list[str]
+) -> None:
     # Open as long as this process runs, as locks of the shared folders that the job uses; not inherited by the job.
     for descriptor in held:
         os.set_inheritable(descriptor, False)
     if (lease := told_to_begin()) is None:
+        if os.getppid() != server:  # it was killed; else it does this itself
+            remove_short_folder(os.path.dirname(status_file))
         return
     adopt_orphans()
     # Disk space for the exit status is allocated now: so it can be written even when the job has filled the disk. The
@@ -185,5 +188,6 @@ if __name__ == "__main__":
         float(sys.argv[2]),
         [int(number) for number in sys.argv[3].split()],
         int(sys.argv[4]),
-        sys.argv[5:],
+        int(sys.argv[5]),
+        sys.argv[6:],
     )

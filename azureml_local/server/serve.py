@@ -129,7 +129,7 @@ def _serve(
     endpoints = Endpoints.at(*ports, settings.host)
     context = _context(workspace, folder, endpoints, trust, settings, placement)
     # Clients cache what the cloud said of itself for ever, and the ports may have changed since.
-    (folder.client_home / "azure" / "cloudEndpoints.json").unlink(missing_ok=True)
+    (folder.client_folders[0] / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     context.sweeps.start()
     context.pipelines.start()

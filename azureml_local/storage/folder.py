@@ -107,7 +107,7 @@ class StateFolder:
         self.check(making=True)
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (self.blobs, self.runs, self.tls, self.client_home):
+            for folder in (self.blobs, self.runs, self.tls, self.client_home, *self.client_folders):
                 folder.mkdir(exist_ok=True)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
@@ -146,6 +146,13 @@ class StateFolder:
     def client_home(self) -> Path:
         """Folder of the SDK's caches in client processes; one per store, because they go stale across servers."""
         return self.root / "client"
+
+    @property
+    def client_folders(self) -> tuple[Path, Path]:
+        """AZURE_CONFIG_DIR and AZUREML_AUTH_CONFIG_DIR of client processes. azureml-core 1.47 (Python 3.6) and earlier
+        write to the first one without making it (azure_cli_core._session).
+        """
+        return self.client_home / "azure", self.client_home / "auth"
 
     @property
     def log(self) -> Path:

@@ -26,8 +26,8 @@ STARTS, STARTS_APART = "starts", 24 * 3600.0
 
 
 def clean(workspace: Workspace) -> None:
-    """Remove uncommitted blocks that are older than a week, files of no blob, folders of ended runs, and what a backup
-    left that was killed.
+    """Remove uncommitted blocks that are older than a week, files of no blob, folders of ended runs, short folders of
+    runs that are gone, and what a backup left that was killed.
 
     Only while nobody writes to the store: a file that is being uploaded has no row yet.
     """
@@ -50,6 +50,7 @@ def clean(workspace: Workspace) -> None:
         if folder.name in ended:
             short_folders.remove(folder)
             remove_tree(folder)
+    short_folders.sweep()
     for scratch in workspace.folder.root.glob(BACKUP_SCRATCH + "*"):
         try:
             descriptor = os.open(scratch, os.O_RDONLY)

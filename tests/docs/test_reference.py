@@ -94,7 +94,7 @@ def test_every_variable_that_a_process_gets_is_documented() -> None:
         ends,
         trust=trust,
         sign_in_secret="",
-        client_home=here,
+        client_folders=(here, here),
         workspace=WorkspaceName("s", "g", "w"),
         tracking_token="",
         inherited={"HTTP_PROXY": "http://p"},

@@ -278,15 +278,18 @@ def submit(experiment: Any, compute: Any, folder: Path, text: str, python: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.6", "3.8", "3.12"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's own process, on local
+@pytest.mark.parametrize(
+    ("version", "target"), [("3.6", "tests"), ("3.6", "local"), ("3.8", "tests"), ("3.12", "tests")]
+)
 def test_job_runs_in_the_python_it_asks_for(
-    workspace: Any, compute: Any, experiment: Any, tmp_path: Path, version: str
+    workspace: Any, compute: Any, experiment: Any, tmp_path: Path, version: str, target: str
 ) -> None:
     if not any(str(one.version).startswith(f"{version}.") for one in interpreters()):
         pytest.skip(f"there is no Python {version} on this machine")
     run = submit(
         experiment,
-        compute,
+        target,
         tmp_path,
         "import sys\nfrom azureml.core import Run\n"
         "Run.get_context(allow_offline=False).log('minor', sys.version_info[1])\n"

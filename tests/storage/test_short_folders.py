@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,39 @@ def test_link_that_a_job_has_changed_removes_nothing(tmp_path: Path, place: Path
     short_folders.remove(tmp_path)
     assert (place / "other").exists()
     assert (place / "azl-00000000").exists()
+
+
+def test_short_folder_of_a_run_that_is_gone_is_swept_and_others_stay(tmp_path: Path, place: Path) -> None:
+    gone, used, alive = (tmp_path / name for name in ("gone", "used", "alive"))
+    made = []
+    for folder in (gone, used, alive):
+        folder.mkdir()
+        made.append(short_folders.make(folder))
+    (place / "azl-0000000x").mkdir()
+    (place / "azl-00000000").mkdir()  # no run's: somebody else's of that name
+    for folder in (gone, used):
+        short_folders.remove_tree(folder)
+    with short_folders.in_use(made[1]):
+        assert short_folders.sweep() == 1
+    assert [each.exists() for each in made] == [False, True, True]
+    assert short_folders.sweep() == 1
+    assert sorted(each.name for each in place.iterdir()) == sorted([made[2].name, "azl-00000000", "azl-0000000x"])
+
+
+def test_short_folder_of_a_job_that_never_began_goes_with_its_killed_server(tmp_path: Path, place: Path) -> None:
+    """Its supervisor is told by the end of the pipe, and removes it; a later server may never come."""
+    run = tmp_path / "run"
+    run.mkdir()
+    made = short_folders.make(run)
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom azureml_local.runtime.process import JobProcess\n"
+        "run = Path(sys.argv[1])\n"
+        "JobProcess.spawn(['true'], cwd=run, environment={}, log=run / 'log', status_file=run / 'exit_status')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run)], check=False)
+    deadline = time.monotonic() + 30
+    while made.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not made.exists()
+    assert not (run / "exit_status").exists()
