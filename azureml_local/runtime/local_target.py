@@ -30,8 +30,8 @@ PATIENCE = 120.0
 POLL_SECONDS = 0.05
 
 # How a client signs in, and to which cloud (`environment.client_variables`). A job on the client's machine signs in as
-# the client does, as in Azure: Workspace.from_config() is the same workspace. A job on a cluster has none of them, and
-# hands none on to a local one that it submits.
+# the client does, as in Azure: Workspace.from_config() is the same workspace. A job on a cluster signs in with the token
+# of its run (`variables.job_variables`), which ends with that run: a local one that it submits gets one of its own.
 SIGN_IN = (
     "ARM_CLOUD_METADATA_URL",
     "AZUREML_CURRENT_CLOUD",
@@ -52,9 +52,11 @@ case "${{client##*/}}" in python*) ;; *) client=python ;; esac
 umask 077
 {{
     printf '%s\\0%s\\0' "$PWD" "$(command -v "$client" || command -v python3)"
-    for name in {sign_in}; do
-        if [ -n "${{!name+set}}" ]; then printf '%s=%s\\0' "$name" "${{!name}}"; fi
-    done
+    if [ "$MSI_SECRET" != "$AZUREML_RUN_TOKEN" ]; then
+        for name in {sign_in}; do
+            if [ -n "${{!name+set}}" ]; then printf '%s=%s\\0' "$name" "${{!name}}"; fi
+        done
+    fi
 }} > "$answer.part" && mv "$answer.part" "$answer"
 """
 

@@ -5,7 +5,7 @@ Which variable does what was measured with azureml-core 1.61 (each dropped in tu
 
 from __future__ import annotations
 
-from azureml_local.endpoints import Endpoints, mlflow_tracking_uri
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
@@ -44,6 +44,13 @@ def job_variables(
         # Not AZUREML_DISCOVERY_SERVICE_ENDPOINT: with it the SDK reads the location off the host name, and
         # "localhost" has none.
         **trust.variables(),
+        # How Workspace.from_config() and azure-identity sign in, as on a cluster that has a managed identity: with the
+        # run's own token, and to this server. Without them they ask Microsoft.
+        "ARM_CLOUD_METADATA_URL": f"{endpoints.api}/metadata/endpoints",
+        "AZUREML_CURRENT_CLOUD": CLIENT_CLOUD_NAME,
+        "MSI_ENDPOINT": f"{endpoints.api}/msi/token",
+        "MSI_SECRET": token,
+        "APPSETTING_WEBSITE_SITE_NAME": "azureml-local",
         # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE):
         # no telemetry.
         "HBI_WORKSPACE_JOB": "true",

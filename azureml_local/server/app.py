@@ -35,7 +35,7 @@ from azureml_local.server.dataplane import (
     pipelines,
     rundata,
 )
-from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SWEEP, Bodies
+from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SIGN_IN, SWEEP, Bodies
 from azureml_local.server.http.faults import FaultMiddleware
 from azureml_local.server.local import nodes as node
 from azureml_local.server.local import status as local
@@ -53,6 +53,7 @@ API = (
     arm_models,
     arm,
     resources,
+    identity,
     discovery,
     experiments,
     history,
@@ -88,7 +89,7 @@ def api_routes(ctx: Context) -> FastAPI:
     """All of the API but the blob service."""
     app = _app(ctx, "Azure Machine Learning, local", API)
     # The last one added comes first: nobody's body is read who isn't let in.
-    app.add_middleware(Bodies, kinds=(LOCAL_RUN, SWEEP, NODE_BYTES, JSON_ONLY))
+    app.add_middleware(Bodies, kinds=(LOCAL_RUN, SWEEP, NODE_BYTES, SIGN_IN, JSON_ONLY))
     app.add_middleware(Gate, ctx=ctx)
     return app
 

@@ -36,6 +36,10 @@ def test_local_target_invocation_passes_folder_interpreter_and_credentials(tmp_p
     assert (run / "client").stat().st_mode & 0o077 == 0
     assert [path.name for path in run.iterdir()] == ["client"]
 
+    of_a_run = {**others, **signs_in, "AZUREML_RUN_TOKEN": signs_in["MSI_SECRET"]}
+    subprocess.run(start, cwd=project, check=True, env=of_a_run)  # a job on a cluster that submits a local one
+    assert client_of(run) == Client(project, sys.executable, {})
+
 
 def test_local_target_client_absent_fails_the_run_and_cancelled_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

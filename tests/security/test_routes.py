@@ -25,6 +25,8 @@ NAMES = {
 }
 # A route may be let through the gate because it checks something else; these do.
 WITHOUT_TOKEN = {
+    "/msi/token",
+    "/msi/token/",
     "/metadata/endpoints",
     "/discovery/{key}/workspaces/{workspace_id}",
     "/opendata/mnist",
@@ -177,3 +179,20 @@ def test_a_metric_of_a_run_that_is_deleted_in_this_moment_is_refused(
     for answer in (one, metric):
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound"), answer.text
     assert several.json()["errors"]["new"]["error"]["code"] == "NotFound"
+
+
+@pytest.mark.case("tokens")
+def test_a_jobs_sign_in_gives_its_own_runs_token_while_that_goes_on(inside: Inside) -> None:
+    runs, tokens = inside.context.workspace.runs, inside.context.tokens
+    experiment = inside.context.workspace.experiments.get_or_create("signs-in")
+    runs.create(NewRun("signs-in", experiment.id))
+    mine = {"secret": tokens.for_run("signs-in").text}
+    answer = inside.anonymous.request("GET", "/msi/token?resource=https://a.example", headers=mine)
+    given = answer.json()["access_token"]
+    assert tokens.check(f"Bearer {given}") == Caller("signs-in")
+    assert inside.anonymous.request("GET", "/msi/token", headers={"secret": given}).status_code == 200
+    client = {"secret": tokens.sign_in(inside.context.secrets.sign_in, "x").text}  # a token is no secret
+    for secret in (client, {"secret": tokens.for_run("nobody").text}, {"secret": f"{given}x"}, {"secret": "a.b.c"}, {}):
+        assert inside.anonymous.request("GET", "/msi/token", headers=secret).status_code == 401
+    runs.advance("signs-in", "Canceled")
+    assert inside.anonymous.request("GET", "/msi/token", headers=mine).status_code == 401

@@ -119,11 +119,15 @@ def test_a_job_reads_and_writes_under_the_names_that_it_was_submitted_under(
         "download": files.as_named_input("download").as_download(),
         "direct": table.as_named_input("direct"),
         "by_name": "own-numbers",
+        "from_config": "own-numbers",
         "output": result,
     }
     arguments = [word for pair in inputs.items() for word in pair]
-    run = Experiment(one, "own-names").submit(script(*arguments, compute_target=compute))
-    assert metrics(run) == {**dict.fromkeys(["mount", "download", "direct", "by_name"], 3), "workspace": words(ONE)}
+    configuration = script(*arguments, compute_target=compute)
+    one.write_config(configuration.source_directory)
+    run = Experiment(one, "own-names").submit(configuration)
+    read = ["mount", "download", "direct", "by_name", "from_config"]
+    assert metrics(run) == {**dict.fromkeys(read, 3), "workspace": words(ONE)}
 
     # What a job under the one name wrote, a client and a job under the other one read, and the other way round.
     again = Dataset.get_by_name(other, "own-result")

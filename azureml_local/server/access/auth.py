@@ -81,11 +81,12 @@ class Tokens:
             upn="you@azureml-local.invalid",
         )
 
-    def for_run(self, run_id: str) -> Token:
+    def for_run(self, run_id: str, resource: str = "") -> Token:
         """A job's token. The SDK in the job asks for a new one shortly before it expires
         (azureml.core.authentication: AzureMLTokenAuthentication).
         """
-        return self._issue(RUN_SECONDS, aud=self._identity.workspace_id, run=run_id, oid=self._identity.principal_id)
+        audience = resource or self._identity.workspace_id
+        return self._issue(RUN_SECONDS, aud=audience, run=run_id, oid=self._identity.principal_id)
 
     def check(self, authorization: str | None) -> Caller:
         """Whose token it is. Raises Unauthorized unless it is ``Bearer`` and a valid token of this store."""

@@ -7,10 +7,27 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 
-from azureml_local.server.context import Ctx
+from azureml_local.server.access import permissions
+from azureml_local.server.access.auth import Token
+from azureml_local.server.context import Context, Ctx
 
 router = APIRouter()
+
+JWT_DOTS = 2  # a secret of the store's has none
+
+
+def _issue(ctx: Context, secret: str | None, resource: str) -> Token:
+    """A client's token for the store's secret; for the token of a run, which is its job's secret, another one of the
+    same run. Raises Unauthorized.
+    """
+    if secret is not None and secret.count(".") == JWT_DOTS:
+        caller = ctx.tokens.check(f"Bearer {secret}")
+        if caller.run_id is not None:
+            permissions.check_running(ctx.workspace.runs, caller.run_id)
+            return ctx.tokens.for_run(caller.run_id, resource)
+    return ctx.tokens.sign_in(secret, resource)
 
 
 @router.get("/msi/token")
@@ -23,7 +40,7 @@ async def token(ctx: Ctx, request: Request, resource: str = "") -> dict[str, Any
     if not resource:
         form = parse_qs((await request.body()).decode("latin-1"))
         resource = form.get("resource", [""])[0]
-    issued = ctx.tokens.sign_in(request.headers.get("secret"), resource)
+    issued = await run_in_threadpool(_issue, ctx, request.headers.get("secret"), resource)
     return {
         "access_token": issued.text,
         "token_type": "Bearer",

@@ -155,6 +155,11 @@ def may_start(runs: Runs, caller: Caller, parent_id: object) -> None:
     may_write(runs, caller, parent_id)
 
 
+def check_running(runs: Runs, run_id: str) -> None:
+    """Raises Unauthorized when the run of a token is over or gone."""
+    _root(runs, run_id)
+
+
 def _root(runs: Runs, run_id: str) -> str:
     """The root of the tree of a job's own run. Raises Unauthorized when the run is over or gone."""
     try:

@@ -55,6 +55,8 @@ LOCAL_RUN = Body(re.compile(r"/execution/.*/localrun"), MULTIPART, MAX_JSON)
 SWEEP = Body(re.compile(r"/hyperdrive/.*/(?:hd)?runs(?:/[^/]*)?"), MULTIPART, MAX_JSON)
 # What a node sends of logs and files.
 NODE_BYTES = Body(re.compile(r"/node/.*/bytes"), OCTETS, MAX_PIECE)
+# Sign-in (access.identity).
+SIGN_IN = Body(re.compile(r"/msi/.*"), FORM, MAX_FORM)
 JSON_ONLY = Body(ANY_PATH, JSON, MAX_JSON)
 FORM_ONLY = Body(ANY_PATH, FORM, MAX_FORM)
 
