@@ -30,8 +30,8 @@ PATIENCE = 120.0
 POLL_SECONDS = 0.05
 
 # How a client signs in, and to which cloud (`environment.client_variables`). A job on the client's machine signs in as
-# the client does, as in Azure: Workspace.from_config() is the same workspace. A job on a cluster signs in with the token
-# of its run (`variables.job_variables`), which ends with that run: a local one that it submits gets one of its own.
+# the client does, as in Azure: Workspace.from_config() is the same workspace. A job on a cluster signs in with its own
+# run's token (`variables.job_variables`), which ends with that run: a local one that it submits gets another.
 SIGN_IN = (
     "ARM_CLOUD_METADATA_URL",
     "AZUREML_CURRENT_CLOUD",

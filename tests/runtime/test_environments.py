@@ -471,7 +471,7 @@ def test_git_credentials_reach_the_git_server_and_no_argument(
     assert lines == ["private @ git+http://127.0.0.1:9/team/private.git@v1", "six==1.17"]
 
     class Server(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked.append((self.path.partition("?")[0], self.headers["Authorization"]))
             self.send_error(404)
 
