@@ -332,7 +332,7 @@ def work(plan: Json, connection: Connection) -> None:
         if not callable(run):
             raise SystemExit("The entry script has no function run(mini_batch).")
         if callable(getattr(module, "init", None)):
-            module.init()  # type: ignore[attr-defined]
+            module.init()
     except BaseException as error:
         traceback.print_exc()
         connection.send(("refused", "The entry script can't be begun: %s" % last_line(error)))

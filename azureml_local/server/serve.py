@@ -349,11 +349,12 @@ def _context(
         registry=WorkerRegistry(placement, order),
     )
     cluster = Cluster(services)
+    sweeps = Sweeps(workspace, cluster)
     return Context(
         workspace=workspace,
         cluster=cluster,
-        sweeps=Sweeps(workspace, cluster),
-        pipelines=Pipelines(workspace, cluster),
+        sweeps=sweeps,
+        pipelines=Pipelines(workspace, cluster, sweeps),
         endpoints=endpoints,
         tokens=tokens,
         urls=BlobUrls(endpoints.api, secrets),

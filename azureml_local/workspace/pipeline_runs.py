@@ -11,10 +11,11 @@ from typing import Any
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores
 from azureml_local.workspace.datasets import files_at
-from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec, kept_job
+from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec, kept_job, spec_of
 from azureml_local.workspace.new_runs import NewRun
 from azureml_local.workspace.pipelines import Link, Node, PipelineSpec, kept_pipeline
-from azureml_local.workspace.run_kinds import PIPELINE, REUSED, STEP
+from azureml_local.workspace.run_kinds import PIPELINE, REUSED, STEP, SWEEP
+from azureml_local.workspace.sweeps import kept_sweep
 
 # The property of a step's run that says which node it is (azureml.pipeline.core.run reads the tag of that name).
 NODE = "azureml.nodeid"
@@ -87,6 +88,35 @@ def reused(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...], done: Mappi
     }
     # Without a target it waits for no node.
     return replace(step(pipeline, node, inputs, properties), target=None)
+
+
+def swept(pipeline: Run, node: Node, inputs: tuple[InputSpec, ...]) -> NewRun:
+    """The run of a step that is a sweep, which is its only child."""
+    new = step(pipeline, node, inputs)
+    component = {"azureml.pipelineComponent": "masterhyperdrivecloud"}
+    return replace(new, target=None, properties={**new.properties, **component})
+
+
+def sweep_below(step: Run, node: Node) -> NewRun:
+    """The sweep of a step's run. Its name is the id of that (azureml.pipeline.steps: HyperDriveStepRun)."""
+    assert node.sweep is not None
+    own = [each for each in spec_of(step).outputs if each.name not in node.sweep.trained]
+    # All its runs write to the one place of the step.
+    outputs = tuple(replace(each, destination=each.destination.replace("{run-id}", step.id)) for each in own)
+    return NewRun(
+        run_id=f"HD_{step.id}",
+        experiment_id=step.experiment_id,
+        run_type=SWEEP,
+        target=node.job.target,
+        script_name=node.job.script,
+        definition=node.definition,
+        spec=kept_sweep(node.sweep.spec, replace(spec_of(step), outputs=outputs)),
+        snapshot_id=node.snapshot_id,
+        parent_id=step.id,
+        name=step.id,
+        properties=dict(node.sweep.properties),
+        tags=dict(node.sweep.tags),
+    )
 
 
 def place(node: Node, output: str, run_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from azureml_local.storage.tables import Json, Run
 from azureml_local.workspace.jobs import PIPELINE_SPEC, JobSpec, SpecMissing
+from azureml_local.workspace.sweeps import SweepSpec
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,28 @@ class Link:
     input: str
     node: str
     output: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an output of a sweep's step is made of: ``metrics``, a file with those of all runs, or ``model``, what the
+    best run has left at the path ``file``.
+    """
+
+    kind: str
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class NodeSweep:
+    """The sweep that a step is: its job is that of the runs. ``properties`` and ``tags`` are what a client reads the
+    sweep's description from; ``trained`` are the outputs that are made of its results, by the names of `Node.job`.
+    """
+
+    spec: SweepSpec
+    properties: Mapping[str, str]
+    tags: Mapping[str, str]
+    trained: Mapping[str, Trained]
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,7 @@ class Node:
     after: tuple[str, ...]
     outputs: Mapping[str, str]
     reuse: Mapping[str, str] | None = None
+    sweep: NodeSweep | None = None
 
     @property
     def before(self) -> frozenset[str]:
@@ -78,12 +102,20 @@ class PipelineSpec:
                     "job": JobSpec.from_json(each["job"]),
                     "links": tuple(Link(**link) for link in each["links"]),
                     "after": tuple(each["after"]),
+                    "sweep": _sweep(each.get("sweep")),
                 }
             )
             for each in kept["nodes"]
         )
         outputs = {name: (node, output) for name, (node, output) in kept["outputs"].items()}
         return cls(**{**kept, "nodes": nodes, "outputs": outputs})
+
+
+def _sweep(kept: Mapping[str, Any] | None) -> NodeSweep | None:
+    if kept is None:
+        return None
+    trained = {name: Trained(**each) for name, each in kept["trained"].items()}
+    return NodeSweep(**{**kept, "spec": SweepSpec.from_json(kept["spec"]), "trained": trained})
 
 
 def kept_pipeline(spec: PipelineSpec) -> Json:

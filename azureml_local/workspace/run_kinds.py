@@ -33,8 +33,8 @@ def is_submitted(run: Run) -> bool:
 
 
 def is_orchestrated(run: Run) -> bool:
-    """Whether it is submitted, and starts its children instead of being a job."""
-    return is_submitted(run) and run.run_type in ORCHESTRATED
+    """Whether it is submitted, and others run in its place: its children, or, of a step, an earlier run."""
+    return is_submitted(run) and (run.run_type in ORCHESTRATED or (run.run_type == STEP and run.target is None))
 
 
 def not_orchestrated() -> ColumnElement[bool]:

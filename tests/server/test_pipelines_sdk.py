@@ -168,18 +168,28 @@ def test_other_steps_go_on_after_a_failure_where_that_is_asked_for(step: Step, s
 @pytest.mark.sdk("PipelineRun.cancel")
 @pytest.mark.parametrize("by", ["PipelineRun", "Run"])
 def test_cancelling_a_pipeline_ends_its_steps(
-    experiment: Any, step: Step, submit: Submit, wait_for: Callable[..., Any], by: str
+    experiment: Any,
+    compute: Any,
+    here: Any,
+    submit: Submit,
+    wait_for: Callable[..., Any],
+    tmp_path: Path,
+    by: str,
+    step: Step,
 ) -> None:
     from azureml.core import Run
+    from azureml.pipeline.steps import HyperDriveStep
 
-    run = submit([step("waits", WAIT)])
-    wait_for(lambda: [each for each in run.get_steps() if each.get_status() == "Running"], 60)
+    sweep = sweep_of(WAIT, tmp_path, compute, here)
+    tune = HyperDriveStep(name="tune", hyperdrive_config=sweep, estimator_entry_script_arguments=[])
+    run = submit([step("waits", WAIT), tune])
+    wait_for(lambda: [each.get_status() for each in run.get_steps()] == ["Running", "Running"], 60)
     if by == "PipelineRun":
         run.cancel()
     else:
         Run(experiment, run.id).cancel()
     wait_for(lambda: run.get_status() == "Canceled", 60)
-    assert [each.get_status() for each in run.get_steps()] == ["Canceled"]
+    assert [each.get_status() for each in run.get_steps()] == ["Canceled", "Canceled"]
 
 
 @pytest.mark.sdk("DataReference", "PipelineParameter")
@@ -351,3 +361,79 @@ def test_reuse_takes_the_outputs_of_the_last_run_that_did_the_same(
     forced = submit([second], regenerate_outputs=True)
     forced.wait_for_completion(show_output=False)
     assert reused(forced) == {"makes": False, "reads": False}
+
+
+TRIAL = """
+import argparse, os
+from azureml.core import Run
+parser = argparse.ArgumentParser()
+parser.add_argument("--given")
+parser.add_argument("--x", type=float)
+known = parser.parse_args()
+os.makedirs("outputs", exist_ok=True)
+open("outputs/model.txt", "w").write(f"{known.x:g} {open(os.path.join(known.given, 'n.txt')).read()}")
+Run.get_context(allow_offline=False).log("score", known.x)
+"""
+
+
+def sweep_of(text: str, folder: Path, compute: Any, here: Any) -> Any:
+    """A HyperDriveConfig of two runs."""
+    from azureml.core import ScriptRunConfig
+    from azureml.train.hyperdrive import GridParameterSampling, HyperDriveConfig, PrimaryMetricGoal, choice
+
+    (folder / "trial").mkdir()
+    (folder / "trial" / "trial.py").write_text(text)
+    script = ScriptRunConfig(str(folder / "trial"), script="trial.py", compute_target=compute, environment=here)
+    return HyperDriveConfig(
+        run_config=script,
+        hyperparameter_sampling=GridParameterSampling({"--x": choice(0.5, 0.25)}),
+        primary_metric_name="score",
+        primary_metric_goal=PrimaryMetricGoal.MAXIMIZE,
+        max_total_runs=2,
+    )
+
+
+@pytest.mark.sdk("HyperDriveStep", "HyperDriveStepRun")
+def test_a_sweep_as_a_step_passes_on_its_metrics_and_its_best_model(
+    workspace: Any, compute: Any, here: Any, step: Step, submit: Submit, tmp_path: Path
+) -> None:
+    import json
+
+    from azureml.pipeline.core import PipelineData, TrainingOutput
+    from azureml.pipeline.steps import HyperDriveStep, HyperDriveStepRun
+
+    store = workspace.get_default_datastore()
+    sweep = sweep_of(TRIAL, tmp_path, compute, here)
+    between, metrics = pipeline_data(workspace, "between"), pipeline_data(workspace, "metrics")
+    model = PipelineData(
+        "model", datastore=store, training_output=TrainingOutput("Model", model_file="outputs/model.txt")
+    )
+    first = step("first", WRITE, arguments=[between], outputs=[between])
+    tune = HyperDriveStep(
+        name="tune",
+        hyperdrive_config=sweep,
+        estimator_entry_script_arguments=["--given", between],
+        inputs=[between],
+        outputs=[model],
+        metrics_output=metrics,
+        allow_reuse=True,
+    )
+    text = """
+    import json, sys
+    from azureml.core import Run
+    metrics, model = (open(each).read() for each in sys.argv[1:])
+    Run.get_context().log_row("seen", runs=len(json.loads(metrics)), model=model)
+    """
+    last = step("last", text, arguments=[metrics, model], inputs=[metrics, model])
+    run = submit([first, tune, last])
+    run.wait_for_completion(show_output=False)
+    assert run.get_status() == "Finished"
+    assert run.find_step_run("last")[0].get_metrics()["seen"] == {"runs": 2, "model": "0.5 42"}
+    (tuned,) = run.find_step_run("tune")
+    found = HyperDriveStepRun(tuned)
+    best = found.get_best_run_by_primary_metric()
+    assert best.get_metrics() == {"score": 0.5}
+    assert tuned.get_status() == "Finished"
+    tuned.get_output_data("metrics").download(str(tmp_path / "down"))
+    (file,) = (path for path in (tmp_path / "down").rglob("*") if path.is_file())
+    assert json.loads(file.read_text())[best.id] == {"score": [0.5]}

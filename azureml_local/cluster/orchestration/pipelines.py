@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from azureml_local.cluster.cluster import Cluster
-from azureml_local.cluster.orchestration.orchestrator import Orchestrator, Stop, Work
+from azureml_local.cluster.orchestration import sweepsteps
+from azureml_local.cluster.orchestration.orchestrator import Cancel, Orchestrator, Stop, Work
+from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, pipeline_runs, reuse
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.jobs import InputSpec
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
-from azureml_local.workspace.run_kinds import PIPELINE, cut_short
+from azureml_local.workspace.run_kinds import PIPELINE, STEP, SWEEP, cut_short
 from azureml_local.workspace.runs import FINAL, data_container, user_error
 
 LOG = "logs/azureml/executionlogs.txt"
@@ -29,20 +31,40 @@ class Pipelines(Orchestrator["_Pipeline"]):
     kind = "pipeline"
     run_type = PIPELINE
 
+    def __init__(self, workspace: Workspace, cluster: Cluster, sweeps: Sweeps) -> None:
+        super().__init__(workspace, cluster)
+        self._sweeps = sweeps
+        cluster.orchestrate(STEP, self._cancel_step)
+
     def _begin(self, run: Run, over: Callable[[], object]) -> _Pipeline:
-        return _Pipeline(self._workspace, self._cluster, run, over)
+        return _Pipeline(self._workspace, self._cluster, self._sweeps, run, over)
 
     def _run_changed(self, run: Run) -> None:
-        if run.status in FINAL:
-            super()._run_changed(run)
+        if run.status not in FINAL:
+            return
+        if run.run_type == SWEEP and run.parent_id is not None:
+            # That of a step: whose pipeline ends it.
+            run = self._workspace.runs.get(run.parent_id)
+        super()._run_changed(run)
+
+    def _cancel_step(self, run_id: str) -> None:
+        """Cancel a step that is no job: what runs in its place."""
+        run = self._workspace.runs.advance(run_id, "CancelRequested")
+        for child in self._workspace.runs.list(parent_id=run_id):
+            self._cluster.cancel(child.id)
+        if (work := self._going_on.get(run.parent_id or "")) is not None:
+            work.tell(Cancel())
 
 
 class _Pipeline(Work):
     kind = "pipeline"
     log_name = LOG
 
-    def __init__(self, workspace: Workspace, cluster: Cluster, run: Run, over: Callable[[], object]) -> None:
+    def __init__(
+        self, workspace: Workspace, cluster: Cluster, sweeps: Sweeps, run: Run, over: Callable[[], object]
+    ) -> None:
         super().__init__(workspace, cluster, run, over)
+        self._sweeps = sweeps
         self._spec: PipelineSpec = pipeline_of(run)
         # When the last step was made that this server made.
         self._last = 0.0
@@ -78,6 +100,8 @@ class _Pipeline(Work):
                 self._say(f"Submitting {len(ready)} runs, first five are: {named}")
                 for node in ready:
                     self._start(node, runs)
+                continue
+            if self._tend(runs):
                 continue
             if all(run.status in FINAL for run in runs.values()):
                 return True
@@ -117,6 +141,9 @@ class _Pipeline(Work):
         if (done := self._done_before(node, runs)) is not None:
             self._workspace.runs.create(pipeline_runs.reused(self._parent, node, inputs, asdict(done)))
             return
+        if node.sweep is not None:
+            self._workspace.runs.create(pipeline_runs.swept(self._parent, node, inputs))
+            return
         run = self._workspace.runs.create(pipeline_runs.step(self._parent, node, inputs))
         try:
             self._workspace.computes.ready(node.job.target)
@@ -124,6 +151,16 @@ class _Pipeline(Work):
             self._workspace.runs.advance(run.id, "Failed", error=user_error(str(error)))
             return
         self._cluster.submit(run)
+
+    def _tend(self, runs: dict[str, Run]) -> bool:
+        """Start and end the sweeps of steps. Whether something is different now."""
+        changed = False
+        for node_id, run in runs.items():
+            node = self._spec.node(node_id)
+            if node is not None and node.sweep is not None and run.status not in FINAL:
+                sweepsteps.tend(self._workspace, self._sweeps, run, node)
+                changed = changed or self._workspace.runs.get(run.id).status != run.status
+        return changed
 
     # Reuse --------------------------------------------------------------------------------------------------
 

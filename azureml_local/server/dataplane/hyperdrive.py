@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
 from typing import Annotated, Any
@@ -13,12 +12,12 @@ from azureml_local.names import WorkspaceName
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane import sweepmarks
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
 from azureml_local.server.dataplane.sweepconfiguration import KEY, parse_sweep
 from azureml_local.server.http.multipart import json_file
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import sweep_runs
 from azureml_local.workspace.errors import Invalid, NotFound
 from azureml_local.workspace.jobs import LOCAL_TARGET, JobSpec
 from azureml_local.workspace.new_runs import NewRun
@@ -110,21 +109,7 @@ def _parent(
     **more: Any,
 ) -> NewRun:
     """The parent run of a sweep, with the tags and properties that the SDK makes its HyperDriveConfig of again."""
-    metric = json.dumps(source["primary_metric_config"])
-    tags = {
-        "max_concurrent_jobs": str(sweep.max_concurrent),
-        "max_total_jobs": str(sweep.max_total),
-        "max_duration_minutes": str(sweep.max_minutes),
-        "policy_config": json.dumps(source["policy_config"]),
-        "generator_config": json.dumps(source["generator_config"]),
-        "primary_metric_config": metric,
-        "platform_config": json.dumps(
-            {key: value for key, value in source["platform_config"].items() if key != "Definition"}
-        ),
-        "resume_child_runs": "null",
-        "all_jobs_generated": "false",
-        "cancellation_requested": "false",
-    }
+    properties, tags = sweepmarks.properties_and_tags(source, sweep, snapshot_id)
     kept = {key: value for key, value in source.items() if key != "platform_config"}
     return NewRun(
         run_id=run_id or f"HD_{uuid.uuid4()}",
@@ -135,15 +120,8 @@ def _parent(
         definition={**configuration, KEY: kept},
         spec=kept_sweep(sweep, replace(trial, environment=configuration.get("environment") or {})),
         snapshot_id=snapshot_id,
-        properties={
-            "primary_metric_config": metric,
-            "resume_from": json.dumps(source.get("resume_from")),
-            "runTemplate": "HyperDrive",
-            "azureml.runsource": "hyperdrive",
-            "platform": "AML",
-            "ContentSnapshotId": snapshot_id,
-        },
-        tags={f"{sweep_runs.SYSTEM}{key}": text for key, text in tags.items()},
+        properties=properties,
+        tags=tags,
         **more,
     )
 

@@ -17,6 +17,8 @@ DATA_TYPES = (
 )
 # How a step runs that is a job of its own: a script or a command on a cluster.
 ESCLOUD = "escloud"
+# One that is a sweep.
+HYPERDRIVE = "hyperdrivecloud"
 
 
 def data_types() -> list[dict[str, Any]]:
@@ -37,10 +39,10 @@ def check_module(workspace: Workspace, body: Mapping[str, Any]) -> None:
     """Raises NotBuilt for a kind of step that doesn't run here, NotFound for an unknown snapshot, Invalid."""
     kind, name = str(body.get("ModuleExecutionType") or ""), str(body.get("Name") or "")[:80]
     step = str(body.get("StepType") or kind or "a step without a type")[:80]
-    if kind.lower() != ESCLOUD:
+    if kind.lower() not in (ESCLOUD, HYPERDRIVE):
         raise NotBuilt(
             f"The step {name!r} is a {step}, which is not built in azureml-local. It runs PythonScriptStep, "
-            "CommandStep and ParallelRunStep: do the same in a script of your own."
+            "CommandStep, ParallelRunStep and HyperDriveStep: do the same in a script of your own."
         )
     if str(body.get("StepType") or "").lower() == "rscriptstep":
         raise NotBuilt(f"The step {name!r} is an RScriptStep, which is not built in azureml-local: it runs Python.")

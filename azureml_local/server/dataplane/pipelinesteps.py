@@ -8,6 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from azureml_local.server.dataplane.hyperdrivesteps import (
+    CONFIGURATION,
+    description,
+    is_sweep,
+    metadata,
+    overrides_of,
+    read_sweep,
+)
 from azureml_local.server.dataplane.parallelsteps import is_parallel, read_parallel
 from azureml_local.server.dataplane.pipelinemodules import interface_of, parts_of
 from azureml_local.server.dataplane.runconfiguration import DEFAULT_DESTINATION, NAME, parse_run_configuration
@@ -27,8 +35,8 @@ STRUCTURED = "USE_STRUCTURED_ARGUMENTS"
 UNRESOLVED = re.compile(r"PipelineParameter_Name:(.+?)_Default:")
 # Where PipelineData is in its datastore, as in Azure.
 PIPELINE_DATA = "azureml/{run-id}/{output-name}"
-# In it is the id of the snapshot that the client has just made; HDReuseHashableRunConfig is the same without.
-UNCOMPARED = frozenset({"HyperDriveRunConfig"})
+# In it is the id of the snapshot that the client has just made; `hyperdrivesteps.HASHED` is the same without.
+UNCOMPARED = frozenset({CONFIGURATION})
 PARAMETER = re.compile(r"\$(?:\{(AML_PARAMETER_\w+)\}|(AML_PARAMETER_\w+))")
 
 
@@ -56,7 +64,10 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     ins, outs = list(_named(interface, "Inputs")), list(_named(interface, "Outputs"))
     outputs = {port: _output(name, port, each, _settings(node, port)) for port, each in outs}
     words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
-    configuration = _configuration(name, node, values, words, interface)
+    marks = metadata(interface, node)
+    source = description(name, marks) if is_sweep(module.body) else None
+    given = overrides_of(source) if source is not None else _run_configuration(name, node)
+    configuration = _configuration(name, given, values, words, interface)
     parallel = None
     if is_parallel(module.body):
         script, own, parallel = read_parallel(name, configuration["arguments"], configuration["nodeCount"])
@@ -76,6 +87,11 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     if parallel is not None:
         _check_shared_out(name, parallel, inputs)
     definition = definition_of(workspace, configuration, job)
+    sweep = None
+    if source is not None:
+        ports = [(outputs[port].name, each) for port, each in outs]
+        sweep, more = read_sweep(name, source, str(module.body["StorageId"]), job, ports)
+        definition = {**definition, **more}
     return Node(
         id=str(node.get("Id")),
         name=name,
@@ -93,7 +109,8 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         links=tuple(Link(_reference(each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
         after=tuple(node_id for port, (node_id, _) in wiring.steps.items() if port.startswith(AFTER)),
         outputs={port: spec.name for port, spec in outputs.items()},
-        reuse=_reuse(module, node, values, wiring, words),
+        reuse=_reuse(module, node, {**values, **marks}, wiring, words),
+        sweep=sweep,
     )
 
 
@@ -147,23 +164,31 @@ def _values(interface: Mapping[str, Any], node: Mapping[str, Any], parameters: M
     return values
 
 
-def _configuration(
-    step: str, node: Mapping[str, Any], values: Mapping[str, str], words: list[str], interface: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The node's run configuration with what stands beside it: script or command, arguments, target, variables."""
+def _run_configuration(step: str, node: Mapping[str, Any]) -> dict[str, Any]:
     try:
         configuration = json.loads(str(node.get("Runconfig") or "{}"))
     except (ValueError, RecursionError) as error:
         raise Invalid(f"The run configuration of the step {step!r} is no JSON ({error}).") from error
     if not isinstance(configuration, dict):
         raise Invalid(f"The run configuration of the step {step!r} must be an object.")
+    return configuration
+
+
+def _configuration(
+    step: str,
+    configuration: Mapping[str, Any],
+    values: Mapping[str, str],
+    words: list[str],
+    interface: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A run configuration with what stands beside it: script or command, arguments, target, variables."""
     variables = {
         str(each.get("EnvironmentVariableOverride") or f"AML_PARAMETER_{each.get('Name')}"): values[str(each["Name"])]
         for each in parts_of(interface, "Parameters")
         if each.get("SetEnvironmentVariable") and "Name" in each
     }
     words = [PARAMETER.sub(lambda found: variables.get(found[1] or found[2], found[0]), word) for word in words]
-    nodes = values.get("NodeCount") or "1"
+    nodes = values.get("NodeCount") or str(configuration.get("nodeCount") or "1")
     if not nodes.isdecimal() or len(nodes) > 6:
         raise Invalid(f"The step {step!r} asks for {nodes[:40]!r} nodes; it must be a whole number.")
     command = values.get("Command")
