@@ -75,6 +75,10 @@ PARTS: dict[str, dict[str, str]] = {
         "PythonScriptStep": "azureml.pipeline.steps",
         "CommandStep": "azureml.pipeline.steps",
         "ParallelRunStep": "azureml.pipeline.steps",
+        "HyperDriveStep": "azureml.pipeline.steps",
+        "HyperDriveStepRun": "azureml.pipeline.steps",
+        "PublishedPipeline": "azureml.pipeline.core",
+        "PipelineEndpoint": "azureml.pipeline.core",
     },
     "Widgets": {"RunDetails": "azureml.widgets"},
 }
@@ -106,6 +110,7 @@ CONFIGURATIONS = frozenset(
         "PythonScriptStep",
         "CommandStep",
         "ParallelRunStep",
+        "HyperDriveStep",
         "HyperDriveConfig",
         "BanditPolicy",
         "MedianStoppingPolicy",

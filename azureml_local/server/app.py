@@ -33,6 +33,7 @@ from azureml_local.server.dataplane import (
     metrics,
     models,
     pipelines,
+    publishedpipelines,
     rundata,
 )
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SIGN_IN, SWEEP, Bodies
@@ -63,6 +64,7 @@ API = (
     content,
     execution,
     hyperdrive,
+    publishedpipelines,  # before: its names are no ids of runs
     pipelines,
     environments,
     imagebuilds,

@@ -17,12 +17,22 @@ from azureml_local.workspace.pipelines import Link, Node, PipelineSpec, kept_pip
 from azureml_local.workspace.run_kinds import PIPELINE, REUSED, STEP, SWEEP
 from azureml_local.workspace.sweeps import kept_sweep
 
+# The properties of a pipeline's run that say which published one it is, and which schedule has started it.
+PUBLISHED, SCHEDULE = "azureml.pipelineid", "azureml.scheduleid"
 # The property of a step's run that says which node it is (azureml.pipeline.core.run reads the tag of that name).
 NODE = "azureml.nodeid"
 
 
-def parent(run_id: str, experiment_id: str, spec: PipelineSpec, run_type: str, **more: Any) -> NewRun:
-    """The pipeline's own run. ``run_type`` is who submitted it, in Azure's word (SDK, HTTP)."""
+def parent(
+    run_id: str,
+    experiment_id: str,
+    spec: PipelineSpec,
+    run_type: str,
+    *,
+    properties: Mapping[str, str] | None = None,
+    **more: Any,
+) -> NewRun:
+    """The pipeline's own run. ``run_type`` is who submitted it, in Azure's word (SDK, HTTP, Schedule)."""
     return NewRun(
         run_id=run_id,
         experiment_id=experiment_id,
@@ -38,6 +48,7 @@ def parent(run_id: str, experiment_id: str, spec: PipelineSpec, run_type: str, *
             "azureml.continue_on_step_failure": str(spec.continue_on_failure),
             "azureml.continue_on_failed_optional_input": "True",
             "azureml.pipelineComponent": "pipelinerun",
+            **(properties or {}),
         },
         **more,
     )

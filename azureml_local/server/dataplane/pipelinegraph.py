@@ -43,10 +43,15 @@ def assigned(interface: Mapping[str, Any], info: Mapping[str, Any]) -> Assigned:
         given = info.get(key) or {}
         if not isinstance(given, Mapping):
             raise Invalid(f"{key} must be an object.")
-        if unknown := [name for name in given if name not in known]:
+        if unknown := [name for name in given if name not in known and (known is not texts or name not in paths)]:
             names = ", ".join(map(repr, sorted(known))) or "none"
             raise Invalid(f"The pipeline has no parameter {str(unknown[0])[:80]!r}; of this kind it has {names}.")
-    texts |= {name: _text(value) for name, value in (info.get("ParameterAssignments") or {}).items()}
+    for name, value in (info.get("ParameterAssignments") or {}).items():
+        if name in texts:
+            texts[name] = _text(value)
+        else:  # as `Assigned.shown` has told it, and a draft sends it back
+            store, _, path = _text(value).partition("/")
+            paths[name] = _path({"DataStoreName": store, "RelativePath": path})
     paths |= {name: _path(value) for name, value in (info.get("DataPathAssignments") or {}).items()}
     datasets |= info.get("DataSetDefinitionValueAssignments") or {}
     return Assigned(texts, paths, {name: _definition(name, each) for name, each in datasets.items()})

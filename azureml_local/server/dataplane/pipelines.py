@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from azureml_local.runtime.logs import JOB_LOG, NODE_LOG
 from azureml_local.server.access import permissions
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.dataplane import pipelinemodules, pipelinewire
+from azureml_local.server.dataplane import pipelinesubmissions as submissions
 from azureml_local.server.dataplane.pipelinegraph import read_pipeline
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import pipeline_parts, pipeline_runs, reuse
@@ -113,13 +115,9 @@ def submit(
     permissions.may_start(ctx.workspace.runs, asker, parent_id)
     kept = ctx.workspace.pipeline_parts.get(pipeline_parts.SUBMISSION, run_id).body
     spec = PipelineSpec.from_json(kept["spec"])
-    experiment_id = ctx.workspace.experiments.get_or_create(kept["experiment"]).id
-    new = pipeline_runs.parent(run_id, experiment_id, spec, kept["run_type"], parent_id=parent_id, workspace=name)
-    try:
-        run = ctx.workspace.runs.create(new)
-    except Conflict:
-        return Response(status_code=200)  # the same call again, as when its answer was lost
-    ctx.pipelines.submit(run)
+    # The same call again, as when its answer was lost, changes nothing.
+    with contextlib.suppress(Conflict):
+        submissions.start(ctx, name, spec, kept["experiment"], kept["run_type"], run_id=run_id, parent_id=parent_id)
     return Response(status_code=200)
 
 

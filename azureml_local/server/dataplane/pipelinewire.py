@@ -33,16 +33,16 @@ def run(ctx: Context, row: Run) -> Json:
         "EndTime": row.ended,
     }
     experiment = shown_name(ctx.workspace.experiments.get_by_id(row.experiment_id))
-    return {**_entity(row.id, experiment, pipeline_of(row), status), "CreatedDate": row.created}
+    return {**_entity(row.id, experiment, pipeline_of(row), status, row), "CreatedDate": row.created}
 
 
-def _entity(run_id: str, experiment: str, spec: PipelineSpec, status: Json) -> Json:
+def _entity(run_id: str, experiment: str, spec: PipelineSpec, status: Json, row: Run | None = None) -> Json:
     return {
         "Id": run_id,
         "Description": spec.description,
         "GraphId": spec.graph_id,
         "RunHistoryExperimentName": experiment,
-        "PipelineId": None,
+        "PipelineId": None if row is None else row.properties.get(pipeline_runs.PUBLISHED),
         "ParameterAssignments": dict(spec.parameters),
         "DataSetDefinitionValueAssignments": {},
         "TotalRunSteps": len(spec.nodes),

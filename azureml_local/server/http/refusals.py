@@ -15,8 +15,8 @@ KINDS = tuple(
     for pattern, sentence in (
         (
             r"/pipelines/.*",
-            "Published pipelines, their endpoints, schedules and drafts, and Module (azureml.pipeline) are not built "
-            "in azureml-local. Submit the pipeline itself: Experiment.submit(Pipeline(...))",
+            "Schedules and drafts of pipelines, and Module (azureml.pipeline) are not built in azureml-local. Submit "
+            "the pipeline itself: Experiment.submit(Pipeline(...))",
         ),
         (
             r"/(?:jasmine|automl)/.*",
