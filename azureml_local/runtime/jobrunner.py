@@ -121,7 +121,7 @@ class JobRunner:
             places = {**inputs.places, **outputs.prepare()}
             variables.update(outputs.variables())
             held = [use, *inputs.descriptors, *environment.descriptors]
-            return self._launch(python, variables, places, held)
+            return self._launch(python, variables, places, held, environment.warning)
 
     def _wanted(self, outputs: OutputFolders) -> InputRequest:
         task = self._task
@@ -140,8 +140,14 @@ class JobRunner:
             self._reporter.build_log_done()
 
     def _launch(
-        self, python: Path, variables: Mapping[str, str], places: Mapping[str, str], held: Sequence[int]
+        self,
+        python: Path,
+        variables: Mapping[str, str],
+        places: Mapping[str, str],
+        held: Sequence[int],
+        warning: str | None,
     ) -> JobProcess:
+        """Start the process, whose log begins with the `warning`, if any."""
         spec, task = self._spec, self._task
         values = dict(variables)
         for item in spec.inputs:
@@ -167,12 +173,16 @@ class JobRunner:
                 around_script(task.folder, rank).touch(mode=0o600)
         if spec.distribution:
             argv = write_plan(spec.distribution, argv, task.folder, self._reporter.job_log)
+        log = self._reporter.job_log(job_logs(spec.distribution)[0])
+        if warning:
+            with log.open("a", encoding="utf-8") as file:
+                print(f"azureml-local: {warning}", file=file)
         try:
             return JobProcess.spawn(
                 argv,
                 cwd=task.working,
                 environment=values,
-                log=self._reporter.job_log(job_logs(spec.distribution)[0]),
+                log=log,
                 status_file=status_file(task.folder),
                 lease=self._lease,
                 held=held,

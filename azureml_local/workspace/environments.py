@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
+from azureml_local.storage.clock import now
 from azureml_local.storage.database import Database
-from azureml_local.storage.tables import AssetVersion, Json
-from azureml_local.workspace.assets import ENVIRONMENT, Assets, NewVersion
+from azureml_local.storage.tables import AssetName, AssetVersion, Json
+from azureml_local.workspace import curated
+from azureml_local.workspace.assets import ENVIRONMENT, LATEST, Assets, NewVersion
 from azureml_local.workspace.errors import Conflict, Invalid, NotFound
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,254}")
 SECTIONS = ("python", "docker", "environmentVariables", "spark", "r")
 MAX_CHARACTERS = 1_000_000  # of a definition as JSON; a conda file of a thousand packages has 50,000
-CURATED = "AzureML-"
 
 
 class Environments(Assets):
@@ -66,14 +68,76 @@ class Environments(Assets):
             return definition
         return {**definition, "version": row.version}
 
+    def get(self, name: str, version: str | None = None) -> AssetVersion:
+        """As `Assets.get`; a curated environment, where none of that name is registered here.
+
+        Azure counts versions of its images up; each of them is the same list of packages here.
+        """
+        try:
+            return super().get(name, version)
+        except NotFound:
+            if (found := curated.counterpart(name)) is None:
+                raise
+            return _curated_row(found, version)
+
+    def of_registry(self, name: str, *, label: str | None = None, version: str | None = None) -> AssetVersion:
+        """An environment of Azure's registry: what is registered here under that name, else its curated counterpart.
+
+        Raises NotFound.
+        """
+        try:
+            return self.labelled(name, label) if label else self.get(name, version)
+        except NotFound:
+            if (found := curated.counterpart(name, registry=True)) is None or (label and label.lower() != LATEST):
+                raise NotFound(curated.refusal(name)) from None
+            return _curated_row(found, version)
+
+    def versions(self, name: str, *, archived: bool | None = False, limit: int | None = None) -> Sequence[AssetVersion]:
+        rows = super().versions(name, archived=archived, limit=limit)
+        found = curated.counterpart(name) if not rows and archived is not True else None
+        return rows if found is None else [_curated_row(found, None)]
+
+    def name(self, name: str) -> AssetName:
+        try:
+            return super().name(name)
+        except NotFound:
+            if (found := curated.counterpart(name)) is None:
+                raise
+            moment = now()
+            return AssetName(
+                kind=ENVIRONMENT,
+                name=found.name,
+                last_number=1,
+                tags={},
+                created=moment,
+                modified=moment,
+                archived=None,
+            )
+
+    def label(self, name: str, version: str, labels: Sequence[object]) -> AssetVersion:
+        super().get(name, version)  # a curated environment has Azure's own labels
+        return super().label(name, version, labels)
+
     def missing(self, name: str, sentence: str) -> NotFound:
-        if not name.startswith(CURATED):
-            return NotFound(sentence)
-        return NotFound(
-            f"The curated environment {name!r} is a container image of Azure's, which a local workspace can't have. "
-            "Define the packages yourself, e.g. Environment.from_pip_requirements(name, file); registered here under "
-            "that very name, they are what Environment.get finds."
-        )
+        return NotFound(curated.refusal(name) if curated.is_curated_name(name) else sentence)
+
+
+def _curated_row(found: curated.Curated, version: str | None) -> AssetVersion:
+    """As a row of the store, which it becomes when a run uses it (`Environments.used`)."""
+    moment = now()
+    return AssetVersion(
+        kind=ENVIRONMENT,
+        name=found.name,
+        version=version or curated.VERSION,
+        order=1,
+        description="A curated environment: the packages of Azure's image, which is not started here.",
+        tags={},
+        properties={},
+        body=found.definition(),
+        created=moment,
+        modified=moment,
+        archived=None,
+    )
 
 
 def definition_of(row: AssetVersion) -> Json:

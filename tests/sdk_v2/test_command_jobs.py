@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from azureml_local.runtime.installer import interpreters
+
 pytestmark = pytest.mark.slow
 
 V2 = Callable[[str], Any]
@@ -180,7 +182,7 @@ def test_what_is_not_there_is_refused_before_there_is_a_job(v2: V2, compute: Any
         """
     )
     said = (
-        *("There is no compute target 'nowhere'", "There is no version '99'", "Register its packages here"),
+        *("There is no compute target 'nowhere'", "There is no version '99'", "isn't in azureml-local's list"),
         *("instance_count=2", "Set Input(type='uri_file'", "Sweep jobs", "Components, and the pipeline jobs"),
         *("Components", "Endpoints of SDK v2", "Schedules of SDK v2"),
     )
@@ -205,3 +207,26 @@ def test_runs_of_v1_are_jobs_of_v2(v2: V2, submit: Callable[..., Any], experimen
     assert found[0] == ["Completed", experiment.name, "python script.py --rate 0.5"]
     assert found[1][:2] == ["Completed", experiment.name]
     assert found[2] is True
+
+
+@pytest.mark.slow
+def test_curated_environment_of_the_registry_is_built_and_imports(v2: V2, compute: Any) -> None:
+    if not any(str(one.version).startswith("3.10.") for one in interpreters()):
+        pytest.skip("there is no Python 3.10 on this machine")
+    found = v2(
+        """
+        text = "python -c 'import sklearn, mlflow, pandas, azureml.mlflow; print(sklearn.__version__)'"
+        curated = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
+        job = ml_client.jobs.create_or_update(command(command=text, environment=curated, compute="tests"))
+        ml_client.jobs.stream(job.name)
+        error = error_of(lambda: ml_client.jobs.create_or_update(command(
+            command=text, environment="azureml://registries/elsewhere/environments/x/versions/1", compute="tests")))
+        cuda = error_of(lambda: ml_client.jobs.create_or_update(command(
+            command=text, environment="AzureML-acpt-pytorch-2.2-cuda12.1@latest", compute="tests")))
+        newest = ml_client.environments.get("AzureML-sklearn-1.5", label="latest")
+        print(json.dumps([ml_client.jobs.get(job.name).status, error, cuda, newest.conda_file["dependencies"][0]]))
+        """
+    )
+    assert (found[0], found[3]) == ("Completed", "python=3.10")
+    assert "The registry 'elsewhere' is not here" in found[1]
+    assert "needs CUDA" in found[2]

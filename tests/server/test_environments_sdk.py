@@ -110,17 +110,58 @@ def test_environment_invalid_definition_is_refused(workspace: Any, tmp_path: Pat
         DockerBuildContext.from_local_directory(workspace, str(tmp_path))
 
 
-@pytest.mark.sdk_refused("Environment.get")
-@pytest.mark.sdk("Environment.register")
-def test_environment_curated_is_refused_with_an_alternative(workspace: Any) -> None:
+@pytest.mark.sdk("Environment.get")
+@pytest.mark.parametrize("wanted", [{}, {"version": "12"}, {"label": "latest"}], ids=["newest", "version", "label"])
+def test_environment_curated_is_its_packages_in_any_spelling(workspace: Any, wanted: dict[str, str]) -> None:
     from azureml.core import Environment
 
-    name = "AzureML-sklearn-1.0-ubuntu20.04-py38-cpu"
+    for name in ("AzureML-sklearn-1.1", "azureml-SKLEARN-1.1"):
+        found = Environment.get(workspace, name, **wanted)
+        conda = found.python.conda_dependencies
+        assert (found.name, found.version) == ("sklearn-1.1", wanted.get("version", "1"))
+        assert (conda.get_python_version(), "scikit-learn~=1.1.0" in conda.pip_packages) == ("3.9", True)
+
+
+@pytest.mark.sdk_refused("Environment.get")
+@pytest.mark.sdk("Environment.register")
+def test_environment_curated_without_a_counterpart_is_refused_with_an_alternative(workspace: Any) -> None:
+    from azureml.core import Environment
+
+    name = "AzureML-pytorch-1.10-ubuntu18.04-py38-cuda11-gpu"
     for wanted in ({}, {"version": "1"}, {"label": "latest"}):
-        with pytest.raises(Exception, match=r"Define the packages yourself.*under that very name"):
+        with pytest.raises(Exception, match=r"needs CUDA.*under that very name with torch==1\.10"):
             Environment.get(workspace, name, **wanted)
-    packages(name, "scikit-learn").register(workspace)
-    assert "scikit-learn" in list(Environment.get(workspace, name).python.conda_dependencies.pip_packages)
+    packages(name, "torch").register(workspace)
+    assert "torch" in list(Environment.get(workspace, name).python.conda_dependencies.pip_packages)
+    with pytest.raises(Exception, match="Code: 404"):
+        Environment.get(workspace, "sklearn-1.5")  # the registry's; a workspace has those with the prefix
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "modules"),
+    [
+        ("AzureML-Minimal", "azureml.core"),
+        ("AzureML-sklearn-1.0-ubuntu20.04-py38-cpu", "azureml.core, azureml.mlflow, sklearn, pandas, matplotlib"),
+    ],
+)
+def test_environment_curated_is_built_and_imports(
+    workspace: Any, compute: Any, experiment: Any, tmp_path: Path, name: str, modules: str
+) -> None:
+    """The third of the most used ones, sklearn-1.5, by a job of SDK v2 (sdk_v2/test_command_jobs.py)."""
+    from azureml.core import Environment, ScriptRunConfig
+
+    if "py38" in name and not any(str(one.version).startswith("3.8.") for one in interpreters()):
+        pytest.skip("there is no Python 3.8 on this machine")
+    script = f"import {modules}\nazureml.core.Run.get_context(allow_offline=False).log('imported', 1)\n"
+    (tmp_path / "main.py").write_text(script)
+    environment = Environment.get(workspace, name)
+    run = experiment.submit(ScriptRunConfig(str(tmp_path), "main.py", compute_target=compute, environment=environment))
+    run.wait_for_completion()
+    assert run.get_metrics() == {"imported": 1}
+    used = run.get_environment()
+    assert (used.name, used.version) == (environment.name, environment.version)
+    assert name in Environment.list(workspace)
 
 
 @pytest.mark.sdk(
@@ -308,6 +349,9 @@ def test_environment_substitute_python_is_a_warning_of_the_run(compute: Any, exp
     run.wait_for_completion()
     (warning,) = run.get_details()["warnings"]
     assert "The Environment asks for Python ==3.5.2.*, which is too old" in warning["message"]
+    log = run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"]
+    assert log.splitlines() == [f"azureml-local: {warning['message']}", *log.splitlines()[1:]]
+    assert "ran" in log
     run = submit(experiment, compute, tmp_path, "print('never')", "3.5.2", "six==999.0")
     run.wait_for_completion(raise_on_error=False)
     message = run.get_details()["error"]["error"]["message"]

@@ -14,7 +14,7 @@ from azureml_local.server.arm.inputs import read_input
 from azureml_local.server.arm.outputs import read_output
 from azureml_local.server.arm.versioned import MAX_URI, Described, Wire
 from azureml_local.storage.tables import Json
-from azureml_local.workspace import Workspace
+from azureml_local.workspace import Workspace, curated
 from azureml_local.workspace.environments import definition_of
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
 from azureml_local.workspace.jobs import JobSpec
@@ -26,7 +26,9 @@ REFERENCE = re.compile(r"\$\{\{\s*([a-z_]+)\.([A-Za-z0-9_]+)(\.path)?\s*\}\}")
 ENVIRONMENT = re.compile(
     r"(?:azureml:)?/subscriptions/.*/environments/([^/]+)/(versions|labels)/([^/]+)", re.IGNORECASE
 )
-REGISTRY = re.compile(r"(?:azureml:)?azureml://registries/([^/]+)/environments/([^/]+)/(versions|labels)/([^/]+)")
+REGISTRY = re.compile(
+    r"(?:azureml:)?azureml://registries/([^/]+)/environments/([^/]+)/(versions|labels)/([^/]+)", re.IGNORECASE
+)
 SHORT = re.compile(r"(?:azureml:)?([^/:@]+)(?:@([^/:@]+)|:([^/:@]+))?")
 CODE = re.compile(r"(?:azureml:)?/subscriptions/.*/codes/([^/]+)/versions/([^/]+)", re.IGNORECASE)
 COMPUTE = re.compile(r"(?:azureml:)?(?:/subscriptions/.*/computes/)?([^/:]+)", re.IGNORECASE)
@@ -153,15 +155,13 @@ def _environment(workspace: Workspace, asked: str) -> Json:
     """The definition of an environment with its name and version. Raises NotFound, Invalid."""
     environments = workspace.environments
     if registry := REGISTRY.fullmatch(asked):
-        name, label, version = registry[2], registry[3] == "labels", registry[4]
-        try:
-            row = environments.labelled(name, version) if label else environments.get(name, version)
-        except NotFound:
+        if registry[1].lower() != curated.REGISTRY:
             raise NotFound(
-                f"The environment {name!r} of the registry {registry[1]!r} is a container image of Azure's, which a "
-                f"local workspace can't have. Register its packages here under that name: "
-                f"Environment(name={name!r}, conda_file=..., image=...)."
-            ) from None
+                f"The registry {registry[1]!r} is not here; of registries a local workspace knows the curated "
+                f"environments of {curated.REGISTRY!r}. Register the packages of {registry[2]!r} in this workspace."
+            )
+        which = {"label": registry[4]} if registry[3].lower() == "labels" else {"version": registry[4]}
+        row = environments.of_registry(registry[2], **which)
     elif own := ENVIRONMENT.fullmatch(asked):
         row = (
             environments.get(own[1], own[3]) if own[2].lower() == "versions" else environments.labelled(own[1], own[3])
