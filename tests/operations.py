@@ -79,6 +79,9 @@ PARTS: dict[str, dict[str, str]] = {
         "HyperDriveStepRun": "azureml.pipeline.steps",
         "PublishedPipeline": "azureml.pipeline.core",
         "PipelineEndpoint": "azureml.pipeline.core",
+        "PipelineDraft": "azureml.pipeline.core",
+        "Schedule": "azureml.pipeline.core",
+        "ScheduleRecurrence": "azureml.pipeline.core",
     },
     "Widgets": {"RunDetails": "azureml.widgets"},
 }

@@ -32,7 +32,9 @@ from azureml_local.server.dataplane import (
     imagebuilds,
     metrics,
     models,
+    pipelinedrafts,
     pipelines,
+    pipelineschedules,
     publishedpipelines,
     rundata,
 )
@@ -64,6 +66,8 @@ API = (
     content,
     execution,
     hyperdrive,
+    pipelinedrafts,
+    pipelineschedules,
     publishedpipelines,  # before: its names are no ids of runs
     pipelines,
     environments,

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.cluster.cluster import Cluster
+from azureml_local.cluster.orchestration.clock import Clock
 from azureml_local.cluster.orchestration.pipelines import Pipelines
 from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.cluster.remote.registry import Placement, WorkerRegistry
@@ -43,6 +44,7 @@ from azureml_local.server.access.certificates import Certificates
 from azureml_local.server.access.guard import Guard
 from azureml_local.server.app import api_app, plain_app
 from azureml_local.server.context import Context
+from azureml_local.server.dataplane import pipelineschedules
 from azureml_local.server.dataplane.backfill import fill_specs
 from azureml_local.server.http.addresses import SettingsError, address_of
 from azureml_local.server.http.listener import Server
@@ -128,11 +130,14 @@ def _serve(
     ports = api_socket.getsockname()[1], plain_socket.getsockname()[1]
     endpoints = Endpoints.at(*ports, settings.host)
     context = _context(workspace, folder, endpoints, trust, settings, placement)
+    clock = Clock(workspace)
+    clock.starts[pipelineschedules.KIND] = functools.partial(pipelineschedules.fire, context)
     # Clients cache what the cloud said of itself for ever, and the ports may have changed since.
     (folder.client_folders[0] / "cloudEndpoints.json").unlink(missing_ok=True)
     context.cluster.start()
     context.sweeps.start()
     context.pipelines.start()
+    clock.start()
     instance = Instance(
         *(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host),
         identity=identity_of(os.getpid()) or "",
@@ -150,6 +155,7 @@ def _serve(
         # For those who look meanwhile. The folder itself may be gone.
         with contextlib.suppress(OSError):
             write_private(folder.instance, json.dumps(asdict(replace(instance, ending=True))))
+        clock.stop()
         context.pipelines.stop()
         context.sweeps.stop()
         context.cluster.stop()

@@ -26,6 +26,7 @@ from azureml_local.workspace.parameters import Parameters
 from azureml_local.workspace.pipeline_parts import PipelineParts
 from azureml_local.workspace.run_data import NamedDataOfRuns
 from azureml_local.workspace.runs import Runs
+from azureml_local.workspace.schedules import Schedules
 from azureml_local.workspace.snapshots import Snapshots
 
 
@@ -41,6 +42,7 @@ class Workspace:
         self.runs = Runs(self.database)
         self.parameters = Parameters(self.database)
         self.pipeline_parts = PipelineParts(self.database)
+        self.schedules = Schedules(self.pipeline_parts)
         self.followers = Followers()
         self.run_data = NamedDataOfRuns(self.database)
         self.metrics = Metrics(self.database)

@@ -120,6 +120,10 @@ def test_a_job_deletes_nothing_and_stays_out_of_the_servers_own_routes(
     }
     assert not [path for _, path in allowed if path.startswith("/local")]
     assert not [path for method, path in allowed if "/computes" in path and method in ("PUT", "PATCH", "DELETE")]
+    # A draft is made of another one by GET.
+    assert not [path for _, path in allowed if "/PipelineDrafts/Clone" in path]
+    publishing = ("/Pipelines", "/PipelineEndpoints", "/Schedules", "/PipelineDrafts", "/GraphDrafts")
+    assert not [path for method, path in allowed if path.startswith(publishing) and method != "GET"]
 
 
 @pytest.mark.case("server-side-requests", "templates", "unpickling", "yaml", "archives", "shell-words")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,3 +124,87 @@ def test_endpoint_runs_its_default_version_or_the_one_that_is_named(
     assert {each.id for each in endpoint.list_pipelines()} == {one.id, two.id}
     endpoint.archive()
     assert endpoint.id not in [each.id for each in PipelineEndpoint.list(workspace)]
+
+
+@pytest.mark.sdk(
+    "PipelineDraft.create",
+    "PipelineDraft.delete",
+    "PipelineDraft.get",
+    "PipelineDraft.get_graph",
+    "PipelineDraft.list",
+    "PipelineDraft.publish",
+    "PipelineDraft.submit_run",
+    "PipelineDraft.update",
+)
+def test_draft_is_changed_and_then_run_or_published(workspace: Any, experiment: Any, pipeline: Any) -> None:
+    from azureml.pipeline.core import PipelineDraft
+
+    draft = PipelineDraft.create(
+        workspace, pipeline, name="draft", experiment_name=experiment.name, tags={"a": "b"}, properties={"p": "q"}
+    )
+    assert [each.id for each in PipelineDraft.list(workspace, tags={"a": "b"})] == [draft.id]
+    draft.update(pipeline_parameters={"word": "drafted"}, description="changed")
+    draft = PipelineDraft.get(workspace, draft.id)
+    assert draft.description == "changed"
+    assert [node.name for node in draft.get_graph().module_nodes] == ["says"]
+    assert said(draft.submit_run()) == "drafted"
+    assert draft.publish().name == "draft"
+    with pytest.raises(Exception, match="has no parameter 'wrd'"):
+        draft.update(pipeline_parameters={"wrd": "x"})
+    draft.delete()
+    with pytest.raises(Exception, match="There is no pipeline draft"):
+        PipelineDraft.get(workspace, draft.id)
+
+
+@pytest.mark.sdk(
+    "Schedule.create",
+    "Schedule.disable",
+    "Schedule.enable",
+    "Schedule.get",
+    "Schedule.get_last_pipeline_run",
+    "Schedule.get_pipeline_runs",
+    "Schedule.list",
+    "Schedule.update",
+    "ScheduleRecurrence",
+)
+def test_schedule_without_a_start_fires_at_once_and_one_with_a_start_waits(
+    workspace: Any, experiment: Any, pipeline: Any, wait_for: Callable[..., Any]
+) -> None:
+    from azureml.pipeline.core import Schedule, ScheduleRecurrence, TimeZone
+
+    published = pipeline.publish(name="scheduled")
+    later = ScheduleRecurrence(
+        frequency="Week",
+        interval=2,
+        week_days=["Monday", "Friday"],
+        time_of_day="18:30",
+        start_time="2099-01-01T00:00:00",
+        time_zone=TimeZone.PacificStandardTime,
+    )
+    waits = Schedule.create(workspace, "waits", published.id, experiment.name, recurrence=later)
+    at_once = Schedule.create(
+        workspace,
+        "at-once",
+        published.id,
+        experiment.name,
+        recurrence=ScheduleRecurrence(frequency="Hour", interval=1),
+        pipeline_parameters={"word": "on time"},
+        wait_for_provisioning=True,
+    )
+    run = wait_for(at_once.get_last_pipeline_run, 30)
+    assert said(run) == "on time"
+    assert run.properties["azureml.scheduleid"] == at_once.id
+    assert run.properties["runType"] == "Schedule"
+    assert [each.id for each in at_once.get_pipeline_runs()] == [run.id]
+    assert waits.get_last_pipeline_run() is None
+    known = Schedule.get(workspace, waits.id).recurrence
+    assert (known.week_days, known.hours, known.minutes) == (["Monday", "Friday"], [18], [30])
+    assert known.time_zone is TimeZone.PacificStandardTime
+    at_once.disable(wait_for_provisioning=True)
+    assert {each.id for each in Schedule.list(workspace)} == {waits.id}
+    waits.update(name="other", description="said")
+    assert Schedule.get(workspace, waits.id).name == "other"
+    at_once.enable(wait_for_provisioning=True)
+    assert [each.id for each in at_once.get_pipeline_runs()] == [run.id]
+    for each in (waits, at_once):
+        each.disable()

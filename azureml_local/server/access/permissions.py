@@ -52,7 +52,8 @@ RULES = (
     # Another run's token would be a way around all that follows.
     Rule(READ, "history", RUN + "/token"),
     # Among them one whose answer is a URL to write to; of that, `may_replace_artifacts` says what it may be good for.
-    Rule(READ, ".*", r".*"),
+    # The pipelines' API makes a draft of another by GET.
+    Rule(READ, ".*", r"(?!/PipelineDrafts/Clone).*"),
     # Questions that are asked by POST.
     Rule(("POST",), "history", r"/experiments:query|/(?:experiments|experimentids)/[^/]+/(?:runs|metrics):query"),
     Rule(("POST",), "metric", r"/runs/[^/]+/(?:list|full)"),

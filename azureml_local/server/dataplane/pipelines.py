@@ -78,7 +78,7 @@ def get_source(ctx: Ctx, name: Named, source_id: str) -> dict[str, Any]:
 @router.get("/Graphs/{graph_id}")
 def get_graph(ctx: Ctx, name: Named, graph_id: str) -> dict[str, Any]:
     row = ctx.workspace.pipeline_parts.get(pipeline_parts.GRAPH, graph_id)
-    return pipelinewire.graph(ctx.workspace, row)
+    return pipelinewire.graph(ctx.workspace, row.id, row.body["graph"])
 
 
 @router.get("/Graphs/{graph_id}/Interface")

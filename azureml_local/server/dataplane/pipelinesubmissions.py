@@ -68,6 +68,7 @@ def submit_published(
     info: Mapping[str, Any],
     *,
     run_type: str,
+    run_id: str | None = None,
     parent_id: str | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> Run:
@@ -80,6 +81,7 @@ def submit_published(
         spec,
         experiment_of(info),
         run_type,
+        run_id=run_id,
         parent_id=parent_id,
         properties={pipeline_runs.PUBLISHED: row.id, **(properties or {})},
         tags=info.get("tags") if isinstance(info.get("tags"), Mapping) else None,

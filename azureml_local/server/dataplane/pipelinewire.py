@@ -7,7 +7,7 @@ from typing import Any
 from azureml_local.server.context import Context
 from azureml_local.server.dataplane.pipelinegraph import dataset_of
 from azureml_local.server.dataplane.pipelinemodules import data_location, parts_of
-from azureml_local.storage.tables import PipelinePart, Run
+from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, datastores, pipeline_runs, reuse
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
@@ -82,15 +82,14 @@ def node_output(workspace: Workspace, node: Node, port: str, run_id: str) -> Jso
     }
 
 
-def graph(workspace: Workspace, row: PipelinePart) -> Json:
+def graph(workspace: Workspace, graph_id: str, sent: Json) -> Json:
     """A graph as it was sent, but for registered data sets: reading such a reference back calls a method that the SDK
     has no more (azureml.core.Dataset.get), and one of a saved data set works.
     """
-    sent = row.body["graph"]
     return {
         **sent,
         "DatasetNodes": [_data_node(workspace, each) for each in parts_of(sent, "DatasetNodes")],
-        "Id": row.id,
+        "Id": graph_id,
     }
 
 

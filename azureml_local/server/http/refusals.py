@@ -15,8 +15,7 @@ KINDS = tuple(
     for pattern, sentence in (
         (
             r"/pipelines/.*",
-            "Schedules and drafts of pipelines, and Module (azureml.pipeline) are not built in azureml-local. Submit "
-            "the pipeline itself: Experiment.submit(Pipeline(...))",
+            "Module (azureml.pipeline.core) is not built in azureml-local. Use PythonScriptStep with the same script",
         ),
         (
             r"/(?:jasmine|automl)/.*",
