@@ -30,6 +30,19 @@ class Endpoints:
         return cls(api=f"https://{host}:{api_port}", plain=f"http://localhost:{plain_port}")
 
 
+def metadata_url(endpoints: Endpoints, key: str) -> str:
+    """Where a client reads which addresses its cloud has. ``key``: `storage.folder.Secrets.sign_in_key`."""
+    return f"{endpoints.api}/metadata/{key}/endpoints"
+
+
+def authority(endpoints: Endpoints, key: str) -> str:
+    """Where a client signs in as a service principal.
+
+    MSAL asks Microsoft about every authority that it doesn't know, unless its path begins with "adfs".
+    """
+    return f"{endpoints.api}/adfs/{key}"
+
+
 def mlflow_tracking_uri(endpoints: Endpoints, workspace: WorkspaceName) -> str:
     """A workspace's tracking URI, as azureml-mlflow reads it."""
     return f"azureml://{endpoints.api.removeprefix('https://')}/mlflow/v1.0{workspace.arm_id}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, mlflow_tracking_uri
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, authority, metadata_url, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
@@ -34,6 +34,7 @@ def client_variables(
     *,
     trust: Trust,
     sign_in_secret: str,
+    sign_in_key: str,
     client_folders: tuple[Path, Path],
     workspace: WorkspaceName,
     tracking_token: str,
@@ -42,18 +43,25 @@ def client_variables(
     """For a process that uses an SDK or MLflow as a person does: a notebook, a script, a test.
 
     Args:
+        sign_in_key: of the address at which a service principal signs in (`Secrets.sign_in_key`).
         client_folders: of the caches of sign-ins, the Azure CLI's and the SDK's.
         workspace: the one that MLflow logs to where nobody has set a tracking URI.
         tracking_token: for MLflow, where it is given a plain ``https://`` URI of this server.
     """
     python_path = [str(STARTUP_FOLDER), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
     return {
-        "ARM_CLOUD_METADATA_URL": f"{endpoints.api}/metadata/endpoints",
+        "ARM_CLOUD_METADATA_URL": metadata_url(endpoints, sign_in_key),
         "AZUREML_CURRENT_CLOUD": CLIENT_CLOUD_NAME,
         "MSI_ENDPOINT": f"{endpoints.plain}/msi/token",
         "MSI_SECRET": sign_in_secret,
         # With this, msrestazure sends the secret with each request for a token (get_msi_token_webapp).
         "APPSETTING_WEBSITE_SITE_NAME": "azureml-local",
+        # azure-identity's (ClientSecretCredential, EnvironmentCredential), which doesn't read the cloud's addresses.
+        "AZURE_AUTHORITY_HOST": authority(endpoints, sign_in_key),
+        # How InteractiveLoginAuthentication(tenant_id=...) signs in: the managed identity is of another tenant, and a
+        # service principal of these names is what it tries next.
+        "AZUREML_SERVICE_PRINCIPAL_ID": "azureml-local",
+        "AZUREML_SERVICE_PRINCIPAL_PASSWORD": "not-needed",
         **trust.variables(),
         # Caches of earlier servers and of the real cloud would be wrong here; ours would be wrong there.
         "AZURE_CONFIG_DIR": str(client_folders[0]),

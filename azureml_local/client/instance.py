@@ -156,6 +156,7 @@ class LocalServer:
             self.instance.endpoints,
             trust=self.instance.trust,
             sign_in_secret=self.folder.secrets().sign_in,
+            sign_in_key=self.folder.secrets().sign_in_key(),
             workspace=workspace or config.name_for(Path.cwd()),
             tracking_token=self._token(MLFLOW_RESOURCE),
             client_folders=self.folder.client_folders,

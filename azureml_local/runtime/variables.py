@@ -5,7 +5,7 @@ Which variable does what was measured with azureml-core 1.61 (each dropped in tu
 
 from __future__ import annotations
 
-from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, mlflow_tracking_uri
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, authority, metadata_url, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
 from azureml_local.trust import Trust
 
@@ -20,6 +20,7 @@ def job_variables(
     run_id: str,
     token: str,
     token_expiry: str,
+    sign_in_key: str,
 ) -> dict[str, str]:
     """SDK variables for the process of a run; without any one of the first six, Run.get_context() silently gives an
     offline run.
@@ -27,6 +28,7 @@ def job_variables(
     Args:
         workspace: the workspace name that the run was submitted under: the SDK's data engine refuses data of any other.
         experiment: its name and its id.
+        sign_in_key: of the run's own sign-in address (`Secrets.sign_in_key`).
         token_expiry: ISO 8601, UTC: the SDK takes a number for local time.
     """
     tracking = mlflow_tracking_uri(endpoints, workspace)
@@ -46,11 +48,12 @@ def job_variables(
         **trust.variables(),
         # How Workspace.from_config() and azure-identity sign in, as on a cluster that has a managed identity: with the
         # run's own token, and to this server. Without them they ask Microsoft.
-        "ARM_CLOUD_METADATA_URL": f"{endpoints.api}/metadata/endpoints",
+        "ARM_CLOUD_METADATA_URL": metadata_url(endpoints, sign_in_key),
         "AZUREML_CURRENT_CLOUD": CLIENT_CLOUD_NAME,
         "MSI_ENDPOINT": f"{endpoints.api}/msi/token",
         "MSI_SECRET": token,
         "APPSETTING_WEBSITE_SITE_NAME": "azureml-local",
+        "AZURE_AUTHORITY_HOST": authority(endpoints, sign_in_key),
         # The SDK's own switch for jobs whose data must not leave the workspace (azureml.telemetry HBI_MODE):
         # no telemetry.
         "HBI_WORKSPACE_JOB": "true",

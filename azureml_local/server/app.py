@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from azureml_local import __version__
 from azureml_local.server import errors, studio
-from azureml_local.server.access import identity
+from azureml_local.server.access import identity, principals
 from azureml_local.server.access.gate import Gate
 from azureml_local.server.arm import codes, data, jobs, resources
 from azureml_local.server.arm import computes as compute
@@ -57,6 +57,7 @@ API = (
     arm,
     resources,
     identity,
+    principals,
     discovery,
     experiments,
     history,

@@ -339,6 +339,7 @@ def _context(
             run_id=run.id,
             token=token.text,
             token_expiry=token.expires_utc,
+            sign_in_key=secrets.sign_in_key(run.id),
         )
 
     mirror = Mirror(f"{THIS_SERVER}/opendata/mnist", lambda: mnist().folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -37,6 +38,12 @@ class Secrets:
     sign_in: str
     account_key: str
     view_key: str
+
+    def sign_in_key(self, run_id: str = "") -> str:
+        """The part of a sign-in address that only its own processes know: those of clients, or of this run's job."""
+        text = json.dumps(["sign-in address", run_id])
+        digest = hmac.new(self.signing_key.encode(), text.encode(), "sha256").hexdigest()[:40]
+        return f"{run_id}.{digest}" if run_id else digest
 
     @classmethod
     def fresh(cls) -> Secrets:

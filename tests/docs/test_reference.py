@@ -94,6 +94,7 @@ def test_every_variable_that_a_process_gets_is_documented() -> None:
         ends,
         trust=trust,
         sign_in_secret="",
+        sign_in_key="",
         client_folders=(here, here),
         workspace=WorkspaceName("s", "g", "w"),
         tracking_token="",
@@ -108,6 +109,7 @@ def test_every_variable_that_a_process_gets_is_documented() -> None:
         run_id="",
         token="",
         token_expiry="",
+        sign_in_key="",
     )
     sections = re.split(r"^## ", VARIABLES, flags=re.MULTILINE)
     for variables, title in ((client, "What a client gets"), (job, "What a job gets")):

@@ -133,6 +133,23 @@ def attacks() -> Iterator[Attack]:
     yield Attack("tokens", "GET /studio/wrong-key/", (404,), plain=True)
     yield Attack("tokens", "GET /discovery/wrong-key/workspaces/x", (404,))
 
+    form = ("Content-Type: application/x-www-form-urlencoded",)
+    grant = b"grant_type=client_credentials&client_id=x&client_secret=x&scope=x"
+    for guess in (
+        "",
+        "wrong-key",
+        "{key}",
+        "{token}",
+        "%00",
+        "%2e%2e",
+        "k" * 40,
+        "start-the-client-through-azureml-local",
+    ):
+        yield Attack("sign-in-address", f"GET /adfs/{guess}/t/.well-known/openid-configuration", (401,))
+        yield Attack("sign-in-address", f"POST /adfs/{guess}/t/oauth2/token", (401,), form, grant)
+        yield Attack("sign-in-address", f"POST /adfs/{guess}/t/oauth2/v2.0/token", (401,), form, grant)
+        yield Attack("sign-in-address", f"GET /adfs/{guess}/t/oauth2/authorize?client_id=x", (401,))
+
     for path in (
         "//evil.example",
         "//evil.example/",

@@ -235,9 +235,12 @@ def test_a_token_is_renewed_and_ends_with_its_run(story: Story, server: LocalSer
 def test_a_job_sees_no_secret_and_no_open_file_of_the_server(story: Story, server: LocalServer) -> None:
     environment = story.said["environment"]
     secrets = server.folder.secrets()
-    for secret in (secrets.sign_in, secrets.signing_key, secrets.account_key, secrets.view_key):
+    for secret in (secrets.sign_in, secrets.signing_key, secrets.account_key, secrets.view_key, secrets.sign_in_key()):
         assert not [name for name, value in environment.items() if secret in value]
-    assert not [name for name in environment if name.startswith(("AWS_", "MSI_", "AZURE_", "GITHUB_"))]
+    own = {name for name in environment if name.startswith(("AWS_", "MSI_", "AZURE_", "GITHUB_"))}
+    assert own == {"MSI_ENDPOINT", "MSI_SECRET", "AZURE_AUTHORITY_HOST"}  # its run's
+    assert environment["MSI_SECRET"] == environment["AZUREML_RUN_TOKEN"]
+    assert environment["AZURE_AUTHORITY_HOST"].endswith(secrets.sign_in_key(story.run.id))
     root = server.folder.root
     inside = [name for name in story.said["open files"] if name.startswith(f"{root}/")]
     # Its standard output is a log of the run; its own files are in its own folder.

@@ -28,6 +28,11 @@ WITHOUT_TOKEN = {
     "/msi/token",
     "/msi/token/",
     "/metadata/endpoints",
+    "/metadata/{key}/endpoints",
+    "/adfs/{key}/{tenant}/.well-known/openid-configuration",
+    "/adfs/{key}/{tenant}/oauth2/token",
+    "/adfs/{key}/{tenant}/oauth2/v2.0/token",
+    "/adfs/{key}/{tenant}/oauth2/{other:path}",
     "/discovery/{key}/workspaces/{workspace_id}",
     "/opendata/mnist",
     "/opendata/mnist/{asked}/{file}",
@@ -200,3 +205,38 @@ def test_a_jobs_sign_in_gives_its_own_runs_token_while_that_goes_on(inside: Insi
         assert inside.anonymous.request("GET", "/msi/token", headers=secret).status_code == 401
     runs.advance("signs-in", "Canceled")
     assert inside.anonymous.request("GET", "/msi/token", headers=mine).status_code == 401
+
+
+@pytest.mark.case("sign-in-address")
+def test_sign_in_address_is_told_to_nobody_and_good_only_with_its_key(inside: Inside) -> None:
+    secrets, ask = inside.context.secrets, inside.anonymous.request
+    runs = inside.context.workspace.runs
+    runs.create(NewRun("by-address", inside.context.workspace.experiments.get_or_create("by-address").id))
+    client, job = secrets.sign_in_key(), secrets.sign_in_key("by-address")
+    form = {"grant_type": "client_credentials", "scope": "https://a.example/.default", "client_secret": "x"}
+    configuration = "/.well-known/openid-configuration"
+
+    open_to_all = ["/metadata/endpoints", "/metadata/x/endpoints", "/opendata/mnist", "/msi/token", "/adfs/x/t/x"]
+    told = [ask("GET", path).text for path in (*open_to_all, f"/adfs/x/t{configuration}")]
+    assert not [text for text in told if client in text or job in text]
+    others = [
+        client[:-1],
+        f"{client}0",
+        f".{client}",
+        f"by-address.{client}",
+        job.replace("by", "By"),
+        "x",
+        "%ff",
+        "%00",
+    ]
+    for key in (*others, secrets.sign_in_key("nobody"), secrets.sign_in, secrets.view_key):
+        assert ask("GET", f"/adfs/{key}/t{configuration}").status_code == 401, key
+        assert ask("POST", f"/adfs/{key}/t/oauth2/token", data=form).status_code == 401, key
+        assert ask("POST", f"/adfs/{key}/t/oauth2/v2.0/token", data=form).status_code == 401, key
+    for key, caller in ((client, Caller()), (job, Caller("by-address"))):
+        endpoint = ask("GET", f"/adfs/{key}/t{configuration}").json()["token_endpoint"]
+        given = ask("POST", endpoint.partition("8843")[2], data=form).json()["access_token"]
+        assert inside.context.tokens.check(f"Bearer {given}") == caller
+        assert ask("POST", f"/adfs/{key}/t/oauth2/token", data={"grant_type": "password"}).status_code == 400
+    runs.advance("by-address", "Canceled")
+    assert ask("POST", f"/adfs/{job}/t/oauth2/token", data=form).status_code == 401

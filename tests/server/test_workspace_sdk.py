@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import jwt
 import pytest
 
 from azureml_local.client.instance import LocalServer
@@ -59,8 +60,12 @@ def test_a_workspace_that_is_there_is_found_listed_and_created_only_with_exist_o
         Workspace.create(workspace.name, **where, location="eastus2")
 
 
-def test_authentication_needs_no_azure_account_and_contacts_no_other_host(workspace: Any) -> None:
-    """As a service principal or in a tenant, the SDK would ask Microsoft; here it gets no further than this server."""
+TENANT = "11111111-1111-1111-1111-111111111111"
+
+
+def test_every_way_of_ci_to_sign_in_reaches_the_workspace(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them asks Microsoft, and what is given as a password makes no difference."""
+    from azure.identity import ClientSecretCredential, DefaultAzureCredential, EnvironmentCredential
     from azureml.core import Workspace
     from azureml.core.authentication import (
         InteractiveLoginAuthentication,
@@ -69,14 +74,31 @@ def test_authentication_needs_no_azure_account_and_contacts_no_other_host(worksp
     )
 
     names = workspace.subscription_id, workspace.resource_group, workspace.name
-    for auth in (MsiAuthentication(), InteractiveLoginAuthentication(force=True)):
-        assert Workspace(*names, auth=auth).name == workspace.name
-    tenant = "11111111-1111-1111-1111-111111111111"
-    where = rf"(?i)https://sign-in@localhost:\d+/adfs/use-MsiAuthentication-or-Interactive.*/{tenant}"
-    with pytest.raises(Exception, match=where):
-        Workspace(*names, auth=ServicePrincipalAuthentication(tenant, "principal", "password"))
-    with pytest.raises(Exception, match=where):
-        Workspace(*names, auth=InteractiveLoginAuthentication(tenant_id=tenant))
+    for auth in (
+        MsiAuthentication(),
+        InteractiveLoginAuthentication(force=True),
+        InteractiveLoginAuthentication(tenant_id=TENANT),
+        ServicePrincipalAuthentication(TENANT, "principal", "password"),
+        ServicePrincipalAuthentication("contoso.onmicrosoft.com", "principal", "another"),
+    ):
+        assert Workspace(*names, auth=auth).get_details()["name"] == workspace.name
+    for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
+        monkeypatch.setenv(f"AZURE_{name}", TENANT)
+    scope = "https://management.azure.com/.default"
+    for credential in (
+        DefaultAzureCredential(),
+        EnvironmentCredential(),
+        ClientSecretCredential(TENANT, "principal", "password"),
+    ):
+        claims = jwt.decode(credential.get_token(scope).token, options={"verify_signature": False})
+        assert claims["aud"] == "https://management.azure.com"
+
+
+def test_sign_in_that_a_local_workspace_does_not_have_is_refused_in_words(workspace: Any) -> None:
+    from azure.identity import DeviceCodeCredential
+
+    with pytest.raises(Exception, match=r"nobody signs in with a browser"):
+        DeviceCodeCredential("client", tenant_id=TENANT).get_token("https://x/.default")
 
 
 CREATE = """

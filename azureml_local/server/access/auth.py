@@ -61,6 +61,7 @@ class Tokens:
     def __init__(self, secrets: Secrets, identity: Identity) -> None:
         self._key = secrets.signing_key
         self._sign_in = secrets.sign_in
+        self._secrets = secrets
         self._identity = identity
 
     def sign_in(self, secret: str | None, resource: str) -> Token:
@@ -71,6 +72,22 @@ class Tokens:
                 "azureml-local "
                 "(run or env): it sets MSI_SECRET."
             )
+        return self._for_client(resource)
+
+    def sign_in_by_address(self, key: str, resource: str) -> tuple[Token, str | None]:
+        """A token for who knows a sign-in address, and the run whose job that is (`Secrets.sign_in_key`).
+
+        Raises Unauthorized.
+        """
+        run_id = key.rpartition(".")[0]
+        if not hmac.compare_digest(key.encode(), self._secrets.sign_in_key(run_id).encode()):
+            raise Unauthorized(
+                "This sign-in address isn't the server's. Start the client through azureml-local (run or env): it sets "
+                "ARM_CLOUD_METADATA_URL and AZURE_AUTHORITY_HOST."
+            )
+        return (self.for_run(run_id, resource), run_id) if run_id else (self._for_client(resource), None)
+
+    def _for_client(self, resource: str) -> Token:
         # The issuer's host can't exist and the signature is ours: Azure would refuse this token, so it can't
         # be taken for a real one.
         return self._issue(

@@ -41,11 +41,16 @@ async def token(ctx: Ctx, request: Request, resource: str = "") -> dict[str, Any
         form = parse_qs((await request.body()).decode("latin-1"))
         resource = form.get("resource", [""])[0]
     issued = await run_in_threadpool(_issue, ctx, request.headers.get("secret"), resource)
+    body = answer(issued, resource)
+    return {**body, "expires_in": str(body["expires_in"]), "client_id": ctx.workspace.identity.principal_id}
+
+
+def answer(issued: Token, resource: str) -> dict[str, Any]:
+    """A token as OAuth 2.0 gives it (RFC 6749, 5.1), with the fields of Azure."""
     return {
         "access_token": issued.text,
         "token_type": "Bearer",
         "expires_on": str(issued.expires),
-        "expires_in": str(max(0, issued.expires - int(time.time()))),
+        "expires_in": max(0, issued.expires - int(time.time())),
         "resource": resource,
-        "client_id": ctx.workspace.identity.principal_id,
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 
-from azureml_local.endpoints import CLIENT_CLOUD_NAME, CLOUD_NAME, mlflow_tracking_uri
+from azureml_local.endpoints import CLIENT_CLOUD_NAME, CLOUD_NAME, authority, mlflow_tracking_uri
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named, authenticated, storage_suffix
 from azureml_local.workspace.errors import NotBuilt
@@ -15,10 +16,8 @@ from azureml_local.workspace.identity import LOCATION
 router = APIRouter()
 
 GROUP_PATH = WORKSPACE_PATH.removesuffix("/workspaces/{workspace_name}")
-# Where the SDK would sign in a service principal, or a user of one of Azure's tenants. MSAL asks Microsoft about every
-# authority that it doesn't know, unless its path begins with "adfs": so it asks here, is refused, and shows the user
-# this address, with the tenant in it.
-LOGIN_PATH = "/adfs/use-MsiAuthentication-or-InteractiveLoginAuthentication-without-a-tenant/sign-in"
+# In the place of a sign-in key, where none was asked with: MSAL is refused there, and shows the user this address.
+NO_KEY = "start-the-client-through-azureml-local"
 WORKSPACE_TYPE = "Microsoft.MachineLearningServices/workspaces"
 
 
@@ -27,10 +26,18 @@ def clouds(ctx: Ctx) -> list[dict[str, Any]]:
     """This server under two names, one for jobs and one for clients (`environment`); asked for without a token: by
     SDK v1 once per configuration folder, by v2 several times at each start.
     """
-    return [_cloud(ctx, CLOUD_NAME), _cloud(ctx, CLIENT_CLOUD_NAME)]
+    return clouds_of(ctx, NO_KEY)
 
 
-def _cloud(ctx: Context, name: str) -> dict[str, Any]:
+@router.get("/metadata/{key}/endpoints")
+def clouds_of(ctx: Ctx, key: str) -> list[dict[str, Any]]:
+    """The same for who knows a sign-in key, which the address to sign in at has in it too. Anybody may ask: the key
+    comes from whoever asks, and is looked at where it is used (`access.identity`).
+    """
+    return [_cloud(ctx, name, key) for name in (CLOUD_NAME, CLIENT_CLOUD_NAME)]
+
+
+def _cloud(ctx: Context, name: str, key: str) -> dict[str, Any]:
     """Services that are not here get an address that can't exist, rather than Azure's: nothing leaves the machine by
     mistake.
     """
@@ -42,7 +49,8 @@ def _cloud(ctx: Context, name: str) -> dict[str, Any]:
         "authentication": {
             # azureml-mlflow hands host and port to azure-identity, which takes "localhost:8843" for a scheme; with a
             # user part, which no HTTP client sends on, it is an address.
-            "loginEndpoint": api.replace("https://", "https://sign-in@", 1) + LOGIN_PATH,
+            # Both join it with the tenant in the place of the last part.
+            "loginEndpoint": authority(ctx.endpoints, quote(key, safe="")).replace("//", "//sign-in@", 1) + "/sign-in",
             "audiences": [f"{api}/", f"{api}/"],
             "tenant": ctx.workspace.identity.tenant_id,
             "identityProvider": "AAD",

@@ -56,7 +56,7 @@ SWEEP = Body(re.compile(r"/hyperdrive/.*/(?:hd)?runs(?:/[^/]*)?"), MULTIPART, MA
 # What a node sends of logs and files.
 NODE_BYTES = Body(re.compile(r"/node/.*/bytes"), OCTETS, MAX_PIECE)
 # Sign-in (access.identity).
-SIGN_IN = Body(re.compile(r"/msi/.*"), FORM, MAX_FORM)
+SIGN_IN = Body(re.compile(r"/(?:msi|adfs)/.*"), FORM, MAX_FORM)
 JSON_ONLY = Body(ANY_PATH, JSON, MAX_JSON)
 FORM_ONLY = Body(ANY_PATH, FORM, MAX_FORM)
 
