@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,18 +133,108 @@ def test_job_inputs_in_every_mode_are_read(submit: Callable[..., Any], workspace
     assert details["inputDatasets"][4]["dataset"].id == parts.id
 
 
-@pytest.mark.sdk("AzureBlobDatastore.path")
-@pytest.mark.sdk_refused("DataReference.as_mount", "AzureBlobDatastore.as_mount")
-def test_data_references_are_refused(experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path) -> None:
-    from azureml.core import RunConfiguration, ScriptRunConfig
+REFERENCES = """
+    import os, pathlib, sys
+    from azureml.core import Run
 
-    (tmp_path / "script.py").write_text("")
-    reference = workspace.get_default_datastore().path("parts").as_mount()
+    run = Run.get_context(allow_offline=False)
+    folder, part, file, whole, none = sys.argv[1:6]
+    run.log("folder", int(pathlib.Path(folder, "deep", "n.txt").read_text()))
+    run.log("part", int(pathlib.Path(part, "n.txt").read_text()))
+    run.log("file", int(pathlib.Path(file).read_text()))
+    run.log("whole", int(pathlib.Path(whole, "referred", "deep", "n.txt").read_text()))
+    run.log("none", len(os.listdir(none)))
+    run.log("placed", int(pathlib.Path("placed/n.txt").read_text()))
+    run.log("variable", os.environ["AZUREML_DATAREFERENCE_folder"] == folder)
+    if len(sys.argv) > 6:
+        made = pathlib.Path(sys.argv[6])
+        made.mkdir(parents=True)
+        (made / "made.txt").write_text("made")
+        pathlib.Path("outputs/kept.txt").write_text("kept")
+"""
+
+
+@pytest.mark.sdk(
+    "AzureBlobDatastore.path",
+    "AzureBlobDatastore.as_mount",
+    "AzureBlobDatastore.as_download",
+    "AzureBlobDatastore.as_upload",
+    "DataReference.path",
+    "DataReference.as_mount",
+    "DataReference.as_download",
+    "DataReference.as_upload",
+    "DataReference.to_config",
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_data_references_are_read_and_written(
+    experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
+) -> None:
+    from azureml.core import RunConfiguration, ScriptRunConfig
+    from azureml.train.estimator import Estimator
+
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "n.txt").write_text("7")
+    store = workspace.get_default_datastore()
+    store.upload(str(tmp_path / "data"), "referred", show_progress=False)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "script.py").write_text(textwrap.dedent(REFERENCES))
+    read = [
+        store.path("referred", data_reference_name="folder").as_mount(),
+        store.path("referred/deep").as_download(),
+        store.path("referred").path("deep/n.txt").as_download(),
+        store.as_mount(),
+        store.path("referred/nothing").as_mount(),
+    ]
+    placed = store.path("referred/deep").as_download(path_on_compute="placed")
+    written = [
+        store.path("uploaded/folder").as_upload(path_on_compute="made"),
+        store.path("uploaded/kept.txt").as_upload(path_on_compute="outputs/kept.txt", overwrite=True),
+    ]
     configuration = RunConfiguration()
     configuration.target, configuration.environment = compute.name, here
-    configuration.data_references = {reference.data_reference_name: reference.to_config()}
-    with pytest.raises(Exception, match="Data references"):
-        experiment.submit(ScriptRunConfig(str(tmp_path), "script.py", [str(reference)], run_config=configuration))
+    configuration.data_references = {each.data_reference_name: each.to_config() for each in (*read, placed, *written)}
+    arguments = [str(each) for each in (*read, written[0])]
+    run = experiment.submit(
+        ScriptRunConfig(str(tmp_path / "job"), "script.py", arguments=arguments, run_config=configuration)
+    )
+    estimator = Estimator(
+        str(tmp_path / "job"),
+        entry_script="script.py",
+        inputs=[*read, placed],
+        compute_target=compute,
+        environment_definition=here,
+    )
+    estimator.run_config.arguments = arguments[:5]
+    estimated = experiment.submit(estimator)
+    expected = {"folder": 7, "part": 7, "file": 7, "whole": 7, "none": 0, "placed": 7, "variable": True}
+    for each in (run, estimated):
+        each.wait_for_completion()
+        assert each.get_metrics() == expected
+    assert store.download(str(tmp_path / "back"), "uploaded", show_progress=False) == 2
+    assert (tmp_path / "back" / "uploaded" / "folder" / "made.txt").read_text() == "made"
+    assert (tmp_path / "back" / "uploaded" / "kept.txt").read_text() == "kept"
+
+
+def test_data_reference_to_a_datastore_that_is_not_there_is_refused_at_submission(
+    experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
+) -> None:
+    from azureml.core import RunConfiguration, ScriptRunConfig
+    from azureml.core.runconfig import DataReferenceConfiguration
+
+    (tmp_path / "script.py").write_text("")
+    configuration = RunConfiguration()
+    configuration.target, configuration.environment = compute.name, here
+    for wrong, words in (
+        ({"datastore_name": "elsewhere"}, "no datastore 'elsewhere'"),
+        ({"datastore_name": store_name(workspace), "path_on_datastore": "a/../../b"}, "no path in a datastore"),
+    ):
+        configuration.data_references = {"wrong": DataReferenceConfiguration(**wrong)}
+        with pytest.raises(Exception, match=words):
+            experiment.submit(ScriptRunConfig(str(tmp_path), "script.py", run_config=configuration))
+
+
+def store_name(workspace: Any) -> str:
+    return str(workspace.get_default_datastore().name)
 
 
 @pytest.mark.sdk_refused("FileDataset.as_hdfs", "DatasetConsumptionConfig.as_hdfs")

@@ -118,7 +118,6 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"communicator": "ParameterServer", "tensorflow": {"workerCount": 0}}, Invalid, "worker_count must be 1"),
         ({"communicator": "Mpi", "nodeCount": 9, "mpi": {"processCountPerNode": 9}}, Invalid, "asks for 81 processes"),
         ({"framework": "PySpark"}, NotBuilt, "PySpark"),
-        ({"dataReferences": {"x": {}}}, NotBuilt, "Data references"),
         ({"datacaches": [{}]}, NotBuilt, "Data caches"),
         ({"outputData": {"result": {"mechanism": "link"}}}, NotBuilt, "mount and upload"),
         ({"outputData": {"result": an_output(relativePath="a/../../b")}}, Invalid, "no path in a datastore"),

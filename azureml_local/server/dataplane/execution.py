@@ -13,6 +13,7 @@ from azureml_local.runtime.local_target import invocation
 from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
+from azureml_local.server.dataplane.datareferences import with_references
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
 from azureml_local.server.http.multipart import json_file
@@ -66,7 +67,7 @@ def _create(
     if not isinstance(parent_id, (str, type(None))):
         raise Invalid("A run's parent is named by its id.")
     permissions.may_start(ctx.workspace.runs, asker, parent_id)
-    spec = parse_run_configuration(configuration)
+    spec = with_references(ctx.workspace, configuration, parse_run_configuration(configuration))
     if snapshot_id is not None:
         ctx.workspace.computes.ready(spec.target)
     elif spec.target != LOCAL_TARGET:

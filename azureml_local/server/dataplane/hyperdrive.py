@@ -13,6 +13,7 @@ from azureml_local.server.access import permissions
 from azureml_local.server.access.auth import Caller
 from azureml_local.server.context import WORKSPACE_PATH, Asker, Context, Ctx, Named
 from azureml_local.server.dataplane import sweepmarks
+from azureml_local.server.dataplane.datareferences import with_references
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of, snapshot_of
 from azureml_local.server.dataplane.sweepconfiguration import KEY, parse_sweep
@@ -73,7 +74,7 @@ def _submit(
     if not isinstance(platform, dict) or not isinstance(definition, dict) or not isinstance(configuration, dict):
         raise Invalid("A sweep needs a run configuration: platform_config.Definition.Overrides.")
     sweep = parse_sweep(body)
-    job = parse_run_configuration(configuration)
+    job = with_references(ctx.workspace, configuration, parse_run_configuration(configuration))
     if job.target == LOCAL_TARGET:
         raise Invalid("A sweep runs on a cluster: set ScriptRunConfig(compute_target=...) to an AmlCompute.")
     ctx.workspace.computes.ready(job.target)

@@ -29,7 +29,7 @@ def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
     if not isinstance(target, str) or not target:
         raise Invalid("The run names no compute target. Set ScriptRunConfig(compute_target=...).")
     _refuse_what_needs_a_cluster(configuration)
-    environment = _part(configuration, "environment")
+    environment = part(configuration, "environment")
     script, command = configuration.get("script"), configuration.get("command")
     if command and (script or configuration.get("arguments")):
         raise Invalid(
@@ -52,12 +52,12 @@ def parse_run_configuration(configuration: Mapping[str, Any]) -> JobSpec:
         command=command,
         environment=environment,
         variables={
-            **_conda_variables(_part(environment, "python")),
+            **_conda_variables(part(environment, "python")),
             **_variables(environment.get("environmentVariables")),
             **_variables(configuration.get("environmentVariables")),
         },
-        inputs=tuple(_input(name, value) for name, value in _part(configuration, "data").items()),
-        outputs=tuple(_output(name, value) for name, value in _part(configuration, "outputData").items()),
+        inputs=tuple(_input(name, value) for name, value in part(configuration, "data").items()),
+        outputs=tuple(_output(name, value) for name, value in part(configuration, "outputData").items()),
         max_seconds=_positive(configuration.get("maxRunDurationSeconds")),
         notes=tuple(_notes(configuration)),
         distribution=_distribution(configuration),
@@ -68,12 +68,12 @@ def _conda_variables(python: Mapping[str, Any]) -> dict[str, str]:
     """The ``variables`` of a conda file, which conda sets when it activates the environment."""
     if python.get("userManagedDependencies"):
         return {}
-    return _variables(_part(python, "condaDependencies").get("variables"))
+    return _variables(part(python, "condaDependencies").get("variables"))
 
 
 def _distribution(configuration: Mapping[str, Any]) -> Distribution | None:
     """The processes of a job; None where it is one. Raises Invalid."""
-    mpi, pytorch, tensorflow = (_part(configuration, name) for name in ("mpi", "pytorch", "tensorflow"))
+    mpi, pytorch, tensorflow = (part(configuration, name) for name in ("mpi", "pytorch", "tensorflow"))
     communicator = str(configuration.get("communicator") or "None").lower()
     nodes = _least("node_count", _count(configuration, "nodeCount"))
     found = None
@@ -114,18 +114,12 @@ def _refuse_what_needs_a_cluster(configuration: Mapping[str, Any]) -> None:
     framework = str(configuration.get("framework") or "Python").lower()
     if framework in ("pyspark", "r"):
         raise NotBuilt(f"The framework {configuration['framework']!r} is not built in azureml-local: it runs Python.")
-    if configuration.get("dataReferences"):
-        raise NotBuilt(
-            "Data references (DataReference, datastore.as_mount(), resume_from) are not built in azureml-local: pass "
-            "Dataset.File.from_files((datastore, path)).as_mount() for what the job reads, and "
-            "OutputFileDatasetConfig(destination=(datastore, path)) for what it writes."
-        )
     if configuration.get("datacaches"):
         raise NotBuilt("Data caches are not built in azureml-local: pass the dataset itself.")
 
 
 def _notes(configuration: Mapping[str, Any]) -> Iterator[str]:
-    docker = _part(configuration, "docker")
+    docker = part(configuration, "docker")
     if docker.get("useDocker"):
         yield "Docker is not used: the job is a process of this machine. Image, volumes and shm_size do nothing."
         if docker.get("arguments"):
@@ -185,48 +179,48 @@ def _text(value: Any, what: str) -> str:
 
 
 def _input(name: str, value: Any) -> InputSpec:
-    dataset = _part(_part(value, "dataLocation"), "dataset")
+    dataset = part(part(value, "dataLocation"), "dataset")
     if not dataset.get("id"):
         raise NotBuilt(f"The input {name!r} isn't a dataset. A local workspace reads inputs from datasets only.")
     mechanism = str(value.get("mechanism") or "direct").lower()
     if mechanism not in ("mount", "download", "direct"):
         raise Invalid(f"The input {name!r} asks for {mechanism!r}; it must be mount, download or direct.")
     return InputSpec(
-        name=_name(name),
+        name=name_of(name),
         dataset_id=str(dataset["id"]),
         mechanism=mechanism,
-        variable=_name(str(value.get("environmentVariableName") or name)),
-        path_on_compute=_path_on_compute(name, value.get("pathOnCompute")),
+        variable=name_of(str(value.get("environmentVariableName") or name)),
+        path_on_compute=path_on_compute(name, value.get("pathOnCompute")),
     )
 
 
 def _output(name: str, value: Any) -> OutputSpec:
     """An ``OutputData`` (azureml.core.runconfig)."""
-    options = _part(value, "additionalOptions")
+    options = part(value, "additionalOptions")
     mechanism = str(value.get("mechanism") or "mount").lower()
     if mechanism not in ("mount", "upload"):
         raise NotBuilt(f"The output {name!r} asks for {mechanism!r}; a local workspace has mount and upload.")
-    place = _part(_part(value, "outputLocation"), "dataPath")
+    place = part(part(value, "outputLocation"), "dataPath")
     datastore = str(place.get("datastoreName") or datastores.DEFAULT)
     datastores.check_exists(datastore)
-    upload = _part(options, "uploadOptions")
-    registration = _part(options, "registrationOptions")
+    upload = part(options, "uploadOptions")
+    registration = part(options, "registrationOptions")
     return OutputSpec(
-        name=_name(name),
+        name=name_of(name),
         mechanism=mechanism,
         destination=datastores.clean_path(str(place.get("relativePath") or DEFAULT_DESTINATION)),
-        path_on_compute=_path_on_compute(name, options.get("pathOnCompute")),
+        path_on_compute=path_on_compute(name, options.get("pathOnCompute")),
         # What is written to a mount is in the datastore at once, whatever was there before.
         overwrite=mechanism == "mount" or bool(upload.get("overwrite")),
-        globs=tuple(str(glob) for glob in _part(upload, "sourceGlobs").get("patterns") or ()),
+        globs=tuple(str(glob) for glob in part(upload, "sourceGlobs").get("patterns") or ()),
         register_as=_registered(registration.get("name")),
         description=registration.get("description"),
-        tags=_part(registration, "tags"),
-        transformation=_part(registration, "datasetRegistrationOptions").get("additionalTransformation"),
+        tags=part(registration, "tags"),
+        transformation=part(registration, "datasetRegistrationOptions").get("additionalTransformation"),
     )
 
 
-def _part(value: Any, key: str) -> Mapping[str, Any]:
+def part(value: Any, key: str) -> Mapping[str, Any]:
     """An object inside an object; an empty one where it is missing. Raises Invalid."""
     found = (value.get(key) or {}) if isinstance(value, Mapping) else value
     if not isinstance(found, Mapping):
@@ -234,7 +228,7 @@ def _part(value: Any, key: str) -> Mapping[str, Any]:
     return found
 
 
-def _name(name: str) -> str:
+def name_of(name: str) -> str:
     """An input or output's name: a folder and a variable of the job have it. Raises Invalid."""
     if not NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name of an input or output: use letters, digits, '-', '_' and '.'.")
@@ -248,7 +242,7 @@ def _registered(name: Any) -> str | None:
     return None if name is None else check_dataset_name(name)
 
 
-def _path_on_compute(name: str, path: Any) -> str | None:
+def path_on_compute(name: str, path: Any) -> str | None:
     if not path:
         return None
     if not isinstance(path, str) or ".." in path.split("/") or "\0" in path:
