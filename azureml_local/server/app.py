@@ -19,6 +19,7 @@ from azureml_local.server.blob import blobs, opendata
 from azureml_local.server.context import Context
 from azureml_local.server.dataplane import (
     artifacts,
+    azuremlmodules,
     content,
     credential,
     datasets,
@@ -67,6 +68,7 @@ API = (
     content,
     execution,
     hyperdrive,
+    azuremlmodules,
     pipelinedrafts,
     pipelineschedules,
     publishedpipelines,  # before: its names are no ids of runs

@@ -22,6 +22,18 @@ router = APIRouter()
 
 READ = "/rp/workspaces" + WORKSPACE_PATH + "/computes"
 WRITE = WORKSPACE_PATH + "/computes"
+# Computes of pipelines' steps, which a user knows by the SDK's class, and makes before the step.
+OF_OTHER_STEPS = {
+    "datafactory": "DataFactoryCompute, which DataTransferStep runs on",
+    "databricks": "DatabricksCompute, which DatabricksStep runs on",
+    "datalakeanalytics": "AdlaCompute, which AdlaStep runs on",
+    "batch": "BatchCompute, which AzureBatchStep runs on",
+    "hdinsight": "HDInsightCompute",
+    "kusto": "KustoCompute, which KustoStep runs on",
+    "synapsespark": "SynapseCompute, which SynapseSparkStep runs on",
+    "virtualmachine": "RemoteCompute (a virtual machine)",
+    "kubernetes": "KubernetesCompute",
+}
 ONLY_AMLCOMPUTE = (
     "A local workspace has AmlCompute only, not {}. Make a cluster with AmlCompute.provisioning_configuration instead."
 )
@@ -131,7 +143,8 @@ def _properties(body: dict[str, Any]) -> dict[str, Any]:
         )
     outer = _mapping(body, "properties")
     if str(outer.get("computeType") or "AmlCompute").lower() != "amlcompute":
-        raise NotBuilt(ONLY_AMLCOMPUTE.format(str(outer.get("computeType"))[:80]))
+        kind = str(outer.get("computeType"))[:80]
+        raise NotBuilt(ONLY_AMLCOMPUTE.format(OF_OTHER_STEPS.get(kind.lower(), kind)))
     return _mapping(outer, "properties")
 
 

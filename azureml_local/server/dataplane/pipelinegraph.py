@@ -127,7 +127,8 @@ def _source(workspace: Workspace, node: Mapping[str, Any], given: Assigned) -> P
     """What a data node stands for: a saved dataset, or a path in a datastore."""
     if node.get("DatasetId"):
         body: Json = workspace.pipeline_parts.get(pipeline_parts.SOURCE, str(node["DatasetId"])).body
-        return Port(path=_path({"DataStoreName": body.get("DataStoreName"), "RelativePath": body["PathOnDataStore"]}))
+        path = _path({"DataStoreName": body.get("DataStoreName"), "RelativePath": body["PathOnDataStore"]})
+        return Port(path=path, name=_optional(body.get("Name")))
     if name := node.get("DataPathParameterName"):
         if str(name) not in given.paths:
             raise Invalid(f"The pipeline has no data path {str(name)[:80]!r}.")

@@ -19,6 +19,19 @@ DATA_TYPES = (
 ESCLOUD = "escloud"
 # One that is a sweep.
 HYPERDRIVE = "hyperdrivecloud"
+# In the body of a version of a named module: the module that it is of (`azuremlmodules`).
+OWNER = "AmlModuleId"
+OWN_SCRIPT = "Do the same in a script of your own: PythonScriptStep."
+# What to do in place of kinds of steps that run elsewhere.
+INSTEAD = {
+    "datatransfercloud": "Copy the files in a script of your own: a dataset as_mount() as its input, and "
+    "OutputFileDatasetConfig(destination=(datastore, path)) as its output.",
+    "automlcloud": "A HyperDriveStep tries a script's parameters.",
+    "databrickscloud": "Run the notebook or the script on this machine: PythonScriptStep, with pyspark in its "
+    "environment where it needs Spark.",
+    "synapse": "Run the script on this machine: PythonScriptStep, with pyspark in its environment.",
+    "azurebatchcloud": "Start the program on this machine: CommandStep.",
+}
 
 
 def data_types() -> list[dict[str, Any]]:
@@ -40,12 +53,13 @@ def check_module(workspace: Workspace, body: Mapping[str, Any]) -> None:
     kind, name = str(body.get("ModuleExecutionType") or ""), str(body.get("Name") or "")[:80]
     step = str(body.get("StepType") or kind or "a step without a type")[:80]
     if kind.lower() not in (ESCLOUD, HYPERDRIVE):
-        raise NotBuilt(
-            f"The step {name!r} is a {step}, which is not built in azureml-local. It runs PythonScriptStep, "
-            "CommandStep, ParallelRunStep and HyperDriveStep: do the same in a script of your own."
-        )
+        instead = INSTEAD.get(kind.lower(), OWN_SCRIPT)
+        raise NotBuilt(f"The step {name!r} is of the kind {step}, which is not built in azureml-local. {instead}")
     if str(body.get("StepType") or "").lower() == "rscriptstep":
-        raise NotBuilt(f"The step {name!r} is an RScriptStep, which is not built in azureml-local: it runs Python.")
+        raise NotBuilt(
+            f"The step {name!r} is of the kind RScriptStep, which is not built in azureml-local: it runs Python. "
+            "CommandStep starts any program of this machine, such as Rscript."
+        )
     for key in ("Inputs", "Outputs", "Parameters", "MetadataParameters", "Arguments"):
         parts_of(interface_of(body), key)
     if not isinstance(body.get("StorageId"), str):
@@ -58,7 +72,14 @@ def interface_of(module: Mapping[str, Any]) -> Mapping[str, Any]:
     found = module.get("StructuredInterface") or {}
     if not isinstance(found, Mapping):
         raise Invalid("A module's StructuredInterface must be an object.")
-    return found
+    if OWNER not in module:
+        return found
+    # The ports of a named module may have one name for data: users name the datastore there.
+    ports = {
+        key: [{**each, "DataReferenceName": each.get("Name")} for each in parts_of(found, key)]
+        for key in ("Inputs", "Outputs")
+    }
+    return {**found, **ports}
 
 
 def parts_of(body: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -75,10 +96,16 @@ def module_entity(row: PipelinePart) -> dict[str, Any]:
         "Id": row.id,
         "UploadState": "Completed",
         "DataLocation": {"StorageId": row.body.get("StorageId")},
-        "EntityStatus": "Active",
+        "EntityStatus": row.body.get("EntityStatus") or "Active",
         "CreatedDate": row.created,
         "LastModifiedDate": row.created,
     }
+
+
+def hash_of(body: Mapping[str, Any]) -> str | None:
+    """The client's own fingerprint of a module or a data source."""
+    found = body.get("IdentifierHash")
+    return found if isinstance(found, str) else None
 
 
 def module(row: PipelinePart) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def module_by_hash(ctx: Ctx, name: Named, key: str) -> dict[str, Any]:
 @router.post("/Modules")
 def create_module(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
     pipelinemodules.check_module(ctx.workspace, body)
-    row = ctx.workspace.pipeline_parts.add(pipeline_parts.MODULE, body, _key(body))
+    row = ctx.workspace.pipeline_parts.add(pipeline_parts.MODULE, body, pipelinemodules.hash_of(body))
     return pipelinemodules.module_entity(row)
 
 
@@ -64,7 +64,8 @@ def source_by_hash(ctx: Ctx, name: Named, key: str) -> dict[str, Any]:
 @router.post("/DataSources")
 def create_source(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
     pipelinemodules.check_source(body)
-    return pipelinemodules.source_entity(ctx.workspace.pipeline_parts.add(pipeline_parts.SOURCE, body, _key(body)))
+    row = ctx.workspace.pipeline_parts.add(pipeline_parts.SOURCE, body, pipelinemodules.hash_of(body))
+    return pipelinemodules.source_entity(row)
 
 
 @router.get("/DataSources/{source_id}")
@@ -202,8 +203,3 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Invalid(f"{key} must be an object.")
     return found
-
-
-def _key(body: dict[str, Any]) -> str | None:
-    found = body.get("IdentifierHash")
-    return found if isinstance(found, str) else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from azureml_local.runtime.placeholders import DATA_REFERENCE
 from azureml_local.server.dataplane.hyperdrivesteps import (
     CONFIGURATION,
     description,
@@ -17,7 +18,7 @@ from azureml_local.server.dataplane.hyperdrivesteps import (
     read_sweep,
 )
 from azureml_local.server.dataplane.parallelsteps import is_parallel, read_parallel
-from azureml_local.server.dataplane.pipelinemodules import interface_of, parts_of
+from azureml_local.server.dataplane.pipelinemodules import OWNER, interface_of, parts_of
 from azureml_local.server.dataplane.runconfiguration import DEFAULT_DESTINATION, NAME, parse_run_configuration
 from azureml_local.server.dataplane.submissions import definition_of
 from azureml_local.storage.tables import PipelinePart
@@ -42,10 +43,11 @@ PARAMETER = re.compile(r"\$(?:\{(AML_PARAMETER_\w+)\}|(AML_PARAMETER_\w+))")
 
 @dataclass(frozen=True)
 class Port:
-    """What an input is that no step makes: a saved dataset, or a path in a datastore."""
+    """What an input is that no step makes: a saved dataset, or a path in a datastore, which may have a name."""
 
     dataset_id: str | None = None
     path: tuple[str, str] | None = None
+    name: str | None = None
 
 
 @dataclass
@@ -64,9 +66,11 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     ins, outs = list(_named(interface, "Inputs")), list(_named(interface, "Outputs"))
     outputs = {port: _output(name, port, each, _settings(node, port)) for port, each in outs}
     words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
+    if (text := values.get("Arguments")) and text != STRUCTURED:
+        words = _module_arguments(text, dict(ins), dict(outs), wiring)
     marks = metadata(interface, node)
     source = description(name, marks) if is_sweep(module.body) else None
-    given = overrides_of(source) if source is not None else _run_configuration(name, node)
+    given = overrides_of(source) if source is not None else _run_configuration(name, node, module.body)
     configuration = _configuration(name, given, values, words, interface)
     parallel = None
     if is_parallel(module.body):
@@ -118,11 +122,12 @@ def _reuse(
     module: PipelinePart, node: Mapping[str, Any], values: Mapping[str, str], wiring: Wiring, words: list[str]
 ) -> dict[str, str] | None:
     """What an earlier run must have in common with it; None where allow_reuse or regenerate_outputs say so."""
-    if not module.body.get("IsDeterministic") or node.get("RegenerateOutput") or not module.key:
+    key = module.id if OWNER in module.body else module.key
+    if not module.body.get("IsDeterministic") or node.get("RegenerateOutput") or not key:
         return None
     data = {port: [each.dataset_id, each.path] for port, each in wiring.data.items()}
     parts: dict[str, object] = {
-        "the script's folder, the inputs' and outputs' names or other of the step's own settings": module.key,
+        "the script's folder, the inputs' and outputs' names or other of the step's own settings": key,
         "parameters": {name: value for name, value in values.items() if name not in UNCOMPARED},
         "arguments": words,
         "inputs": data,
@@ -164,9 +169,9 @@ def _values(interface: Mapping[str, Any], node: Mapping[str, Any], parameters: M
     return values
 
 
-def _run_configuration(step: str, node: Mapping[str, Any]) -> dict[str, Any]:
+def _run_configuration(step: str, node: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        configuration = json.loads(str(node.get("Runconfig") or "{}"))
+        configuration = json.loads(str(node.get("Runconfig") or module.get("Runconfig") or "{}"))
     except (ValueError, RecursionError) as error:
         raise Invalid(f"The run configuration of the step {step!r} is no JSON ({error}).") from error
     if not isinstance(configuration, dict):
@@ -214,12 +219,6 @@ def _arguments(
     ins: Mapping[str, Mapping[str, Any]],
     outs: Mapping[str, Mapping[str, Any]],
 ) -> Iterable[str]:
-    given = values.get("Arguments")
-    if given and given != STRUCTURED:
-        raise NotBuilt(
-            f"The step {step!r} is a ModuleStep, whose arguments come as one text. It is not built in azureml-local: "
-            "use PythonScriptStep with the same script."
-        )
     for each in parts_of(interface, "Arguments"):
         kind, value = str(each.get("ValueType")), _text(each.get("Value"))
         if kind in ("0", "Literal"):
@@ -232,6 +231,22 @@ def _arguments(
             yield f"DatasetOutputConfig:{_reference(outs[value])}" if value in outs else ""
         else:
             raise NotBuilt(f"The step {step!r} has an argument of the kind {kind[:40]!r}, which is not built here.")
+
+
+def _module_arguments(
+    text: str, ins: Mapping[str, Mapping[str, Any]], outs: Mapping[str, Mapping[str, Any]], wiring: Wiring
+) -> list[str]:
+    """The arguments of a ModuleStep: one text, with commas between the words. An input is named by its port, or by the
+    data reference that is wired to it.
+    """
+    names = {port: _reference(each) for port, each in [*ins.items(), *outs.items()]}
+    names |= {str(wiring.data[port].name): _reference(ins[port]) for port in ins if port in wiring.data}
+
+    def known(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        return f"${{AZUREML_DATAREFERENCE_{names[name]}}}" if name in names else found[0]
+
+    return [DATA_REFERENCE.sub(known, word) for word in text.split(",")]
 
 
 def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], wiring: Wiring) -> InputSpec:

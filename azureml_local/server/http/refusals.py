@@ -15,7 +15,7 @@ KINDS = tuple(
     for pattern, sentence in (
         (
             r"/pipelines/.*",
-            "Module (azureml.pipeline.core) is not built in azureml-local. Use PythonScriptStep with the same script",
+            "This part of pipelines (azureml.pipeline) is not built in azureml-local",
         ),
         (
             r"/(?:jasmine|automl)/.*",
