@@ -69,15 +69,15 @@ class Outputs:
             registered = ""
             if not spec.free:
                 registered = record.write(lambda spec=spec, path=path: self._save(spec, path))  # type: ignore[misc]
-            at = f"{datastores.DEFAULT}/{path}{registered}"
+            at = f"{spec.datastore}/{path}{registered}"
             record.say(f"Output {spec.name}: {count} files ({spec.mechanism}) at {at}")
 
     def _copy(self, collector: OutputCollector, spec: OutputSpec, path: str, *, begun: bool) -> int:
-        blobs = self.workspace.blobs
+        blobs, container = self.workspace.blobs, self.workspace.datastores.container(spec.datastore)
         found = self.folders.left(spec, path)
         if not spec.overwrite and not begun:
             names = (name for name in found.files if is_name(name))
-            there = next((name for name in names if blobs.exists(datastores.CONTAINER, name)), None)
+            there = next((name for name in names if blobs.exists(container, name)), None)
             if there is not None:
                 raise OutputError(
                     f"The output {spec.name!r} would replace {there!r} in the datastore. Choose another destination, "
@@ -85,14 +85,14 @@ class Outputs:
                 )
 
         def put(name: str, source: BinaryIO) -> None:
-            blobs.put_file(datastores.CONTAINER, name, source)
+            blobs.put_file(container, name, source)
 
         collector.keep(found.files, put, found.odd)
         return len(found.files)
 
     def _save(self, spec: OutputSpec, path: str) -> str:
         datasets = self.workspace.datasets
-        place = datastores.dataflow_path(self.workspace.identity.first, path)
+        place = datastores.dataflow_path(self.workspace.identity.first, path, spec.datastore)
         kind, dataflow = "file", files_at(place)
         if spec.transformation:
             kind, dataflow = _transformed(dataflow, spec)
@@ -120,7 +120,7 @@ class Outputs:
         """Keep an output of SDK v2 by its name, as a version of the asset that it asks for; once, if done again."""
         if spec.kind is None:
             return ""
-        uri = Place(datastores.DEFAULT, f"{path}/{spec.file}" if spec.file else path).uri
+        uri = Place(spec.datastore, f"{path}/{spec.file}" if spec.file else path).uri
         known = next(
             (each for each in self.workspace.run_data.of(self.run.id, output=True) if each.name == spec.name), None
         )

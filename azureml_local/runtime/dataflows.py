@@ -15,6 +15,7 @@ import yaml
 
 from azureml_local.names import WorkspaceName
 from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace.errors import WorkspaceError
 
 MOST_YAML = 256 * 1024
 MOST_BRACKETS = 500  # for each that is open, PyYAML looks at each token once
@@ -84,7 +85,8 @@ class Fingerprints:
             yield url, str(file), info.st_size, info.st_mtime_ns
             return
         place = PLACE.fullmatch(url)
-        if place is None or place[4] != datastores.DEFAULT or ".." in re.split(r"[/\\]", unquote(place[5])):
+        container = self._container(place[4]) if place is not None else None
+        if place is None or container is None or ".." in re.split(r"[/\\]", unquote(place[5])):
             raise ValueError("files outside the workspace")
         if WorkspaceName(*place.group(1, 2, 3)).key() not in (n.key() for n in self._workspace.identity.names):
             raise ValueError("another workspace's")
@@ -92,7 +94,13 @@ class Fingerprints:
         assert prefix is not None  # it may be empty
         # An engine may ignore empty parts ("a//b"); the prefix before them matches at least as much.
         odd = EMPTY_PART.search(prefix[0])
-        yield from datastores.etags(self._workspace.database, prefix[0][: odd.start()] if odd else prefix[0])
+        yield from datastores.etags(self._workspace.database, prefix[0][: odd.start()] if odd else prefix[0], container)
+
+    def _container(self, datastore: str) -> str | None:
+        try:
+            return self._workspace.datastores.get(datastore).local
+        except WorkspaceError:
+            return None
 
 
 class _Loader(yaml.SafeLoader):
@@ -112,6 +120,12 @@ def read_flow(dataflow: str) -> Any:
         return yaml.load(dataflow, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError("not YAML") from error
+
+
+def others_of(dataflow: str) -> list[str]:
+    """The datastores that a data flow names, without the workspace's own."""
+    found = dict.fromkeys(place[4] for place in datastores.PLACE.finditer(dataflow))
+    return [name for name in found if name != datastores.DEFAULT]
 
 
 def single_file(dataflow: str) -> str | None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from azureml_local.runtime.dataflows import Mirror, mirrored, single_file
+from azureml_local.runtime.dataflows import Mirror, mirrored, others_of, single_file
 from azureml_local.runtime.reporter import RunReporter
 from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
@@ -37,13 +37,23 @@ from azureml.data._dataset import _Dataset
 gc.freeze()
 gc.enable()
 workspace = Run.get_context(allow_offline=False).experiment.workspace
-for name, dataset_id, target in json.loads(sys.argv[1]):
+
+def told(name):
+    try:
+        store = workspace.datastores[name]
+        account, place = getattr(store, "account_name", ""), getattr(store, "container_name", "")
+        return "%s (%s at %s.%s)" % (name, place, account, getattr(store, "endpoint", ""))
+    except Exception as error:
+        return "%s (%s)" % (name, " ".join(str(error).split())[:300])
+
+for name, dataset_id, target, datastores in json.loads(sys.argv[1]):
     print("Input", name, flush=True)
     try:
         _Dataset._get_by_id(workspace, dataset_id).download(target, overwrite=True)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        print(json.dumps({"input": name, "reason": reason[:1000]}), flush=True)
+        where = [told(each) for each in datastores]
+        print(json.dumps({"input": name, "reason": reason[:1000], "where": where}), flush=True)
         sys.exit(1)
 """
 
@@ -165,7 +175,7 @@ class Inputs:
                 continue
             files = mirrored(wanted.flows[dataset_id], self.mirror)
             if files is None:
-                to_fetch.append((name, dataset_id, str(target)))
+                to_fetch.append((name, dataset_id, str(target), others_of(wanted.flows[dataset_id])))
             else:
                 _copy(files, target)
         if to_fetch:
@@ -180,7 +190,7 @@ class Inputs:
 
     @staticmethod
     def _download(
-        inputs: list[tuple[str, str, str]],
+        inputs: list[tuple[str, str, str, list[str]]],
         folder: Path,
         environment: Mapping[str, str],
         reporter: RunReporter,
@@ -211,14 +221,15 @@ class Inputs:
             raise InputError(_refusal(inputs, output[0]))
 
 
-def _refusal(inputs: Sequence[tuple[str, str, str]], output: str) -> str:
+def _refusal(inputs: Sequence[tuple[str, str, str, list[str]]], output: str) -> str:
     """Extract the reason why an input can't be provided from the output of the fetching process."""
     for line in output.splitlines():  # not the last line: the SDK prints messages of its own at its end
         with contextlib.suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
-            return f"The input {said['input']!r} could not be downloaded for the job: {said['reason']}"
+            where = f" of the datastore {', '.join(said['where'])}" if said["where"] else ""
+            return f"The input {said['input']!r}{where} could not be downloaded for the job: {said['reason']}"
     last = (output.strip().splitlines() or ["no output"])[-1]
-    names = ", ".join(repr(name) for name, _, _ in inputs)
+    names = ", ".join(repr(name) for name, *_ in inputs)
     return f"The inputs {names} could not be downloaded for the job: {last}"
 
 

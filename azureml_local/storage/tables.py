@@ -362,6 +362,22 @@ class Secret(Base):
     created: Mapped[str]
 
 
+class DatastoreRow(Base):
+    """A datastore that a client has registered. ``local`` is the container of this store that has its blobs; the
+    ``settings``, JSON with its credentials, are encrypted.
+    """
+
+    __tablename__ = "datastores"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    account: Mapped[str]
+    container: Mapped[str]
+    local: Mapped[str | None]
+    settings: Mapped[str]
+    created: Mapped[str]
+    modified: Mapped[str]
+
+
 class Compute(Base):
     __tablename__ = "computes"
     name: Mapped[str] = mapped_column(primary_key=True)

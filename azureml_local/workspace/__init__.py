@@ -24,6 +24,7 @@ from azureml_local.workspace.metrics import Metrics
 from azureml_local.workspace.models import Models
 from azureml_local.workspace.parameters import Parameters
 from azureml_local.workspace.pipeline_parts import PipelineParts
+from azureml_local.workspace.registered_datastores import Datastores
 from azureml_local.workspace.run_data import NamedDataOfRuns
 from azureml_local.workspace.runs import Runs
 from azureml_local.workspace.schedules import Schedules
@@ -58,6 +59,7 @@ class Workspace:
         self.comparison = Comparison(self.database)
         self.changes = Changes(self.database)
         self.keyvault = KeyVault(self.database, folder.secrets().signing_key)
+        self.datastores = Datastores(self.database, folder.secrets().signing_key)
 
     def close(self) -> None:
         self.changes.close()

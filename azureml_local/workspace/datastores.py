@@ -11,7 +11,7 @@ from azureml_local.names import WorkspaceName
 from azureml_local.storage.blobnames import CONTROL, begins
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob
-from azureml_local.workspace.errors import Conflict, Invalid, NotFound
+from azureml_local.workspace.errors import Invalid, NotFound
 
 DEFAULT = "workspaceblobstore"
 CONTAINER = "azureml-blobstore"
@@ -25,20 +25,16 @@ PLACE = re.compile(
 
 
 def check_exists(name: str) -> None:
-    """Raises NotFound for any datastore but the workspace's own."""
+    """Raises NotFound for any datastore but the workspace's own, where no other will do."""
     if name != DEFAULT:
-        raise NotFound(f"There is no datastore {name!r} in this workspace; it has {DEFAULT!r}.")
+        raise NotFound(f"There is no datastore {name!r} for this in a local workspace; there is {DEFAULT!r}.")
 
 
-def check_deletable(name: str) -> None:
-    """Raises Conflict for the default datastore, which Azure doesn't let go of either. NotFound for others."""
-    check_exists(name)
-    raise Conflict(f"The datastore {name!r} is the workspace's default; it can't be unregistered.")
-
-
-def etags(database: Database, prefix: str) -> Sequence[tuple[str, str]]:
-    """The names and etags of the blobs whose names begin so; an etag is another one after each change of its blob."""
-    query = select(Blob.name, Blob.etag).where(Blob.container == CONTAINER, begins(Blob.name, prefix))
+def etags(database: Database, prefix: str, container: str = CONTAINER) -> Sequence[tuple[str, str]]:
+    """The names and etags of a container's blobs whose names begin so; an etag is another one after each change of its
+    blob.
+    """
+    query = select(Blob.name, Blob.etag).where(Blob.container == container, begins(Blob.name, prefix))
     with database.read() as session:
         return [(name, etag) for name, etag in session.execute(query)]
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from azureml_local.storage.tables import Json, Run
+from azureml_local.workspace.datastores import DEFAULT
 
 # The SDK's word for the machine that submits (azureml._execution._commands._is_local_target).
 LOCAL_TARGET = "local"
@@ -44,7 +45,7 @@ class OutputSpec:
     ``free``: the script itself makes a file or a folder at that very path (``PipelineData``), and there is no dataset.
     ``kind`` is v2's type of it, and None for SDK v1's; a uri_file has the name ``file`` in the folder. It becomes the
     version ``asset_version`` (None: the next) of the data asset or model ``asset``, where that is named.
-    ``destination`` is a path in the datastore, ``{run-id}`` and ``{output-name}`` in it to be filled in.
+    ``destination`` is a path in the ``datastore``, ``{run-id}`` and ``{output-name}`` in it to be filled in.
     """
 
     name: str
@@ -62,6 +63,7 @@ class OutputSpec:
     file: str | None = None
     asset: str | None = None
     asset_version: str | None = None
+    datastore: str = DEFAULT
 
     @property
     def variable(self) -> str:

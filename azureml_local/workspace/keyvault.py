@@ -21,6 +21,12 @@ MAX_BYTES = 25_000
 MAX_BATCH = 1000
 
 
+def cipher(key: str, purpose: str) -> Fernet:
+    """What encrypts for one purpose, with a key that is derived from the store's own."""
+    derived = hmac.new(key.encode(), f"azureml-local {purpose}".encode(), hashlib.sha256).digest()
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
 class KeyVault:
     """Secrets, encrypted with a key that isn't in the database: a copy of the database tells nothing.
 
@@ -30,8 +36,7 @@ class KeyVault:
 
     def __init__(self, database: Database, key: str) -> None:
         self._database = database
-        derived = hmac.new(key.encode(), b"azureml-local key vault", hashlib.sha256).digest()
-        self._cipher = Fernet(base64.urlsafe_b64encode(derived))
+        self._cipher = cipher(key, "key vault")
 
     def set(self, secrets: Mapping[str, tuple[str, str | None]]) -> None:
         """Keep each name's value and content type: all of them, or none. Raises Invalid."""

@@ -146,14 +146,16 @@ def linked(workspace: Workspace, given: InputSpec, link: Link, maker: Node, run_
     return at_place(workspace, given, place(maker, link.output, run_id))
 
 
-def at_place(workspace: Workspace, given: InputSpec, path: str) -> InputSpec:
-    """An input with a file or a folder of the datastore, whichever is there."""
-    blobs = workspace.blobs
-    url = datastores.dataflow_path(workspace.identity.first, path)
-    kind = "uri_folder"
-    if path and blobs.exists(datastores.CONTAINER, path):
+def at_place(workspace: Workspace, given: InputSpec, path: str, datastore: str = datastores.DEFAULT) -> InputSpec:
+    """An input with a file or a folder of a datastore, whichever is there. Raises NotFound."""
+    blobs, container = workspace.blobs, workspace.datastores.get(datastore).local
+    url = datastores.dataflow_path(workspace.identity.first, path, datastore)
+    kind: str | None = "uri_folder"
+    if container is None:  # elsewhere: the SDK's engine finds out what it is
+        kind = None
+    elif path and blobs.exists(container, path):
         kind = URI_FILE
-    elif not blobs.list(datastores.CONTAINER, f"{path}/" if path else "", limit=1):
+    elif not blobs.list(container, f"{path}/" if path else "", limit=1):
         kind = NOTHING
     else:
         url = f"{url}/**" if path else f"{url}**"

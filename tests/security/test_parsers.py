@@ -285,7 +285,7 @@ def test_a_run_configuration_is_a_job_or_is_refused(configuration: Any) -> None:
 def test_no_made_up_signature_fits(authorization: str, query: str, headers: dict[str, str]) -> None:
     key = base64.b64encode(b"k" * 64).decode()
     for given_one in (authorization, f"SharedKey localstore:{authorization}", "SharedKey localstore:"):
-        assert not sharedkey.matches(given_one, "GET", "/azureml-blobstore/x", query, headers, "localstore", key)
+        assert not sharedkey.matches(given_one, "GET", "/azureml-blobstore/x", query, headers, key)
 
 
 @pytest.mark.case("slow-and-huge", "malformed-requests")

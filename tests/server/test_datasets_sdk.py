@@ -184,41 +184,6 @@ def test_default_datastore_is_found_and_transfers_files(workspace: Any, tmp_path
     assert (tmp_path / "down" / "the-datastore" / "deep" / "2.bin").read_bytes() == bytes([2]) * 5000
 
 
-@pytest.mark.sdk_refused(
-    "Datastore.register_azure_blob_container",
-    "Datastore.register_azure_file_share",
-    "Datastore.register_azure_sql_database",
-    "Datastore.register_azure_data_lake",
-    "Datastore.register_azure_data_lake_gen2",
-    "Datastore.register_azure_my_sql",
-    "Datastore.register_azure_postgre_sql",
-    "Datastore.register_dbfs",
-    "Datastore.unregister",
-)
-def test_other_datastores_are_refused(workspace: Any) -> None:
-    from azureml.core import Datastore
-
-    key = "a2V5"
-    for act in (
-        lambda: Datastore.register_azure_blob_container(workspace, "mine", "c", "account", account_key=key),
-        lambda: Datastore.register_azure_file_share(workspace, "mine", "share", "account", account_key=key),
-        lambda: Datastore.register_azure_sql_database(
-            workspace, "mine", "server", "db", tenant_id="t", client_id="c", client_secret="s", endpoint="e"
-        ),
-        lambda: Datastore.register_azure_data_lake(
-            workspace, "mine", "lake", tenant_id="t", client_id="c", client_secret="s"
-        ),
-        lambda: Datastore.register_azure_data_lake_gen2(workspace, "mine", "files", "account"),
-        lambda: Datastore.register_azure_my_sql(workspace, "mine", "server", "db", "user", "password"),
-        lambda: Datastore.register_azure_postgre_sql(workspace, "mine", "server", "db", "user", "password"),
-        lambda: Datastore.register_dbfs(workspace, "mine"),
-    ):
-        with pytest.raises(Exception, match="one datastore, 'workspaceblobstore'"):
-            act()
-    with pytest.raises(Exception, match="default; it can't be unregistered"):
-        workspace.get_default_datastore().unregister()
-
-
 @pytest.mark.sdk_refused("FileDataset.as_cache", "FileDataset.hydrate")
 def test_data_caches_are_refused(workspace: Any) -> None:
     from azureml.data.datacache import DatacacheStore

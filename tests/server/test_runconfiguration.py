@@ -8,7 +8,7 @@ import pytest
 
 from azureml_local.runtime.placeholders import resolve, resolve_command
 from azureml_local.server.dataplane.runconfiguration import parse_run_configuration as parse
-from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
+from azureml_local.workspace.errors import Invalid, NotBuilt
 from azureml_local.workspace.jobs import Distribution
 
 
@@ -121,7 +121,6 @@ def test_variables_of_the_run_win_over_the_environments() -> None:
         ({"datacaches": [{}]}, NotBuilt, "Data caches"),
         ({"outputData": {"result": {"mechanism": "link"}}}, NotBuilt, "mount and upload"),
         ({"outputData": {"result": an_output(relativePath="a/../../b")}}, Invalid, "no path in a datastore"),
-        ({"outputData": {"result": an_output(datastoreName="elsewhere")}}, NotFound, "no datastore 'elsewhere'"),
         ({"outputData": {"result": []}}, Invalid, "must be an object"),
         ({"environmentVariables": {"A=B": "1"}}, Invalid, "no name of an environment variable"),
         ({"environmentVariables": ["A"]}, Invalid, "must be a mapping"),

@@ -32,7 +32,7 @@ from azureml_local.storage.blobrows import BlobRow
 from azureml_local.storage.blobs import APPEND_BLOB, BlobError
 from azureml_local.storage.clock import http_date
 from azureml_local.workspace import datastores
-from azureml_local.workspace.containers import ACCOUNT, CONTAINERS, is_container
+from azureml_local.workspace.containers import ACCOUNT, is_container
 
 VERSION = "2021-08-06"
 # A blob that isn't larger is read where the request is: the way to a thread and back takes longer.
@@ -49,7 +49,7 @@ class BlobService:
         self._ctx = ctx
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _is_ours(scope):
+        if scope["type"] != "http" or not self._is_ours(scope):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -66,12 +66,12 @@ class BlobService:
             response.headers["x-ms-client-request-id"] = identity[:1024]
         await response(scope, receive, send)
 
-
-def _is_ours(scope: Scope) -> bool:
-    """Whether a request is for the blob service, which checks by itself who asks."""
-    if is_container(scope["path"].split("/", 2)[1]):
-        return True
-    return any(name == b"authorization" and value[:10].lower() == b"sharedkey " for name, value in scope["headers"])
+    def _is_ours(self, scope: Scope) -> bool:
+        """Whether a request is for the blob service, which checks by itself who asks."""
+        container = scope["path"].split("/", 2)[1]
+        if is_container(container) or container in self._ctx.workspace.datastores.containers:
+            return True
+        return any(name == b"authorization" and value[:10].lower() == b"sharedkey " for name, value in scope["headers"])
 
 
 def _refusal(request: Request, error: BlobError) -> Response:
@@ -84,9 +84,14 @@ async def _answer(ctx: Context, request: Request) -> Response:
     _, container, *rest = request.scope["path"].split("/", 2)
     name = rest[0] if rest else ""
     method, comp = request.method, request.query_params.get("comp")
-    if not is_container(container) or not name:
+    # A datastore's client names the account beside its signature: two accounts may have containers of one name.
+    account = sharedkey.account_of(request.headers.get("authorization", ""))
+    if account is not None and (found := ctx.workspace.datastores.physical(account, container)) is not None:
+        container = found
+    known = is_container(container) or container in ctx.workspace.datastores.containers
+    if not known or not name:
         _authorize(ctx, request, container, "", "l")
-        return await in_thread(_of_container, ctx, request, container, comp)
+        return await in_thread(_of_container, ctx, request, container, comp, known)
     needed = {"GET": "r", "HEAD": "r", "PUT": "w", "DELETE": "d"}.get(method)
     if needed is None:
         raise _not_built(request)
@@ -126,13 +131,14 @@ def _refuse_the_rest(request: Request) -> None:
 # Containers -------------------------------------------------------------------------------------------------
 
 
-def _of_container(ctx: Context, request: Request, container: str, comp: str | None) -> Response:
+def _of_container(ctx: Context, request: Request, container: str, comp: str | None, known: bool) -> Response:
     method, query = request.method, request.query_params
     if not container and comp == "list" and method == "GET":
         created = ctx.workspace.identity.created
-        return Response(blobxml.container_list([datastores.CONTAINER], created), media_type="application/xml")
+        names = [datastores.CONTAINER, *sorted(ctx.workspace.datastores.containers)]
+        return Response(blobxml.container_list(names, created), media_type="application/xml")
     if query.get("restype") == "container" and comp is None and method in ("PUT", "DELETE"):
-        if method == "PUT" and container in CONTAINERS:
+        if method == "PUT" and known:
             raise BlobError(409, "ContainerAlreadyExists", f"The container {container!r} exists already.")
         raise BlobError(
             501,
@@ -141,7 +147,7 @@ def _of_container(ctx: Context, request: Request, container: str, comp: str | No
         )
     if not container:
         raise _not_built(request)
-    if not is_container(container):
+    if not known:
         raise BlobError(404, "ContainerNotFound", f"There is no container {container[:80]!r}.")
     if method not in ("GET", "HEAD") or comp not in (None, "list", "metadata"):
         raise _not_built(request)
@@ -275,10 +281,12 @@ def _authorize(ctx: Context, request: Request, container: str, name: str, needed
     """
     authorization = request.headers.get("authorization", "")
     if authorization and (container == datastores.CONTAINER or not is_container(container)):
+        account = sharedkey.account_of(authorization)
         raw = request.scope["raw_path"].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
         headers = {key.lower(): value for key, value in request.headers.items()}
-        if sharedkey.matches(authorization, request.method, raw, query, headers, ACCOUNT, ctx.secrets.account_key):
+        mine = account == ACCOUNT or container in ctx.workspace.datastores.containers
+        if mine and sharedkey.matches(authorization, request.method, raw, query, headers, ctx.secrets.account_key):
             return name, True
         raise BlobError(403, "AuthenticationFailed", "The request isn't signed with the key of this datastore.")
     query_params = dict(request.query_params)

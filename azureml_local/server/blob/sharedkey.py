@@ -45,19 +45,17 @@ def signature(method: str, raw_path: str, query: str, headers: Mapping[str, str]
     return base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), "sha256")).decode()
 
 
-def matches(
-    authorization: str,
-    method: str,
-    raw_path: str,
-    query: str,
-    headers: Mapping[str, str],
-    account: str,
-    key: str,
-) -> bool:
-    """Whether ``SharedKey {account}:{signature}`` is right for this request."""
+def account_of(authorization: str) -> str | None:
+    """The account that ``SharedKey {account}:{signature}`` names; None for another scheme."""
     scheme, _, rest = authorization.partition(" ")
-    named, _, given = rest.rpartition(":")
-    if scheme.lower() != "sharedkey" or named != account:
+    return rest.rpartition(":")[0] if scheme.lower() == "sharedkey" else None
+
+
+def matches(authorization: str, method: str, raw_path: str, query: str, headers: Mapping[str, str], key: str) -> bool:
+    """Whether ``SharedKey {account}:{signature}`` is right for this request, whichever account it names."""
+    account = account_of(authorization)
+    if account is None:
         return False
+    given = authorization.rpartition(":")[2]
     expected = signature(method, raw_path, query, headers, account, key)
     return hmac.compare_digest(given.encode(), expected.encode())

@@ -29,16 +29,17 @@ def with_references(workspace: Workspace, configuration: Mapping[str, Any], spec
     taken = {each.name for each in inputs} | {each.name for each in outputs}
     for name, value in part(configuration, "dataReferences").items():
         store = str(part({"it": value}, "it").get("dataStoreName") or datastores.DEFAULT)
-        datastores.check_exists(store)
         mode = str(value.get("mode") or "mount").lower()
         path = datastores.clean_path(str(value.get("pathOnDataStore") or ""))
         on_compute = path_on_compute(name, value.get("pathOnCompute"))
         if name in taken:
             raise Invalid(f"The run has a data reference and an input or output of the same name, {name[:80]!r}.")
         if mode in READ:
-            inputs.append(at_place(workspace, _input(name_of(name), mode, on_compute), path))
+            inputs.append(at_place(workspace, _input(name_of(name), mode, on_compute), path, store))
         elif mode == WRITTEN:
-            outputs.append(_output(name_of(name), path, on_compute, overwrite=bool(value.get("overwrite"))))
+            workspace.datastores.container(store)
+            overwrite = bool(value.get("overwrite"))
+            outputs.append(_output(name_of(name), store, path, on_compute, overwrite=overwrite))
         else:
             raise Invalid(f"The data reference {name!r} has the mode {mode[:40]!r}; it is mount, download or upload.")
     return replace(spec, inputs=tuple(inputs), outputs=tuple(outputs))
@@ -48,7 +49,7 @@ def _input(name: str, mode: str, on_compute: str | None) -> InputSpec:
     return InputSpec(name=name, dataset_id="", mechanism=mode, variable=name, path_on_compute=on_compute)
 
 
-def _output(name: str, path: str, on_compute: str | None, *, overwrite: bool) -> OutputSpec:
+def _output(name: str, store: str, path: str, on_compute: str | None, *, overwrite: bool) -> OutputSpec:
     """A file or folder that the script itself makes; there is no dataset of it."""
     return OutputSpec(
         name=name,
@@ -62,4 +63,5 @@ def _output(name: str, path: str, on_compute: str | None, *, overwrite: bool) ->
         tags={},
         transformation=None,
         free=True,
+        datastore=store,
     )

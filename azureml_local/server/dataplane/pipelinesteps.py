@@ -79,6 +79,8 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         # The driver runs on one node, and starts all of the processes there.
         configuration |= {"script": script, "arguments": list(own), "nodeCount": 1, "communicator": "None"}
     job = replace(parse_run_configuration(configuration), parallel=parallel)
+    for output in job.outputs:
+        datastores.check_exists(output.datastore)
     if parallel is not None and several:
         job = replace(job, notes=(*job.notes, f"One node runs all {parallel.processes} processes of the step."))
     workspace.computes.ready(job.target)

@@ -202,7 +202,6 @@ def _output(name: str, value: Any) -> OutputSpec:
         raise NotBuilt(f"The output {name!r} asks for {mechanism!r}; a local workspace has mount and upload.")
     place = part(part(value, "outputLocation"), "dataPath")
     datastore = str(place.get("datastoreName") or datastores.DEFAULT)
-    datastores.check_exists(datastore)
     upload = part(options, "uploadOptions")
     registration = part(options, "registrationOptions")
     return OutputSpec(
@@ -217,6 +216,7 @@ def _output(name: str, value: Any) -> OutputSpec:
         description=registration.get("description"),
         tags=part(registration, "tags"),
         transformation=part(registration, "datasetRegistrationOptions").get("additionalTransformation"),
+        datastore=datastore,
     )
 
 

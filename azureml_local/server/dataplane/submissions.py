@@ -26,8 +26,11 @@ def snapshot_of(workspace: Workspace, body: Mapping[str, Any]) -> str:
 def definition_of(workspace: Workspace, configuration: Mapping[str, Any], spec: JobSpec) -> dict[str, Any]:
     """The run configuration as the run keeps it: its environment is the workspace's, with name and version.
 
-    :raises NotFound: when an input's dataset isn't in the workspace.
+    :raises NotFound: when an input's dataset, or an output's datastore, isn't in the workspace.
+    :raises NotBuilt: when an output's datastore is elsewhere.
     """
+    for output in spec.outputs:
+        workspace.datastores.container(output.datastore)
     for item in spec.inputs:
         workspace.datasets.saved(item.dataset_id)
     if isinstance(environment := configuration.get("environment"), dict):
