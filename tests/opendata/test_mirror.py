@@ -160,3 +160,16 @@ def test_embedded_digits_are_centred_and_scaled_like_mnist() -> None:
         centres = weight @ axis.ravel() / weight.sum(axis=1)
         assert np.abs(centres - 13.5).max() < 0.6
     assert images.max() > 200
+
+
+def test_diabetes_is_the_rows_of_scikit_learn_in_azures_columns() -> None:
+    from pyarrow import parquet
+    from sklearn.datasets import load_diabetes
+
+    from azureml_local.opendata import DIABETES
+
+    found = parquet.read_table(DIABETES)
+    source = load_diabetes(scaled=False)
+    assert found.column_names == ["AGE", "SEX", "BMI", "BP", "S1", "S2", "S3", "S4", "S5", "S6", "Y"]
+    columns = [column.to_numpy() for column in found.columns]
+    assert (np.column_stack(columns) == np.column_stack([source.data, source.target])).all()

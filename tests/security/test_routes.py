@@ -36,6 +36,7 @@ WITHOUT_TOKEN = {
     "/discovery/{key}/workspaces/{workspace_id}",
     "/opendata/mnist",
     "/opendata/mnist/{asked}/{file}",
+    "/opendata/diabetes/diabetes.parquet",
 }
 
 

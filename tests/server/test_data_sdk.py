@@ -45,14 +45,22 @@ def from_client(server: Any, tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.mark.sdk("MNIST.get_file_dataset", "FileDataset.to_path", "FileDataset.download")
-def test_the_open_dataset_mnist_lands_on_the_mirror(from_client: Callable[[str], str], tmp_path: Path) -> None:
+def test_the_open_datasets_mnist_and_diabetes_land_on_the_mirror(
+    from_client: Callable[[str], str], tmp_path: Path
+) -> None:
     out = from_client("""
 from azureml.opendatasets import MNIST
 dataset = MNIST.get_file_dataset()
 print("\\n".join(dataset.to_path()))
 print(len(MNIST.get_file_dataset(dataset_filter="test").to_path()), "for tests")
 dataset.download("data", overwrite=True)
+from azureml.opendatasets import Diabetes
+frame = Diabetes.get_tabular_dataset().to_pandas_dataframe()
+print("diabetes", frame.shape, int(frame["Y"].sum()), list(frame.columns)[0])
+print("downloaded", len(Diabetes.get_file_dataset().download("diabetes")))
 """)
+    assert "diabetes (442, 11) 67243 AGE" in out
+    assert "downloaded 1" in out
     assert {path.name for path in (tmp_path / "data").rglob("*.gz")} == FILES
     assert "/opendata/mnist/" in out
     assert "2 for tests" in out

@@ -3,8 +3,8 @@
 Python imports this at start-up because its folder stands in PYTHONPATH. Standard library only; the modules below are
 changed when they are imported, and nothing else is.
 
-- Azure Open Datasets, for MNIST: fetched by an engine that no proxy variable reaches. The class gets another answer to
-  one question, which files: those of the local workspace's mirror.
+- Azure Open Datasets, for MNIST and Diabetes: fetched by an engine that no proxy variable reaches. The classes get
+  another answer to one question, which files: those of the local workspace's mirror.
 - Application Insights: what happens in a local workspace is not reported anywhere (offline, each report of SDK v1 would
   end as a red "Upload failed" in the notebook). SDK v1's own switch is a file in its package, which would still be off
   in the cloud; SDK v2 has variables for all but its live metrics.
@@ -44,6 +44,19 @@ def redirect_mnist(module: types.ModuleType) -> None:
     module.MNISTFileBlobAccessor.get_file_dataflow = get_file_dataflow
 
 
+def redirect_diabetes(module: types.ModuleType) -> None:
+    original = module.BlobAccessor.get_file_dataflow
+
+    def get_file_dataflow(self: Any, **kwargs: Any) -> Any:
+        if self.id != "sample-diabetes":
+            return original(self, **kwargs)
+        from azureml.dataprep.api.readers import from_file_path
+
+        return from_file_path([f"{MIRROR}/diabetes/diabetes.parquet"])
+
+    module.BlobAccessor.get_file_dataflow = get_file_dataflow
+
+
 def keep_telemetry_here(module: types.ModuleType) -> None:
     setattr(module, "_http_send", lambda *_, **__: module.SUCCESS)  # noqa: B010  (mypy knows no such name)
 
@@ -54,6 +67,7 @@ def keep_live_metrics_here(module: types.ModuleType) -> None:
 
 CHANGES = {
     "azure.ai.ml._telemetry.logging_handler": keep_live_metrics_here,
+    "azureml.opendatasets.dataaccess._blob_accessor": redirect_diabetes,
     "azureml.opendatasets.dataaccess._mnist_blob_accessor": redirect_mnist,
     "azureml.telemetry.logging_handler": keep_telemetry_here,
 }
@@ -70,6 +84,10 @@ class Loader(importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         self.original.exec_module(module)
         self.change(module)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a module asks of its loader beside: pkgutil.get_data its ``get_data``, tracebacks its ``get_source``."""
+        return getattr(self.original, name)
 
 
 class Finder(importlib.abc.MetaPathFinder):

@@ -19,7 +19,8 @@ from azureml_local.server.errors import Forbidden, Unauthorized, forbidden, unau
 # What the SDK asks before it has a token, and what is public at Azure too. Discovery has a key in its address, and
 # sign-in asks for a secret itself, or has one in its address.
 OPEN = re.compile(
-    r"/msi/token/?|/adfs/[^/]+/.*|/metadata/(?:[^/]+/)?endpoints|/discovery/[^/]+/workspaces/[^/]+|/opendata/mnist(?:/[^/]+/[^/]+)?"
+    r"/msi/token/?|/adfs/[^/]+/.*|/metadata/(?:[^/]+/)?endpoints|/discovery/[^/]+/workspaces/[^/]+"
+    r"|/opendata/mnist(?:/[^/]+/[^/]+)?|/opendata/diabetes/diabetes\.parquet"
 )
 
 

@@ -1,4 +1,4 @@
-"""Azure Open Datasets: the MNIST files, from wherever this server has them."""
+"""Azure Open Datasets: the MNIST files, from wherever this server has them, and Diabetes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from azureml_local.opendata import DIABETES
 from azureml_local.server.context import Ctx
 from azureml_local.server.http.ranges import send_file
 from azureml_local.workspace.errors import NotFound
@@ -48,6 +49,18 @@ def mnist(ctx: Ctx, request: Request, asked: str, file: str) -> Response:
         path.stat().st_size,
         range_header=request.headers.get("range"),
         media_type="application/gzip",
+        head=request.method == "HEAD",
+    )
+
+
+@router.api_route("/diabetes/diabetes.parquet", methods=["GET", "HEAD"], include_in_schema=False)
+def diabetes(request: Request) -> Response:
+    """The 442 rows of Diabetes, which come with scikit-learn (``load_diabetes(scaled=False)``), in Azure's columns."""
+    return send_file(
+        DIABETES.open("rb"),
+        DIABETES.stat().st_size,
+        range_header=request.headers.get("range"),
+        media_type="application/octet-stream",
         head=request.method == "HEAD",
     )
 
