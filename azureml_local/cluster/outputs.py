@@ -95,7 +95,7 @@ class Outputs:
         place = datastores.dataflow_path(self.workspace.identity.first, path, spec.datastore)
         kind, dataflow = "file", files_at(place)
         if spec.transformation:
-            kind, dataflow = _transformed(dataflow, spec)
+            kind, dataflow = transformed(dataflow, spec.transformation, f"The output {spec.name!r}")
         saved_id, registered_id, version, said = "", None, None, self._register(spec, path)
         if spec.register_as:
             detail = datasets.register(
@@ -144,17 +144,19 @@ class Outputs:
         return f", registered as {asset_id.partition(':')[2]}" if asset_id else ""
 
 
-def _transformed(dataflow: str, spec: OutputSpec) -> tuple[str, str]:
-    """A dataset's kind and data flow, after the transformation that its output asks for."""
+def transformed(dataflow: str, transformation: str, what: str) -> tuple[str, str]:
+    """A dataset's kind and data flow, after the transformation that its output or input asks for. Raises OutputError,
+    whose sentence begins with ``what``.
+    """
     asked: Mapping[str, str | None] = {
         "files": json.loads(dataflow)["meta"]["RsDataflow"],
-        "transformation": spec.transformation,
+        "transformation": transformation,
     }
     done = subprocess.run(
         [sys.executable, "-c", TRANSFORM], input=json.dumps(asked), capture_output=True, text=True, check=False
     )
     if done.returncode != 0 or not done.stdout.strip():
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise OutputError(f"The output {spec.name!r} can't be read as its configuration says: {reason}")
+        raise OutputError(f"{what} can't be read as its configuration says: {reason}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return ("tabular" if answer["tabular"] else "file"), str(answer["dataflow"])

@@ -27,6 +27,7 @@ class InputSpec:
 
     ``mechanism`` is ``mount``, ``download`` or ``direct`` (the job gets its id, or its URI where it has one: SDK v2).
     ``kind`` is v2's type of it: a uri_file stands for the file itself, not for the folder around it.
+    ``transformation`` is what makes a table of the files that a step before has made (the SDK's own description).
     """
 
     name: str
@@ -36,6 +37,7 @@ class InputSpec:
     path_on_compute: str | None
     uri: str | None = None
     kind: str | None = None
+    transformation: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from azureml_local.cluster.cluster import Cluster
 from azureml_local.cluster.orchestration import sweepsteps
 from azureml_local.cluster.orchestration.orchestrator import Cancel, Orchestrator, Stop, Work
 from azureml_local.cluster.orchestration.sweeps import Sweeps
+from azureml_local.cluster.outputs import OutputError, transformed
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.storage.tables import Run
 from azureml_local.workspace import Workspace, pipeline_runs, reuse
 from azureml_local.workspace.errors import WorkspaceError
-from azureml_local.workspace.jobs import InputSpec
+from azureml_local.workspace.jobs import NOTHING, InputSpec
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
 from azureml_local.workspace.run_kinds import PIPELINE, STEP, SWEEP, cut_short
 from azureml_local.workspace.runs import FINAL, data_container, user_error
@@ -136,8 +137,13 @@ class _Pipeline(Work):
         return all(before in runs and runs[before].status == "Completed" for before in node.before)
 
     def _start(self, node: Node, runs: dict[str, Run]) -> None:
-        inputs = tuple(self._inputs(node, runs))
         self._last = time.monotonic()
+        try:
+            inputs = tuple(self._inputs(node, runs))
+        except OutputError as error:
+            run = self._workspace.runs.create(pipeline_runs.step(self._parent, node, ()))
+            self._workspace.runs.advance(run.id, "Failed", error=user_error(str(error)))
+            return
         if (done := self._done_before(node, runs)) is not None:
             self._workspace.runs.create(pipeline_runs.reused(self._parent, node, inputs, asdict(done)))
             return
@@ -214,8 +220,18 @@ class _Pipeline(Work):
                 maker = self._spec.node(link.node)
                 assert maker is not None  # the edge has looked
                 given = pipeline_runs.linked(self._workspace, given, link, maker, reuse.origin(runs[link.node]))
+                given = self._transformed(given)
             found.append(given)
         return found
+
+    def _transformed(self, given: InputSpec) -> InputSpec:
+        """An input as the table that its step reads it as. Raises OutputError."""
+        if not given.transformation or given.kind == NOTHING:
+            return given
+        datasets = self._workspace.datasets
+        flow = datasets.saved(given.dataset_id).dataflow
+        kind, flow = transformed(flow, given.transformation, f"The input {given.name!r}")
+        return replace(given, dataset_id=datasets.save(kind, flow, {}).id)
 
     def _finish(self) -> None:
         runs = self._steps()

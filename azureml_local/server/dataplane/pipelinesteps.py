@@ -64,10 +64,11 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     interface, name = interface_of(module.body), str(module.body.get("Name"))
     values = _values(interface, node, parameters)
     ins, outs = list(_named(interface, "Inputs")), list(_named(interface, "Outputs"))
-    outputs = {port: _output(name, port, each, _settings(node, port)) for port, each in outs}
+    outputs = {port: _output(name, port, each, _set(node, "ModuleOutputSettings", port)) for port, each in outs}
     words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
     if (text := values.get("Arguments")) and text != STRUCTURED:
-        words = _module_arguments(text, dict(ins), dict(outs), wiring)
+        words = text.split(",")  # a ModuleStep's
+    words = _by_port(words, dict(ins), dict(outs), wiring)
     marks = metadata(interface, node)
     source = description(name, marks) if is_sweep(module.body) else None
     given = overrides_of(source) if source is not None else _run_configuration(name, node, module.body)
@@ -85,7 +86,9 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         job = replace(job, notes=(*job.notes, f"One node runs all {parallel.processes} processes of the step."))
     workspace.computes.ready(job.target)
     inputs = [
-        _input(workspace, name, port, each, wiring) for port, each in ins if port in wiring.data or port in wiring.steps
+        _input(workspace, name, port, {**each, **_set(node, "ModuleInputSettings", port)}, wiring)
+        for port, each in ins
+        if port in wiring.data or port in wiring.steps
     ]
     for port, each in ins:
         if port not in wiring.data and port not in wiring.steps and not each.get("IsOptional"):
@@ -112,7 +115,7 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
             outputs=tuple(outputs.values()),
         ),
         definition=definition,
-        links=tuple(Link(_reference(each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
+        links=tuple(Link(_input_name(port, each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
         after=tuple(node_id for port, (node_id, _) in wiring.steps.items() if port.startswith(AFTER)),
         outputs={port: spec.name for port, spec in outputs.items()},
         reuse=_reuse(module, node, {**values, **marks}, wiring, words),
@@ -198,11 +201,13 @@ def _configuration(
     nodes = values.get("NodeCount") or str(configuration.get("nodeCount") or "1")
     if not nodes.isdecimal() or len(nodes) > 6:
         raise Invalid(f"The step {step!r} asks for {nodes[:40]!r} nodes; it must be a whole number.")
-    command = values.get("Command")
+    command, script = values.get("Command"), values.get("Script") or configuration.get("script")
+    if not command and not script and (given := configuration.get("command")):  # of a sweep's runs
+        command = " ".join(map(str, given)) if isinstance(given, list) else str(given)
     return {
         **configuration,
         "target": values.get("Target") or configuration.get("target"),
-        "script": None if command else values.get("Script") or configuration.get("script"),
+        "script": None if command else script,
         "command": " ".join([command, *words]) if command else None,
         "arguments": [] if command else words,
         "nodeCount": int(nodes),
@@ -228,27 +233,35 @@ def _arguments(
         elif kind in ("1", "Parameter"):
             yield values.get(value, "")
         elif kind in ("2", "Input"):
-            yield f"DatasetConsumptionConfig:{_reference(ins[value])}" if value in ins else ""
+            yield f"DatasetConsumptionConfig:{_input_name(value, ins[value])}" if value in ins else ""
         elif kind in ("3", "Output"):
             yield f"DatasetOutputConfig:{_reference(outs[value])}" if value in outs else ""
         else:
             raise NotBuilt(f"The step {step!r} has an argument of the kind {kind[:40]!r}, which is not built here.")
 
 
-def _module_arguments(
-    text: str, ins: Mapping[str, Mapping[str, Any]], outs: Mapping[str, Mapping[str, Any]], wiring: Wiring
+def _by_port(
+    words: Iterable[str], ins: Mapping[str, Mapping[str, Any]], outs: Mapping[str, Mapping[str, Any]], wiring: Wiring
 ) -> list[str]:
-    """The arguments of a ModuleStep: one text, with commas between the words. An input is named by its port, or by the
-    data reference that is wired to it.
+    """Arguments that know data by the names of their ports: a reference may have the name of the data that is wired to
+    it, and that of an output of the step before.
     """
-    names = {port: _reference(each) for port, each in [*ins.items(), *outs.items()]}
-    names |= {str(wiring.data[port].name): _reference(ins[port]) for port in ins if port in wiring.data}
+    names = {_reference(each): _input_name(port, each) for port, each in ins.items()}
+    names |= {str(wiring.data[port].name): _input_name(port, ins[port]) for port in ins if port in wiring.data}
+    names |= {port: _input_name(port, each) for port, each in ins.items()}
+    for port, each in outs.items():
+        names[port] = names[_reference(each)] = _reference(each)
 
     def known(found: re.Match[str]) -> str:
         name = found[1] or found[2]
         return f"${{AZUREML_DATAREFERENCE_{names[name]}}}" if name in names else found[0]
 
-    return [DATA_REFERENCE.sub(known, word) for word in text.split(",")]
+    return [DATA_REFERENCE.sub(known, word) for word in words]
+
+
+def _input_name(port: str, each: Mapping[str, Any]) -> str:
+    """The name of a job's input: the user's, which is the port's. Several may read what one output has made."""
+    return port if NAME.fullmatch(port) else _reference(each)
 
 
 def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], wiring: Wiring) -> InputSpec:
@@ -257,10 +270,17 @@ def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], 
         raise NotBuilt(
             f"The input {port!r} of the step {step!r} asks for {mechanism[:40]!r}; there is mount, download."
         )
-    name = _reference(each)
+    name = _input_name(port, each)
     if not NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name of an input: use letters, digits, '-', '_' and '.'.")
-    spec = InputSpec(name, "", mechanism, name, _optional(each.get("PathOnCompute")))
+    spec = InputSpec(
+        name,
+        "",
+        mechanism,
+        name,
+        _optional(each.get("PathOnCompute")),
+        transformation=_transformation(each.get("AdditionalTransformations")),
+    )
     source = wiring.data.get(port)
     if source is None:
         return spec
@@ -269,8 +289,19 @@ def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], 
     return replace(spec, dataset_id=str(source.dataset_id))
 
 
-def _settings(node: Mapping[str, Any], port: str) -> Mapping[str, Any]:
-    return next((each for each in parts_of(node, "ModuleOutputSettings") if each.get("Name") == port), {})
+def _transformation(text: Any) -> str | None:
+    """A transformation of a data set; None for one that does nothing."""
+    try:
+        found = json.loads(text) if isinstance(text, str) and text else None
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"The transformation of an input is no JSON ({error}).") from error
+    return text if isinstance(found, dict) and found.get("blocks") else None
+
+
+def _set(node: Mapping[str, Any], key: str, port: str) -> Mapping[str, Any]:
+    """What a node says of a port instead of its module."""
+    found = next((each for each in parts_of(node, key) if each.get("Name") == port), {})
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _output(step: str, port: str, each: Mapping[str, Any], settings: Mapping[str, Any]) -> OutputSpec:
