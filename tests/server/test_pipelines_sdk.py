@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from azureml_local.client.instance import LocalServer
+
 WRITE = """
 import os, sys
 os.makedirs(sys.argv[1])
@@ -328,8 +330,9 @@ def reused(run: Any) -> dict[str, bool]:
 
 @pytest.mark.sdk("StepRun.get_details_with_logs", "StepRun.get_stdout_log")
 def test_reuse_takes_the_outputs_of_the_last_run_that_did_the_same(
-    workspace: Any, step: Step, submit: Submit, tmp_path: Path
+    workspace: Any, step: Step, submit: Submit, tmp_path: Path, server: LocalServer
 ) -> None:
+    import requests
     from azureml.pipeline.core import PipelineParameter
 
     between = pipeline_data(workspace, "kept")
@@ -352,6 +355,14 @@ def test_reuse_takes_the_outputs_of_the_last_run_that_did_the_same(
     assert "was not run" in steps["makes"].get_details_with_logs()["logFiles"]["user_logs/std_log.txt"]
     steps["makes"].get_output_data("kept").download(str(tmp_path / "down"))
     assert [path.read_text() for path in (tmp_path / "down").rglob("n.txt")] == ["42"]
+
+    studio = server.status()["studio"]
+    page = requests.get(f"{studio}/runs/{again.id}", timeout=30).text
+    assert page.count('class="box Completed"') == 2
+    assert page.count(">Reused</text>") == 2
+    assert page.count('class="wire"') == 1
+    page = requests.get(f"{studio}/runs/{steps['makes'].id}", timeout=30).text
+    assert f"/runs/{originals['makes'].id}" in page.partition("not run: it has the outputs of")[2][:200]
 
     other = submit([second], pipeline_parameters={"count": 4})
     other.wait_for_completion(show_output=False)

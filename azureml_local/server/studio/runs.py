@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from azureml_local.server.context import Context
 from azureml_local.server.studio import charts, figures
 from azureml_local.server.studio.access import Acting, Viewer, Viewing
 from azureml_local.server.studio.events import mark
+from azureml_local.server.studio.graphs import graph_of
 from azureml_local.server.studio.logs import tail
 from azureml_local.server.studio.render import events, moved, page, path_part
 from azureml_local.storage.blobrows import BlobRow
@@ -28,7 +30,7 @@ from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.jobs import is_made_of_a_job, spec_of
 from azureml_local.workspace.lineage import lineage
 from azureml_local.workspace.models import ModelFilter
-from azureml_local.workspace.run_kinds import SWEEP
+from azureml_local.workspace.run_kinds import PIPELINE, REUSED, SWEEP
 from azureml_local.workspace.runs import FINAL, STATUS_EVENT, data_container
 
 router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
@@ -36,7 +38,11 @@ router = APIRouter(prefix="/studio/{key}/runs/{run_id}")
 # The log that a person wants first, the last of these that there is: the job's own, its environment's, the queue's, a
 # sweep's.
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
-MAIN_LOGS = ("azureml-logs/hyperdrive.txt", "azureml-logs/10_queue_log.txt", BUILD_LOG, "user_logs/std_log.txt")
+PIPELINE_LOG = "logs/azureml/executionlogs.txt"
+MAIN_LOGS = (
+    *(PIPELINE_LOG, "azureml-logs/hyperdrive.txt", "azureml-logs/10_queue_log.txt", BUILD_LOG),
+    "user_logs/std_log.txt",
+)
 MOST_TEXT = 200_000
 UNNAMED = re.compile(r"(in|out)put__[0-9a-f]{8}")  # what the SDK calls data that was given no name
 
@@ -79,6 +85,8 @@ def run_page(viewing: Viewing, run_id: str, log: str = "") -> Response:
         inputs=_datasets(ctx, run, output=False),
         outputs=_datasets(ctx, run, output=True),
         children=children,
+        graph=graph_of(run, ctx.workspace.runs.list(parent_id=run_id)) if run.run_type == PIPELINE else None,
+        reused=_reused(ctx, run),
         best=next((row for row in children if row.run.id == run.properties.get("best_child_run_id")), None),
         parallel=charts.parallel(children, _primary_metric(run)),
     )
@@ -212,6 +220,13 @@ def _datasets(ctx: Context, run: Run, *, output: bool) -> list[tuple[str, str, s
         known = (registered.dataset.name, registered.version.version) if registered else ("", None)
         found.append((UNNAMED.sub("", use.name), (use.mechanism or "direct").capitalize(), *known))
     return found
+
+
+def _reused(ctx: Context, run: Run) -> Run | None:
+    """The run whose outputs a step has that was not run, if that is there still."""
+    with contextlib.suppress(NotFound):
+        return ctx.workspace.runs.get(run.properties[REUSED]) if REUSED in run.properties else None
+    return None
 
 
 def _primary_metric(run: Run) -> str:
