@@ -16,7 +16,7 @@ from azureml_local import __version__
 from azureml_local.cli import kernel, machines, simulate
 from azureml_local.cli.browser import open_in_browser
 from azureml_local.cli.machines import Expose, Host, Scheduler
-from azureml_local.cli.options import State, folder_of
+from azureml_local.cli.options import Mirrors, State, folder_of, mirrors_of
 from azureml_local.cli.terminal import err, out, shown
 from azureml_local.client import config
 from azureml_local.client.instance import LocalServer, ServerError
@@ -95,9 +95,10 @@ def up(
     scheduler: Scheduler = None,
     host: Host = LOCALHOST,
     expose: Expose = False,
+    mirror: Mirrors = None,
 ) -> None:
     """Start the local workspace in the background."""
-    folder = folder_of(state)
+    folder, mirrors = folder_of(state), mirrors_of(mirror)
     names = _configured_names()
     server = LocalServer.find(folder)
     options = machines.options(host, exposed=expose, scheduler=scheduler, running=server is not None)
@@ -120,6 +121,8 @@ def up(
             )
         out.print(f"It is up already, at {server.instance.endpoints.api}.")
     server.answer_to(*names)
+    for url, place in mirrors:
+        server.mirror(url, place)
     out.print('Use it:  azureml-local run -- COMMAND   or   eval "$(azureml-local env)"')
 
 
@@ -150,6 +153,8 @@ def status(state: State = None) -> None:
             f"Workspace {name['workspace_name']} in {name['resource_group']}, subscription {name['subscription_id']}"
         )
     out.print(f"MNIST     {answer['mnist']['description']}")
+    for each in answer["mirrors"]:
+        out.print(f"Mirror    {shown(each['url'])} is read from {shown(each['folder'])}")
     for compute in answer["computes"]:
         state_of = compute["error"] or f"{compute['nodes']} of at most {compute['max_nodes']} nodes"
         out.print(f"Compute   {compute['name']}: {shown(state_of)}")

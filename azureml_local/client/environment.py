@@ -6,9 +6,11 @@ Which variable does what was measured with azureml-core 1.61, azure-ai-ml 1.35 a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from azureml_local.endpoints import CLIENT_CLOUD_NAME, Endpoints, authority, metadata_url, mlflow_tracking_uri
@@ -39,6 +41,7 @@ def client_variables(
     workspace: WorkspaceName,
     tracking_token: str,
     inherited: Mapping[str, str],
+    mirrors: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """For a process that uses an SDK or MLflow as a person does: a notebook, a script, a test.
 
@@ -46,6 +49,7 @@ def client_variables(
         sign_in_key: of the address at which a service principal signs in (`Secrets.sign_in_key`).
         client_folders: of the caches of sign-ins, the Azure CLI's and the SDK's.
         workspace: the one that MLflow logs to where nobody has set a tracking URI.
+        mirrors: addresses of the web that a folder stands for, and where the server serves its files.
         tracking_token: for MLflow, where it is given a plain ``https://`` URI of this server.
     """
     python_path = [str(STARTUP_FOLDER), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
@@ -67,6 +71,7 @@ def client_variables(
         "AZURE_CONFIG_DIR": str(client_folders[0]),
         "AZUREML_AUTH_CONFIG_DIR": str(client_folders[1]),
         "AZUREML_LOCAL_MIRROR": f"{endpoints.api}/opendata",
+        **({"AZUREML_LOCAL_MIRRORS": json.dumps(dict(mirrors))} if mirrors else {}),
         # As a compute instance has it; for processes that have azureml-mlflow, and the start-up hook knows which do.
         "AZUREML_LOCAL_MLFLOW": mlflow_tracking_uri(endpoints, workspace),
         "MLFLOW_TRACKING_TOKEN": tracking_token,

@@ -160,6 +160,7 @@ class LocalServer:
             workspace=workspace or config.name_for(Path.cwd()),
             tracking_token=self._token(MLFLOW_RESOURCE),
             client_folders=self.folder.client_folders,
+            mirrors={each["url"]: each["served"] for each in self.mirrors()},
             inherited=inherited,
         )
 
@@ -196,6 +197,15 @@ class LocalServer:
     def clear_simulations(self, kind: str | None = None) -> int:
         """End all, or those of a kind. Returns how many there were."""
         return int(self._ask("DELETE", "/local/simulations" + (f"?kind={kind}" if kind else ""))["cleared"])
+
+    def mirror(self, url: str, folder: Path | None) -> None:
+        """From now on a folder stands for an address of the web; without one, no longer. Raises ServerError."""
+        place = None if folder is None else str(folder.expanduser().absolute())
+        self._ask("POST", "/local/mirrors", {"url": url, "folder": place})
+
+    def mirrors(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self._ask("GET", "/local/mirrors")["value"]
+        return found
 
     def answer_to(self, *names: WorkspaceName) -> None:
         """From now on it is the workspace of these names too."""

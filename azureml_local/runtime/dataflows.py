@@ -16,6 +16,7 @@ import yaml
 from azureml_local.names import WorkspaceName
 from azureml_local.workspace import Workspace, datastores
 from azureml_local.workspace.errors import WorkspaceError
+from azureml_local.workspace.mirrors import Mirrors
 
 MOST_YAML = 256 * 1024
 MOST_BRACKETS = 500  # for each that is open, PyYAML looks at each token once
@@ -144,22 +145,40 @@ def single_file(dataflow: str) -> str | None:
     return unquote(urlsplit(str(path)).path).rsplit("/", 1)[-1] or None
 
 
-def mirrored(dataflow: str, mirror: Mirror | None) -> dict[str, Path] | None:
-    """The files of a data flow that names mirror files only, by their paths in the job's folder; None for any other
-    data flow.
+def mirrored(dataflow: str, mirror: Mirror | None, mirrors: Mirrors | None = None) -> dict[str, Path] | None:
+    """The files of a data flow that names files of this machine only (of the mirror, or of folders that stand for
+    addresses), by their paths in the job's folder; None for any other data flow.
     """
-    if mirror is None:
-        return None
     try:
         flow = read_flow(dataflow)
-        urls = [str(entry["file"]) for entry in flow["paths"]]
-    except (ValueError, KeyError, TypeError):
+        urls = [str(url) for entry in flow["paths"] for url in entry.values()]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if not urls or flow.get("transformations"):
         return None
-    found = {_engine_path(url): mirror.file(url) for url in urls}
-    files = {place: file for place, file in found.items() if file is not None}
-    return files if len(files) == len(found) else None
+    files: dict[str, Path] = {}
+    for url in urls:
+        if mirror is not None and (file := mirror.file(url)) is not None:
+            files[_engine_path(url)] = file
+        elif mirrors is not None and (found := _standing_for(url, mirrors)):
+            files |= found
+        else:
+            return None
+    return files
+
+
+def _standing_for(url: str, mirrors: Mirrors) -> dict[str, Path]:
+    """The files of an address that a folder stands for: of one file as the engine has it; those of a folder or a
+    pattern by their paths below the part of it that is no pattern.
+    """
+    if (found := mirrors.find(url)) is None:
+        return {}
+    mirror, rest = found
+    if (one := mirror.file(rest)) is not None:
+        return {_engine_path(url): one}
+    literal = unquote(rest).partition("*")[0]
+    below = literal.rpartition("/")[0] if "*" in rest else literal.strip("/")
+    return {name[len(below) :].lstrip("/"): path for name, path in mirror.files(rest).items()}
 
 
 def _chooses(step: Any) -> bool:

@@ -26,6 +26,7 @@ from azureml_local.runtime.reporter import RunReporter
 from azureml_local.runtime.shared import NotShared, SharedFolders, Use
 from azureml_local.storage.trees import remove_tree
 from azureml_local.workspace.jobs import NOTHING, URI_FILE, InputSpec
+from azureml_local.workspace.mirrors import Mirrors
 
 # Runs in the server's own interpreter, which has the SDK wherever the tutorial runs. As in the SDK's own
 # azureml.data.context_managers, the dataset is got in a way that doesn't count as the script's asking for it.
@@ -102,11 +103,12 @@ class Brought:
 
 
 class Inputs:
-    """``mirror`` is None on a machine that isn't the server's: everything is fetched there."""
+    """``mirror`` and ``mirrors`` are None on a machine that isn't the server's: everything is fetched there."""
 
-    def __init__(self, shared: SharedFolders, mirror: Mirror | None) -> None:
+    def __init__(self, shared: SharedFolders, mirror: Mirror | None, mirrors: Mirrors | None = None) -> None:
         self.shared = shared
         self.mirror = mirror
+        self._mirrors = mirrors
 
     @contextlib.contextmanager
     def brought(self, wanted: InputRequest, environment: Mapping[str, str], reporter: RunReporter) -> Iterator[Brought]:
@@ -173,7 +175,7 @@ class Inputs:
             target.mkdir(parents=True, exist_ok=True)
             if dataset_id in nothing:
                 continue
-            files = mirrored(wanted.flows[dataset_id], self.mirror)
+            files = mirrored(wanted.flows[dataset_id], self.mirror, self._mirrors)
             if files is None:
                 to_fetch.append((name, dataset_id, str(target), others_of(wanted.flows[dataset_id])))
             else:

@@ -52,6 +52,15 @@ class Context:
     def discovery_key(self) -> str:
         return derived_key(self.secrets, "discovery")
 
+    @property
+    def mirror_key(self) -> str:
+        return derived_key(self.secrets, "mirrors")
+
+    @property
+    def mirror_base(self) -> str:
+        """Below this address are the files of folders that stand for addresses of the web."""
+        return f"{self.endpoints.api}/opendata/mirror/{self.mirror_key}"
+
     def portal_url(self, run_id: str) -> str:
         return f"{self.studio}/runs/{run_id}"
 

@@ -351,7 +351,7 @@ def _context(
     services = ClusterServices(
         workspace=workspace,
         builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
-        inputs=Inputs(SharedFolders(folder.datasets), mirror),
+        inputs=Inputs(SharedFolders(folder.datasets), mirror, workspace.mirrors),
         job_variables=variables,
         registry=WorkerRegistry(placement, order),
     )

@@ -21,6 +21,7 @@ from azureml_local.workspace.followers import Followers
 from azureml_local.workspace.identity import Identity
 from azureml_local.workspace.keyvault import KeyVault
 from azureml_local.workspace.metrics import Metrics
+from azureml_local.workspace.mirrors import Mirrors
 from azureml_local.workspace.models import Models
 from azureml_local.workspace.parameters import Parameters
 from azureml_local.workspace.pipeline_parts import PipelineParts
@@ -59,6 +60,7 @@ class Workspace:
         self.comparison = Comparison(self.database)
         self.changes = Changes(self.database)
         self.keyvault = KeyVault(self.database, folder.secrets().signing_key)
+        self.mirrors = Mirrors(self.database)
         self.datastores = Datastores(self.database, folder.secrets().signing_key)
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ WITHOUT_TOKEN = {
     "/opendata/mnist",
     "/opendata/mnist/{asked}/{file}",
     "/opendata/diabetes/diabetes.parquet",
+    "/opendata/mirror/{key}/{mirror_id}",
+    "/opendata/mirror/{key}/{mirror_id}/{path:path}",
 }
 
 

@@ -5,6 +5,8 @@ changed when they are imported, and nothing else is.
 
 - Azure Open Datasets, for MNIST and Diabetes: fetched by an engine that no proxy variable reaches. The classes get
   another answer to one question, which files: those of the local workspace's mirror.
+- Addresses of the web that the user has named a folder for (`azureml-local up --mirror`): a dataset that is made of one
+  reads the folder's files from the server. Off where there is none.
 - Application Insights: what happens in a local workspace is not reported anywhere (offline, each report of SDK v1 would
   end as a red "Upload failed" in the notebook). SDK v1's own switch is a file in its package, which would still be off
   in the cloud; SDK v2 has variables for all but its live metrics.
@@ -18,12 +20,15 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import sys
 import types
+import urllib.parse
 import urllib.request
 from typing import Any, Callable, List, Optional, Sequence  # as Python 3.6 knows them: the client's may be that old
 
 MIRROR = os.environ.get("AZUREML_LOCAL_MIRROR")
+MIRRORS = json.loads(os.environ.get("AZUREML_LOCAL_MIRRORS", "{}"))
 PREFIXES = {"train": "train-", "test": "t10k-"}
 
 
@@ -57,6 +62,30 @@ def redirect_diabetes(module: types.ModuleType) -> None:
     module.BlobAccessor.get_file_dataflow = get_file_dataflow
 
 
+def mirrored_addresses(url: str) -> List[str]:
+    """Where the files of an address are: on the server, where a folder stands for it (``up --mirror``)."""
+    found = re.match(r"wasbs?://([^@/]+)@([^/]+)/(.*)", url, re.IGNORECASE | re.DOTALL)
+    plain = "https://" + "/".join(found.group(2, 1, 3)) if found else url
+    for prefix in sorted(MIRRORS, key=len, reverse=True):
+        if plain.startswith(prefix + "/"):
+            rest = plain[len(prefix) + 1 :]
+            query = urllib.parse.urlencode({"match": rest})
+            with urllib.request.urlopen(MIRRORS[prefix] + "?" + query, timeout=60) as answer:
+                names = json.load(answer)["files"]
+            return [MIRRORS[prefix] + "/" + name for name in names or [rest]]
+    return [url]
+
+
+def redirect_addresses(module: types.ModuleType) -> None:
+    original = module._validate_and_normalize_path
+
+    def normalize(path: Any) -> List[Any]:
+        found = original(path)
+        return [new for each in found for new in (mirrored_addresses(each) if isinstance(each, str) else [each])]
+
+    setattr(module, "_validate_and_normalize_path", normalize)  # noqa: B010
+
+
 def keep_telemetry_here(module: types.ModuleType) -> None:
     setattr(module, "_http_send", lambda *_, **__: module.SUCCESS)  # noqa: B010  (mypy knows no such name)
 
@@ -66,6 +95,7 @@ def keep_live_metrics_here(module: types.ModuleType) -> None:
 
 
 CHANGES = {
+    **({"azureml.data.dataset_factory": redirect_addresses} if MIRRORS else {}),
     "azure.ai.ml._telemetry.logging_handler": keep_live_metrics_here,
     "azureml.opendatasets.dataaccess._blob_accessor": redirect_diabetes,
     "azureml.opendatasets.dataaccess._mnist_blob_accessor": redirect_mnist,

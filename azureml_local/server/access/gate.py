@@ -20,7 +20,7 @@ from azureml_local.server.errors import Forbidden, Unauthorized, forbidden, unau
 # sign-in asks for a secret itself, or has one in its address.
 OPEN = re.compile(
     r"/msi/token/?|/adfs/[^/]+/.*|/metadata/(?:[^/]+/)?endpoints|/discovery/[^/]+/workspaces/[^/]+"
-    r"|/opendata/mnist(?:/[^/]+/[^/]+)?|/opendata/diabetes/diabetes\.parquet"
+    r"|/opendata/mnist(?:/[^/]+/[^/]+)?|/opendata/diabetes/diabetes\.parquet|/opendata/mirror/[^/]+/.+"
 )
 
 

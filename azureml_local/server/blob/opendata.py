@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from azureml_local.opendata import DIABETES
-from azureml_local.server.context import Ctx
+from azureml_local.server.context import Context, Ctx
+from azureml_local.server.errors import Unauthorized
 from azureml_local.server.http.ranges import send_file
 from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace.mirrors import Mirror
 
 router = APIRouter(prefix="/opendata")
 
@@ -63,6 +67,34 @@ def diabetes(request: Request) -> Response:
         media_type="application/octet-stream",
         head=request.method == "HEAD",
     )
+
+
+@router.get("/mirror/{key}/{mirror_id}")
+def mirror_files(ctx: Ctx, key: str, mirror_id: str, match: str = "") -> dict[str, Any]:
+    """The files of a mirror that a pattern means, by their paths (`mirrors.Mirror.files`): for the start-up hook."""
+    return {"files": [quote(name) for name in _mirror(ctx, key, mirror_id).files(match)]}
+
+
+@router.api_route("/mirror/{key}/{mirror_id}/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+def mirror_file(ctx: Ctx, request: Request, key: str, mirror_id: str, path: str) -> Response:
+    """A file of a folder that stands for an address of the web. The key in the path takes the place of a token."""
+    mirror = _mirror(ctx, key, mirror_id)
+    file = mirror.file(quote(path))
+    if file is None:
+        raise NotFound(f"There is no file {path[:200]!r} in the folder {mirror.folder}, the mirror of {mirror.prefix}.")
+    return send_file(
+        file.open("rb"),
+        file.stat().st_size,
+        range_header=request.headers.get("range"),
+        media_type="application/octet-stream",
+        head=request.method == "HEAD",
+    )
+
+
+def _mirror(ctx: Context, key: str, mirror_id: str) -> Mirror:
+    if not hmac.compare_digest(key.encode(), ctx.mirror_key.encode()):
+        raise Unauthorized("This address isn't one of this server's.")
+    return ctx.workspace.mirrors.get(mirror_id)
 
 
 def kind(real: bool) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from azureml_local.names import WorkspaceName
 from azureml_local.server.context import WORKSPACE_PATH, Context, Ctx, Named
-from azureml_local.server.dataplane import wire
+from azureml_local.server.dataplane import mirroring, wire
 from azureml_local.storage.tables import SavedDataset
 from azureml_local.workspace.datasets import THIS_SERVER, DatasetDetail, rust_dataflow, with_rust_dataflow
 from azureml_local.workspace.datastores import renamed
@@ -147,13 +147,14 @@ def _to_keep(ctx: Context, dataflow: Any) -> str:
     text = json.dumps(dataflow) if isinstance(dataflow, dict) else str(dataflow or "")
     identity = ctx.workspace.identity
     kept = with_rust_dataflow(text, lambda flow: renamed(flow, identity.names, identity.first))
-    return kept.replace(ctx.endpoints.api, THIS_SERVER)
+    return mirroring.kept(ctx, kept).replace(ctx.endpoints.api, THIS_SERVER)
 
 
 def _to_tell(ctx: Context, name: WorkspaceName, kept: str) -> str:
     """The same for a client, under the name that it knows the workspace by."""
     try:
-        told = with_rust_dataflow(kept, lambda flow: renamed(flow, ctx.workspace.identity.names, name))
+        names = ctx.workspace.identity.names
+        told = with_rust_dataflow(kept, lambda flow: mirroring.told(ctx, renamed(flow, names, name)))
     except Invalid:  # of an older server; nothing but this dataset is to suffer
         told = kept
     return told.replace(THIS_SERVER, ctx.endpoints.api)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 
 from azureml_local.cluster.faultinjection import Fault
 from azureml_local.names import WorkspaceName
-from azureml_local.server.context import Ctx, authenticated
+from azureml_local.server.context import Context, Ctx, authenticated
 from azureml_local.storage.clock import parse_time
 from azureml_local.workspace.errors import Invalid
 
@@ -32,6 +32,7 @@ def status(ctx: Ctx) -> dict[str, Any]:
         "api": ctx.endpoints.api,
         "studio": ctx.studio,
         "mnist": {"description": source.description, "real": source.real},
+        "mirrors": _mirrors(ctx),
         "unfinished": [
             {
                 "run_id": run.id,
@@ -91,6 +92,28 @@ def answer_to(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
         raise Invalid("A workspace needs a subscription_id, a resource_group and a workspace_name.")
     ctx.workspace.identity.answer_to(WorkspaceName(*map(str, words)))
     return {}
+
+
+@router.get("/mirrors")
+def mirrors(ctx: Ctx) -> dict[str, Any]:
+    return {"value": _mirrors(ctx)}
+
+
+@router.post("/mirrors")
+def set_mirror(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
+    """From now on a folder of this machine stands for an address of the web; or, without one, no longer."""
+    url, folder = body.get("url"), body.get("folder")
+    if not isinstance(url, str) or not isinstance(folder, (str, type(None))):
+        raise Invalid("A mirror is a url and a folder.")
+    ctx.workspace.mirrors.set(url, folder)
+    return {}
+
+
+def _mirrors(ctx: Context) -> list[dict[str, str]]:
+    return [
+        {"url": each.prefix, "folder": str(each.folder), "served": f"{ctx.mirror_base}/{each.id}"}
+        for each in ctx.workspace.mirrors.list()
+    ]
 
 
 @router.get("/simulations")
