@@ -11,7 +11,7 @@ from azureml_local.names import WorkspaceName
 from azureml_local.storage.blobnames import CONTROL, begins
 from azureml_local.storage.database import Database
 from azureml_local.storage.tables import Blob
-from azureml_local.workspace.errors import Invalid, NotFound
+from azureml_local.workspace.errors import Invalid
 
 DEFAULT = "workspaceblobstore"
 CONTAINER = "azureml-blobstore"
@@ -22,12 +22,6 @@ PLACE = re.compile(
     r"azureml://subscriptions/([^/\n]+)/resourcegroups/([^/\n]+)/workspaces/([^/\n]+)/datastores/([^/\n]+)/paths/",
     re.IGNORECASE,
 )
-
-
-def check_exists(name: str) -> None:
-    """Raises NotFound for any datastore but the workspace's own, where no other will do."""
-    if name != DEFAULT:
-        raise NotFound(f"There is no datastore {name!r} for this in a local workspace; there is {DEFAULT!r}.")
 
 
 def etags(database: Database, prefix: str, container: str = CONTAINER) -> Sequence[tuple[str, str]]:

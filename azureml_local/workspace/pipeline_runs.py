@@ -130,10 +130,10 @@ def sweep_below(step: Run, node: Node) -> NewRun:
     )
 
 
-def place(node: Node, output: str, run_id: str) -> str:
-    """Where an output of a step is in the datastore, once a run of that id has made it."""
+def place(node: Node, output: str, run_id: str) -> tuple[str, str]:
+    """Where an output of a step is, once a run of that id has made it: the datastore, and the path there."""
     spec = next(each for each in node.job.outputs if each.name == node.outputs[output])
-    return spec.destination.replace("{run-id}", run_id).replace("{output-name}", spec.name)
+    return spec.datastore, spec.destination.replace("{run-id}", run_id).replace("{output-name}", spec.name)
 
 
 def linked(workspace: Workspace, given: InputSpec, link: Link, maker: Node, run_id: str) -> InputSpec:
@@ -143,7 +143,8 @@ def linked(workspace: Workspace, given: InputSpec, link: Link, maker: Node, run_
         made = next((use for use in workspace.datasets.uses(run_id, output=True) if use.name == name), None)
         if made is not None:
             return replace(given, dataset_id=made.saved_id)
-    return at_place(workspace, given, place(maker, link.output, run_id))
+    datastore, path = place(maker, link.output, run_id)
+    return at_place(workspace, given, path, datastore)
 
 
 def at_place(workspace: Workspace, given: InputSpec, path: str, datastore: str = datastores.DEFAULT) -> InputSpec:

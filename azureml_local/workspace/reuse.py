@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import Workspace, datastores, pipeline_parts, pipeline_runs
-from azureml_local.workspace.errors import NotFound
+from azureml_local.workspace import Workspace, pipeline_parts, pipeline_runs
+from azureml_local.workspace.errors import NotFound, WorkspaceError
 from azureml_local.workspace.pipelines import Node
 from azureml_local.workspace.run_kinds import REUSED
 
@@ -45,7 +45,7 @@ def find(workspace: Workspace, parts: Parts) -> Done | None:
             run = workspace.runs.get(row.body["run"])
         except NotFound:
             continue
-        if run.status == "Completed" and all(_is_there(workspace, path) for path in row.body["made"]):
+        if run.status == "Completed" and all(_is_there(workspace, *place) for place in row.body["made"]):
             return Done(run.id, row.body["node"], row.body["pipeline"])
     return None
 
@@ -55,8 +55,8 @@ def note(workspace: Workspace, node: Node, parts: Parts, run: Run) -> None:
     known, key = workspace.pipeline_parts, digest(dict(parts))
     if any(row.body["run"] == run.id for row in known.all(pipeline_parts.REUSE, key, 1)):
         return
-    paths = [pipeline_runs.place(node, output, run.id) for output in node.outputs]
-    made = [path for path in paths if _is_there(workspace, path)]
+    places = [pipeline_runs.place(node, output, run.id) for output in node.outputs]
+    made = [place for place in places if _is_there(workspace, *place)]
     body = {"run": run.id, "node": node.id, "pipeline": run.parent_id, "made": made}
     known.add(pipeline_parts.REUSE, body, key)
     known.add(pipeline_parts.STEP_KEY, {"run": run.id, "parts": dict(parts)}, _step_key(node, run.experiment_id))
@@ -79,6 +79,10 @@ def _step_key(node: Node, experiment_id: str) -> str:
     return f"{experiment_id}/{node.name}"
 
 
-def _is_there(workspace: Workspace, path: str) -> bool:
-    blobs = workspace.blobs
-    return blobs.exists(datastores.CONTAINER, path) or bool(blobs.list(datastores.CONTAINER, f"{path}/", limit=1))
+def _is_there(workspace: Workspace, datastore: str, path: str) -> bool:
+    """Whether there is a file at that path, or one in a folder; in a datastore that is gone there is none."""
+    try:
+        blobs, container = workspace.blobs, workspace.datastores.container(datastore)
+    except WorkspaceError:
+        return False
+    return blobs.exists(container, path) or bool(blobs.list(container, f"{path}/", limit=1))

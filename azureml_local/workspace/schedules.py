@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from azureml_local.storage.tables import Json, PipelinePart
+from azureml_local.workspace.datastores import DEFAULT
 from azureml_local.workspace.errors import Invalid
 from azureml_local.workspace.pipeline_parts import PipelineParts
 from azureml_local.workspace.time_zones import zone
@@ -41,10 +42,11 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Trigger:
-    """Files in a folder of the datastore, without those in folders there: looked at each so many seconds."""
+    """Files in a folder of a datastore, without those in folders there: looked at each so many seconds."""
 
     path: str
     seconds: float
+    datastore: str = DEFAULT
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ def step(compute: Any, here: Any, tmp_path: Path) -> Step:
         return PythonScriptStep("script.py", name=name, source_directory=str(folder), **settings)
 
     return make
+
+
+@pytest.fixture
+def other(workspace: Any) -> Iterator[Any]:
+    """A second datastore."""
+    from azureml.core import Datastore
+
+    made = Datastore.register_azure_blob_container(workspace, "for_steps", "steps", "anaccount", account_key="a2V5")
+    yield made
+    made.unregister()
 
 
 @pytest.mark.sdk("PipelineData.as_dataset")
@@ -94,7 +104,7 @@ def test_data_of_a_step_is_read_as_files_and_as_a_table_by_the_users_names(
     "StepSequence",
 )
 def test_pipeline_below_a_run_has_tags_outputs_and_steps_in_sequence(
-    workspace: Any, experiment: Any, step: Step, tmp_path: Path
+    workspace: Any, experiment: Any, step: Step, other: Any, tmp_path: Path
 ) -> None:
     from azureml.core import Experiment
     from azureml.data.datapath import DataPath, DataPathComputeBinding
@@ -105,7 +115,7 @@ def test_pipeline_below_a_run_has_tags_outputs_and_steps_in_sequence(
     store.upload_files([str(tmp_path / "given.txt")], target_path="given", show_progress=False, overwrite=True)
     path = PipelineParameter("path", default_value=DataPath(store, "nothing"))
     bound = (path, DataPathComputeBinding(mode="mount"))
-    made = PipelineData("made", datastore=store, pipeline_output_name="final")
+    made = PipelineData("made", datastore=other, pipeline_output_name="final")
     writes = step("writes", ROWS, arguments=[made], outputs=[made])
     mounts = step("mounts", LISTS.format("n.csv"), arguments=[made], inputs=[made.as_mount()])
     downloads = step("downloads", LISTS.format("n.csv"), arguments=[made], inputs=[made.as_download()])
@@ -125,7 +135,7 @@ def test_pipeline_below_a_run_has_tags_outputs_and_steps_in_sequence(
     assert [found.name for found in (tmp_path / "down").rglob("*.csv")] == ["n.csv"]
     (wrote,) = below.find_step_run("writes")
     reference = wrote.get_output("made").get_port_data_reference()
-    assert reference.path_on_datastore == f"azureml/{wrote.id}/made"
+    assert (reference.datastore.name, reference.path_on_datastore) == ("for_steps", f"azureml/{wrote.id}/made")
     assert "The run is Completed." in wrote.get_job_log()
     assert wrote.get_stderr_log() == ""
     tagged.wait_for_completion(show_output=False)

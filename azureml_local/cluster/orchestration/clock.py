@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 
 from azureml_local.runtime.patience import passing
 from azureml_local.storage.clock import parse_time
-from azureml_local.workspace import Workspace, datastores
+from azureml_local.workspace import Workspace
 from azureml_local.workspace.errors import Conflict, WorkspaceError
 from azureml_local.workspace.schedules import Schedule
 
@@ -105,8 +105,9 @@ class Clock:
         looked, folder = datetime.fromisoformat(schedule.looked), schedule.trigger.path
         found: str | None = None
         prefix, after = f"{folder}/" if folder else "", ""
+        container = self._workspace.datastores.container(schedule.trigger.datastore)
         while True:
-            rows, following = self._workspace.blobs.page(datastores.CONTAINER, prefix, "/", after, 1000)
+            rows, following = self._workspace.blobs.page(container, prefix, "/", after, 1000)
             for row in rows:
                 # A text stands for a folder: what is in it is not looked at, as in Azure.
                 if not isinstance(row, str) and (moment := parse_time(row.modified)) > looked:

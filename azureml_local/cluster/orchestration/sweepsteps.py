@@ -9,7 +9,7 @@ from azureml_local.cluster.orchestration.sweeps import Sweeps
 from azureml_local.runtime.logs import JOB_LOG
 from azureml_local.storage.blobnames import is_name
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import Workspace, datastores, pipeline_runs
+from azureml_local.workspace import Workspace, pipeline_runs
 from azureml_local.workspace.artifacts import RUN_ORIGIN, path_of
 from azureml_local.workspace.errors import WorkspaceError
 from azureml_local.workspace.pipelines import Node, NodeSweep
@@ -69,13 +69,14 @@ def _outputs(workspace: Workspace, step: Run, sweep: Run, node: Node, of: NodeSw
     for port, name in node.outputs.items():
         if (trained := of.trained.get(name)) is None:
             continue
-        place = pipeline_runs.place(node, port, step.id)
+        datastore, place = pipeline_runs.place(node, port, step.id)
+        container = workspace.datastores.container(datastore)
         if trained.kind == "metrics":
             text = json.dumps(_metrics(workspace, sweep)).encode()
-            workspace.blobs.put_file(datastores.CONTAINER, place, io.BytesIO(text))
+            workspace.blobs.put_file(container, place, io.BytesIO(text))
             said.append(f" Output {name}: the metrics of its runs.")
         else:
-            count = _copy(workspace, str(sweep.properties.get(BEST) or ""), trained.file or "", place, of)
+            count = _copy(workspace, str(sweep.properties.get(BEST) or ""), trained.file or "", (container, place), of)
             said.append(f" Output {name}: {count} files of the best run, {sweep.properties[BEST]}.")
     return said
 
@@ -89,8 +90,9 @@ def _metrics(workspace: Workspace, sweep: Run) -> dict[str, dict[str, list[objec
     return found
 
 
-def _copy(workspace: Workspace, run_id: str, path: str, place: str, of: NodeSweep) -> int:
-    """Copy a file, or a folder's files, of the best run. Returns their number."""
+def _copy(workspace: Workspace, run_id: str, path: str, to: tuple[str, str], of: NodeSweep) -> int:
+    """Copy a file, or a folder's files, of the best run, ``to`` a place in a container. Returns their number."""
+    container, place = to
     if not run_id:
         raise OutputMissing(f"The sweep has no best run: none of its runs logged {of.spec.metric!r}.")
     blobs, path = workspace.blobs, path.removeprefix("./").rstrip("/")
@@ -103,5 +105,5 @@ def _copy(workspace: Workspace, run_id: str, path: str, place: str, of: NodeSwee
             continue
         _, source = workspace.artifacts.open(blob)
         with source:
-            blobs.put_file(datastores.CONTAINER, place + below, source)
+            blobs.put_file(container, place + below, source)
     return len(found)

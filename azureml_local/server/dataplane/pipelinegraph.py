@@ -165,7 +165,6 @@ def _path(value: Any) -> tuple[str, str]:
     if not isinstance(value, Mapping):
         raise Invalid("A data path must be an object with a datastore and a path.")
     store = str(value.get("DataStoreName") or datastores.DEFAULT)
-    datastores.check_exists(store)
     return store, datastores.clean_path(str(value.get("RelativePath") or ""))
 
 

@@ -139,9 +139,9 @@ def _parameter(each: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "Type": "3"}  # text
 
 
-def check_source(body: Mapping[str, Any]) -> None:
+def check_source(workspace: Workspace, body: Mapping[str, Any]) -> None:
     """Raises NotFound for a datastore that isn't there, Invalid for a path that leads out of it."""
-    datastores.check_exists(str(body.get("DataStoreName") or ""))
+    workspace.datastores.get(str(body.get("DataStoreName") or ""))
     datastores.clean_path(str(body.get("PathOnDataStore") or ""))
 
 

@@ -63,7 +63,7 @@ def source_by_hash(ctx: Ctx, name: Named, key: str) -> dict[str, Any]:
 
 @router.post("/DataSources")
 def create_source(ctx: Ctx, name: Named, body: dict[str, Any]) -> dict[str, Any]:
-    pipelinemodules.check_source(body)
+    pipelinemodules.check_source(ctx.workspace, body)
     row = ctx.workspace.pipeline_parts.add(pipeline_parts.SOURCE, body, pipelinemodules.hash_of(body))
     return pipelinemodules.source_entity(row)
 

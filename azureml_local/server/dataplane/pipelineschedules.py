@@ -44,7 +44,7 @@ ActiveOnly = Annotated[bool, Query(alias="activeOnly")]
 @router.post("/Schedules/Create")
 def create(ctx: Ctx, name: Named, body: dict[str, Any]) -> Json:
     what = _what(ctx, name, body, {})
-    new = Schedule(id="", kind=KIND, enabled=True, what=what, recurrence=_recurrence(body), trigger=_trigger(body))
+    new = Schedule(id="", kind=KIND, enabled=True, what=what, recurrence=_recurrence(body), trigger=_trigger(ctx, body))
     return _entity(ctx.workspace.schedules.add(_timed(new), _now()))
 
 
@@ -78,7 +78,7 @@ def change(ctx: Ctx, name: Named, schedule_id: str, body: dict[str, Any]) -> Jso
         enabled=status == ACTIVE,
         what=_what(ctx, name, body, present.what),
         recurrence=_recurrence(body),
-        trigger=_trigger(body),
+        trigger=_trigger(ctx, body),
     )
     return _entity(ctx.workspace.schedules.put(_timed(changed), _now()))
 
@@ -103,7 +103,8 @@ def fire(ctx: Context, schedule: Schedule, run_id: str, path: str | None) -> Non
     info = dict(what["PipelineSubmissionInfo"])
     parameter = (what.get("DataStoreTriggerInfo") or {}).get("DataPathParameterName")
     if path is not None and parameter:
-        changed = {parameter: {"DataStoreName": datastores.DEFAULT, "RelativePath": path}}
+        assert schedule.trigger is not None
+        changed = {parameter: {"DataStoreName": schedule.trigger.datastore, "RelativePath": path}}
         info["DataPathAssignments"] = {**assignments(info, "DataPathAssignments"), **changed}
     submit_published(
         ctx,
@@ -166,17 +167,18 @@ def _recurrence(body: Mapping[str, Any]) -> Recurrence | None:
     )
 
 
-def _trigger(body: Mapping[str, Any]) -> Trigger | None:
+def _trigger(ctx: Context, body: Mapping[str, Any]) -> Trigger | None:
     given = body.get("DataStoreTriggerInfo")
     if not given:
         return None
     if not isinstance(given, Mapping):
         raise Invalid("DataStoreTriggerInfo must be an object.")
-    datastores.check_exists(str(given.get("DataStoreName") or datastores.DEFAULT))
+    datastore = str(given.get("DataStoreName") or datastores.DEFAULT)
+    ctx.workspace.datastores.container(datastore)  # of one whose files are elsewhere nothing is known
     minutes = _whole(given.get("PollingInterval") or POLLING_MINUTES, "PollingInterval")
     if not 1 <= minutes <= 60 * 24 * 7:
         raise Invalid(f"A polling interval must be from 1 minute to a week, not {minutes} minutes.")
-    return Trigger(datastores.clean_path(str(given.get("PathOnDataStore") or "")), minutes * 60.0)
+    return Trigger(datastores.clean_path(str(given.get("PathOnDataStore") or "")), minutes * 60.0, datastore)
 
 
 def _timed(schedule: Schedule) -> Schedule:

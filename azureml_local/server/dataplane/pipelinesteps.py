@@ -65,6 +65,8 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
     values = _values(interface, node, parameters)
     ins, outs = list(_named(interface, "Inputs")), list(_named(interface, "Outputs"))
     outputs = {port: _output(name, port, each, _set(node, "ModuleOutputSettings", port)) for port, each in outs}
+    for output in outputs.values():
+        workspace.datastores.container(output.datastore)  # one whose files are elsewhere is refused now
     words = list(_arguments(name, interface, values, dict(ins), dict(outs)))
     if (text := values.get("Arguments")) and text != STRUCTURED:
         words = text.split(",")  # a ModuleStep's
@@ -80,8 +82,6 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         # The driver runs on one node, and starts all of the processes there.
         configuration |= {"script": script, "arguments": list(own), "nodeCount": 1, "communicator": "None"}
     job = replace(parse_run_configuration(configuration), parallel=parallel)
-    for output in job.outputs:
-        datastores.check_exists(output.datastore)
     if parallel is not None and several:
         job = replace(job, notes=(*job.notes, f"One node runs all {parallel.processes} processes of the step."))
     workspace.computes.ready(job.target)
@@ -285,7 +285,7 @@ def _input(workspace: Workspace, step: str, port: str, each: Mapping[str, Any], 
     if source is None:
         return spec
     if source.path is not None:
-        return pipeline_runs.at_place(workspace, spec, source.path[1])
+        return pipeline_runs.at_place(workspace, spec, source.path[1], source.path[0])
     return replace(spec, dataset_id=str(source.dataset_id))
 
 
@@ -307,7 +307,6 @@ def _set(node: Mapping[str, Any], key: str, port: str) -> Mapping[str, Any]:
 def _output(step: str, port: str, each: Mapping[str, Any], settings: Mapping[str, Any]) -> OutputSpec:
     """PipelineData, or, where there are options of a dataset, an OutputFileDatasetConfig."""
     said = {**each, **{key: value for key, value in settings.items() if value is not None}}
-    datastores.check_exists(str(said.get("DataStoreName") or datastores.DEFAULT))
     name, options = _reference(said), settings.get("DatasetOutputOptions")
     if not NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name of an output: use letters, digits, '-', '_' and '.'.")
@@ -335,6 +334,7 @@ def _output(step: str, port: str, each: Mapping[str, Any], settings: Mapping[str
         tags=dict(registration.get("Tags") or {}),
         transformation=_optional(registration.get("AdditionalTransformations")),
         free=options is None,
+        datastore=str(said.get("DataStoreName") or datastores.DEFAULT),
     )
 
 

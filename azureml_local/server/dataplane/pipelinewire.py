@@ -8,7 +8,7 @@ from azureml_local.server.context import Context
 from azureml_local.server.dataplane.pipelinegraph import dataset_of
 from azureml_local.server.dataplane.pipelinemodules import data_location, parts_of
 from azureml_local.storage.tables import Run
-from azureml_local.workspace import Workspace, datastores, pipeline_runs, reuse
+from azureml_local.workspace import Workspace, pipeline_runs, reuse
 from azureml_local.workspace.experiments import shown_name
 from azureml_local.workspace.pipelines import Node, PipelineSpec, pipeline_of
 from azureml_local.workspace.runs import FINAL
@@ -71,11 +71,11 @@ def reuse_info(step: Run | None) -> Json | None:
 
 
 def node_output(workspace: Workspace, node: Node, port: str, run_id: str) -> Json:
-    path = pipeline_runs.place(node, port, run_id)
-    file = workspace.blobs.exists(datastores.CONTAINER, path)
+    datastore, path = pipeline_runs.place(node, port, run_id)
+    file = workspace.blobs.exists(workspace.datastores.container(datastore), path)
     return {
         "DataTypeId": "AnyFile" if file else "AnyDirectory",
-        "DataLocation": data_location(datastores.DEFAULT, path),
+        "DataLocation": data_location(datastore, path),
         "LogicalSizeInBytes": 0,
         "PhysicalSizeInBytes": 0,
         "Hash": None,
