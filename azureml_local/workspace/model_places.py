@@ -34,7 +34,7 @@ def resolved(workspace: Workspace, uri: str, known: Iterable[WorkspaceName]) -> 
         run_id, output, path = found[1], found[2], (found[3] or "").rstrip("/")
         workspace.runs.get(run_id)
         return _output(workspace, run_id, output, path), run_id
-    if (place := place_of(uri, known)) is not None:
+    if (place := place_of(uri, known, workspace.datastores)) is not None:
         run = re.match(rf"{RUN_ORIGIN}/dcid\.([^/]+)/", place.path) if place.datastore == ARTIFACTS else None
         return place.uri.rstrip("/"), run[1] if run else None
     if found := RUN_FILES.fullmatch(uri):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from azureml_local.names import WorkspaceName
 from azureml_local.workspace import artifacts, datastores
 from azureml_local.workspace.errors import Invalid, NotBuilt, NotFound
+from azureml_local.workspace.registered_datastores import Datastores
 
 CONTAINERS = {datastores.DEFAULT: datastores.CONTAINER, datastores.ARTIFACTS: artifacts.CONTAINER}
 
@@ -28,10 +29,11 @@ WASBS = re.compile(r"wasbs?://([^@/]+)@([^/]+)/(.+)", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Place:
-    """A path in one of the workspace's datastores."""
+    """A path in one of the workspace's datastores. ``registered`` is the container of one that a client registered."""
 
     datastore: str
     path: str
+    registered: str | None = None
 
     @property
     def uri(self) -> str:
@@ -39,7 +41,7 @@ class Place:
 
     @property
     def container(self) -> str:
-        return CONTAINERS[self.datastore]
+        return self.registered or CONTAINERS[self.datastore]
 
     def long_uri(self, name: WorkspaceName) -> str:
         return datastores.dataflow_path(name, self.path, self.datastore)
@@ -50,10 +52,12 @@ def artifact_place(run_id: str, path: str) -> Place:
     return Place(datastores.ARTIFACTS, f"{artifacts.RUN_ORIGIN}/dcid.{run_id}/{datastores.clean_path(path)}")
 
 
-def place_of(uri: str, known: Iterable[WorkspaceName]) -> Place | None:
-    """The place that a URI names; None for a URI of another kind.
+def place_of(uri: str, known: Iterable[WorkspaceName], others: Datastores | None = None) -> Place | None:
+    """The place that a URI names; None for a URI of another kind. ``others`` are the datastores that were registered,
+    where one of them will do.
 
-    Raises NotFound for a datastore, or a workspace, that isn't there; Invalid for a path that leads out of it.
+    Raises NotFound for a datastore, or a workspace, that isn't there; NotBuilt for a datastore whose files are
+    elsewhere; Invalid for a path that leads out of it.
     """
     if found := LONG.fullmatch(uri):
         if WorkspaceName(*found.group(1, 2, 3)).key() not in {name.key() for name in known}:
@@ -63,15 +67,18 @@ def place_of(uri: str, known: Iterable[WorkspaceName]) -> Place | None:
         datastore, path = found[1], found[2]
     else:
         return None
-    if datastore not in CONTAINERS:
+    registered = None
+    if datastore not in CONTAINERS and others is not None:
+        registered = others.container(datastore)
+    elif datastore not in CONTAINERS:
         names = " and ".join(CONTAINERS)
-        raise NotFound(f"There is no datastore {datastore[:80]!r} in this workspace; it has {names}.")
-    return Place(datastore, datastores.clean_path(path) + ("/" if path.endswith("/") else ""))
+        raise NotFound(f"There is no datastore {datastore[:80]!r} for this in a local workspace; it has {names}.")
+    return Place(datastore, datastores.clean_path(path) + ("/" if path.endswith("/") else ""), registered)
 
 
-def kept_uri(uri: str, known: Iterable[WorkspaceName]) -> str:
+def kept_uri(uri: str, known: Iterable[WorkspaceName], others: Datastores | None = None) -> str:
     """The form in which a URI is kept. Raises Invalid, NotBuilt and NotFound for one that names no files to be had."""
-    if (place := place_of(uri, known)) is not None:
+    if (place := place_of(uri, known, others)) is not None:
         return place.uri
     if found := WASBS.fullmatch(uri):
         return f"https://{found[2]}/{found[1]}/{found[3]}"

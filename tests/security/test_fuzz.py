@@ -68,6 +68,8 @@ def check(answer: httpx.Response, what: str) -> None:
     kind = answer.headers.get("content-type", "")
     if answer.status_code >= 400 and kind.startswith("application/json"):
         body = answer.json()
+        if "error_description" in body:  # OAuth 2.0's (RFC 6749, 5.2)
+            body = {"error": {"code": body["error"], "message": body["error_description"]}}
         # MLflow's and pipelines' services have shapes of their own.
         error = {key.lower(): value for key, value in body.get("error", body.get("Error", body)).items()}
         if "error_code" in body:
@@ -75,6 +77,13 @@ def check(answer: httpx.Response, what: str) -> None:
         # A word; HyperDrive's is the status (azureml.train.restclients.hyperdrive.models.ErrorResponse).
         assert isinstance(error["code"], str) or ("/hyperdrive/" in what and error["code"] == answer.status_code), what
         assert error["message"], what
+
+
+def key_of(populated: Inside, path: str) -> str:
+    """The key that an address of this kind has in it."""
+    if path.startswith(("/adfs/", "/metadata/")):
+        return populated.context.secrets.sign_in_key()
+    return populated.context.mirror_key if "/mirror/" in path else populated.context.secrets.view_key
 
 
 def schema_of(app: Any) -> Any:
@@ -113,7 +122,7 @@ def test_fuzzed_request_valid_by_the_openapi_document_is_answered(
             if name in WORKSPACE:
                 value = WORKSPACE[name]
             elif name == "key":
-                value = populated.context.secrets.view_key
+                value = key_of(populated, operation.path)
             elif name in KNOWN and data.draw(st.booleans()):
                 value = KNOWN[name]
             for pattern in ("{" + name + "}", "{" + name + ":path}"):

@@ -37,7 +37,7 @@ router = read_routes(KIND)
 def put_version(ctx: Ctx, name: Named, asset: str, version: str, body: DataBody) -> dict[str, Any]:
     """Make a version. Sent again it is a change of its description, tags and archiving; never of its files."""
     data, given = ctx.workspace.data, body.properties
-    uri = kept_uri(given.uri, ctx.workspace.identity.names)
+    uri = kept_uri(given.uri, ctx.workspace.identity.names, ctx.workspace.datastores)
     try:
         row = data.get(asset, version)
     except NotFound:

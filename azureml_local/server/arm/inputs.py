@@ -37,7 +37,7 @@ def read_input(workspace: Workspace, name: str, given: Mapping[str, Any], worksp
             f"The input {name!r} has the mode {str(mode)[:40]}; azureml-local has ro_mount, download, direct."
         )
     uri = _uri(workspace, name, str(kind), asked)
-    place = place_of(uri, ())
+    place = place_of(uri, (), workspace.datastores)
     file = kind == URI_FILE
     if place is not None and kind in MODELS:  # a model may be one file, too
         file = workspace.blobs.exists(place.container, place.path.rstrip("/"))

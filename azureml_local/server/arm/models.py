@@ -77,7 +77,7 @@ def put_version(ctx: Ctx, name: Named, asset: str, version: str, body: ModelBody
 
 def _listed(ctx: Context, uri: str) -> str:
     """A place among artifacts as SDK v1 reads it too: a list with one prefix. Any other URI as it is."""
-    place = place_of(uri, ())
+    place = place_of(uri, (), ctx.workspace.datastores)
     if place is None or place.datastore != ARTIFACTS:
         return uri
     made = ctx.workspace.models.create_artifact_list({"artifacts": [{"prefix": place.path}]})

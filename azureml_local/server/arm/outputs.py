@@ -24,12 +24,13 @@ def read_output(workspace: Workspace, name: str, given: Mapping[str, Any], run_i
     key = None if mode is None else str(mode).lower()
     if key not in MODES:
         raise NotBuilt(f"The output {name!r} has the mode {str(mode)[:40]}; azureml-local has rw_mount and upload.")
-    path, file = f"azureml/{run_id}/{name}", name if kind == URI_FILE else None
+    path, file, store = f"azureml/{run_id}/{name}", name if kind == URI_FILE else None, datastores.DEFAULT
     if asked:
-        place = place_of(str(asked)[:MAX_URI].replace("${{name}}", run_id), workspace.identity.names)
-        if place is None or place.datastore != datastores.DEFAULT:
-            raise NotBuilt(f"The output {name!r} can be in the datastore {datastores.DEFAULT!r} only.")
-        path = datastores.clean_path(place.path)
+        uri = str(asked)[:MAX_URI].replace("${{name}}", run_id)
+        place = place_of(uri, workspace.identity.names, workspace.datastores)
+        if place is None or place.datastore == datastores.ARTIFACTS:
+            raise NotBuilt(f"The output {name!r} can be in {datastores.DEFAULT!r} or a registered datastore.")
+        path, store = datastores.clean_path(place.path), place.datastore
         if kind == URI_FILE:
             path, _, file = path.rpartition("/")
     if not path or file == "":
@@ -50,4 +51,5 @@ def read_output(workspace: Workspace, name: str, given: Mapping[str, Any], run_i
         file=file,
         asset=None if asset is None else check_asset_name(str(asset)),
         asset_version=None if version is None else str(version),
+        datastore=store,
     )
