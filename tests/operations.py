@@ -93,6 +93,7 @@ PARTS: dict[str, dict[str, str]] = {
         "PublishedPipeline": "azureml.pipeline.core",
         "PipelineEndpoint": "azureml.pipeline.core",
         "PipelineDraft": "azureml.pipeline.core",
+        "StepSequence": "azureml.pipeline.core",
         "Schedule": "azureml.pipeline.core",
         "ScheduleRecurrence": "azureml.pipeline.core",
     },
