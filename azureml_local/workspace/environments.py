@@ -80,6 +80,13 @@ class Environments(Assets):
                 raise
             return _curated_row(found, version)
 
+    def latest(self) -> Sequence[AssetVersion]:
+        """As `Assets.latest`, and the curated ones of a workspace (``AzureML-...``) that aren't registered here."""
+        rows = super().latest()
+        known = {row.name.lower() for row in rows}
+        others = (one for one in curated.TABLE if curated.is_curated_name(one.name) and one.name.lower() not in known)
+        return [*rows, *(_curated_row(one, None) for one in others)]
+
     def of_registry(self, name: str, *, label: str | None = None, version: str | None = None) -> AssetVersion:
         """An environment of Azure's registry: what is registered here under that name, else its curated counterpart.
 

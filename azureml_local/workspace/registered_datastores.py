@@ -30,6 +30,8 @@ ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")  # Azure's rules
 CONTAINER_NAME = re.compile(r"[a-z0-9$](?:[a-z0-9]|-(?=[a-z0-9])){2,62}")
 MAX_SETTINGS = 100_000  # characters of what is registered, as JSON
 DEFAULT_SETTING = "default_datastore"
+# File shares, which each workspace of Azure's has too.
+OTHERS_OF_AZURE = ("workspacefilestore", "workspaceworkingdirectory")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Datastores:
             row = session.get(DatastoreRow, name.lower())
         if row is None:
             known = ", ".join(map(repr, self.names()))
+            if name in OTHERS_OF_AZURE:
+                raise NotFound(
+                    f"A local workspace has no {name!r}, which is a file share of Azure's; it has {known}. Use "
+                    "workspace.get_default_datastore()."
+                )
             raise NotFound(f"There is no datastore {name[:80]!r} in this workspace; it has {known}.")
         return self._of(row)
 

@@ -71,6 +71,8 @@ def test_registered_container_is_apart_from_others_and_is_found_again(
     same.unregister()
     with pytest.raises(Exception, match=r"no datastore 'same_container'.*'second'"):
         Datastore.get(workspace, "same_container")
+    with pytest.raises(Exception, match=r"no 'workspacefilestore', which is a file share"):
+        Datastore.get(workspace, "workspacefilestore")
 
 
 def test_container_of_the_workspaces_own_account_works_and_its_own_datastores_stay(

@@ -120,6 +120,7 @@ def test_environment_curated_is_its_packages_in_any_spelling(workspace: Any, wan
         conda = found.python.conda_dependencies
         assert (found.name, found.version) == ("sklearn-1.1", wanted.get("version", "1"))
         assert (conda.get_python_version(), "scikit-learn~=1.1.0" in conda.pip_packages) == ("3.9", True)
+    assert {"AzureML-Minimal", "AzureML-Tutorial"} <= set(Environment.list(workspace))
 
 
 @pytest.mark.sdk_refused("Environment.get")
