@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.runtime.left import Left, left_in
+from azureml_local.storage.folder import write_private
+from azureml_local.storage.trees import open_regular
 from azureml_local.workspace.jobs import OutputSpec
 
 # The folders of the working directory whose files a run keeps.
@@ -22,20 +25,23 @@ class OutputFolders:
     working: Path
 
     def prepare(self) -> dict[str, str]:
-        """Create the folders. Returns the path of each by name."""
+        """Create the folders, when the inputs are there. Returns the path of each by name, but for those of inputs."""
         for spec in self.specs:
             place = self.place(spec)
             (place.parent if spec.free else place).mkdir(parents=True, exist_ok=True)
-        return {spec.name: self._told(spec) for spec in self.specs}
+            if spec.mounted:
+                write_private(self._state_file(spec), json.dumps(_state(place)))
+        return {spec.name: self._told(spec) for spec in self.specs if not spec.mounted}
 
     def variables(self) -> dict[str, str]:
         """Environment variables that give the script the paths: one for each name, and those of
         ``run.output_datasets``.
         """
-        if not self.specs:
+        specs = [spec for spec in self.specs if not spec.mounted]
+        if not specs:
             return {}
-        places = {spec.variable: self._told(spec) for spec in self.specs}
-        datasets = [spec.variable for spec in self.specs if not spec.free]
+        places = {spec.variable: self._told(spec) for spec in specs}
+        datasets = [spec.variable for spec in specs if not spec.free]
         return {
             **places,
             **{f"AZUREML_DATAREFERENCE_{name}": place for name, place in places.items()},
@@ -48,7 +54,7 @@ class OutputFolders:
 
     def place(self, spec: OutputSpec) -> Path:
         if spec.path_on_compute is None:
-            return self.folder / "output-data" / spec.name
+            return self.folder / ("inputs" if spec.mounted else "output-data") / spec.name
         return self.working / spec.path_on_compute  # an absolute path stays what it is
 
     def left(self, spec: OutputSpec, name: str) -> Left:
@@ -58,7 +64,34 @@ class OutputFolders:
             found.files[name] = place
         else:
             found.add(f"{name}/", written(place, spec.globs))
+        if spec.mounted:
+            before = self._before(spec)
+            found.files = {
+                each: path for each, path in found.files.items() if before.get(each[len(name) + 1 :]) != _look(path)
+            }
         return found
+
+    def _state_file(self, spec: OutputSpec) -> Path:
+        return self.folder / f"mounted-{spec.name}.json"
+
+    def _before(self, spec: OutputSpec) -> dict[str, list[int]]:
+        """What was in a mounted folder when the job began; nothing where the job has made that unreadable."""
+        try:
+            with open_regular(self._state_file(spec)) as file:
+                found = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _state(place: Path) -> dict[str, list[int]]:
+    return {name: _look(path) for name, path in left_in(place, "").files.items()}
+
+
+def _look(path: Path) -> list[int]:
+    """Size and time of a file; another look is another content."""
+    found = path.lstat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def written(place: Path, globs: tuple[str, ...]) -> Left:

@@ -44,6 +44,7 @@ class InputSpec:
 class OutputSpec:
     """A folder that the job writes and that becomes a dataset (``OutputFileDatasetConfig``, or an output of SDK v2).
 
+    ``mounted``: its folder is that of the input of this name, and only what the job has changed there is kept.
     ``free``: the script itself makes a file or a folder at that very path (``PipelineData``), and there is no dataset.
     ``kind`` is v2's type of it, and None for SDK v1's; a uri_file has the name ``file`` in the folder. It becomes the
     version ``asset_version`` (None: the next) of the data asset or model ``asset``, where that is named.
@@ -66,6 +67,7 @@ class OutputSpec:
     asset: str | None = None
     asset_version: str | None = None
     datastore: str = DEFAULT
+    mounted: bool = False
 
     @property
     def variable(self) -> str:
@@ -74,7 +76,7 @@ class OutputSpec:
 
     def brought(self) -> OutputSpec:
         """The same, when its files were brought here from another machine."""
-        return replace(self, path_on_compute=None, globs=())
+        return replace(self, path_on_compute=None, globs=(), mounted=False)
 
 
 @dataclass(frozen=True)

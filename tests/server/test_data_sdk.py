@@ -154,6 +154,8 @@ REFERENCES = """
     run.log("none", len(os.listdir(none)))
     run.log("placed", int(pathlib.Path("placed/n.txt").read_text()))
     run.log("variable", os.environ["AZUREML_DATAREFERENCE_folder"] == folder)
+    pathlib.Path(folder, "deep", "new.txt").write_text("new")
+    pathlib.Path(none, "first.txt").write_text("first")
     if len(sys.argv) > 6:
         made = pathlib.Path(sys.argv[6])
         made.mkdir(parents=True)
@@ -218,6 +220,12 @@ def test_data_references_are_read_and_written(
     for each in (run, estimated):
         each.wait_for_completion()
         assert each.get_metrics() == expected
+    # What was written to a mounted folder is in the datastore; what wasn't changed has not been copied again.
+    assert store.download(str(tmp_path / "back"), "referred", show_progress=False) == 3
+    assert (tmp_path / "back" / "referred" / "deep" / "new.txt").read_text() == "new"
+    assert (tmp_path / "back" / "referred" / "nothing" / "first.txt").read_text() == "first"
+    node = run.get_details_with_logs()["logFiles"]["system_logs/local_node.txt"]
+    assert "Output folder: 1 files (mount) at workspaceblobstore/referred" in node
     assert store.download(str(tmp_path / "back"), "uploaded", show_progress=False) == 2
     assert (tmp_path / "back" / "uploaded" / "folder" / "made.txt").read_text() == "made"
     assert (tmp_path / "back" / "uploaded" / "kept.txt").read_text() == "kept"

@@ -13,15 +13,15 @@ from typing import Any
 from azureml_local.server.dataplane.runconfiguration import name_of, part, path_on_compute
 from azureml_local.workspace import Workspace, datastores
 from azureml_local.workspace.errors import Invalid
-from azureml_local.workspace.jobs import InputSpec, JobSpec, OutputSpec
+from azureml_local.workspace.jobs import NOTHING, InputSpec, JobSpec, OutputSpec
 from azureml_local.workspace.pipeline_runs import at_place
 
-READ, WRITTEN = ("mount", "download"), "upload"
+MOUNT, DOWNLOAD, UPLOAD = "mount", "download", "upload"
 
 
 def with_references(workspace: Workspace, configuration: Mapping[str, Any], spec: JobSpec) -> JobSpec:
     """The job with what its run configuration refers to: inputs of the modes mount and download, outputs of the mode
-    upload.
+    upload; a mounted folder is both.
 
     Raises Invalid, and NotFound for a datastore that isn't there.
     """
@@ -34,9 +34,15 @@ def with_references(workspace: Workspace, configuration: Mapping[str, Any], spec
         on_compute = path_on_compute(name, value.get("pathOnCompute"))
         if name in taken:
             raise Invalid(f"The run has a data reference and an input or output of the same name, {name[:80]!r}.")
-        if mode in READ:
-            inputs.append(at_place(workspace, _input(name_of(name), mode, on_compute), path, store))
-        elif mode == WRITTEN:
+        if mode in (MOUNT, DOWNLOAD):
+            found = at_place(workspace, _input(name_of(name), mode, on_compute), path, store)
+            inputs.append(found)
+            if mode == MOUNT and path and found.kind in (NOTHING, "uri_folder"):
+                # What is written to a mount is in the datastore, as in Azure.
+                outputs.append(
+                    replace(_output(found.name, store, path, on_compute, overwrite=True), mounted=True, mechanism=MOUNT)
+                )
+        elif mode == UPLOAD:
             workspace.datastores.container(store)
             overwrite = bool(value.get("overwrite"))
             outputs.append(_output(name_of(name), store, path, on_compute, overwrite=overwrite))
@@ -53,7 +59,7 @@ def _output(name: str, store: str, path: str, on_compute: str | None, *, overwri
     """A file or folder that the script itself makes; there is no dataset of it."""
     return OutputSpec(
         name=name,
-        mechanism=WRITTEN,
+        mechanism=UPLOAD,
         destination=path,
         path_on_compute=on_compute,
         overwrite=overwrite,
