@@ -41,10 +41,11 @@ def read_input(workspace: Workspace, name: str, given: Mapping[str, Any], worksp
     file = kind == URI_FILE
     if place is not None and kind in MODELS:  # a model may be one file, too
         file = workspace.blobs.exists(place.container, place.path.rstrip("/"))
-    if place is None and not file:
+    mirrored = workspace.mirrors.find(uri) is not None
+    if place is None and not file and not mirrored:
         raise NotBuilt(f"The input {name!r} is a folder at {uri[:120]!r}; of the web azureml-local reads single files.")
     long = shown_uri(uri, workspace_name)
-    flow = files_at(long.rstrip("/")) if place is not None else files_at(uri, "file")
+    flow = files_at(long.rstrip("/")) if place is not None else files_at(uri, "file" if file else "folder")
     return InputSpec(
         name=name,
         dataset_id=workspace.datasets.save("file", flow, {}).id,
