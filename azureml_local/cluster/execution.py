@@ -172,7 +172,8 @@ class Execution:
             remove_tree(record.folder)
 
     def _await_reader(self) -> None:
-        """Until whoever prints the log has all of it, for a little while."""
+        """Until whoever prints the log has all of it, for a little while. The node is free for others meanwhile."""
+        self._give_back()
         run = self._record.run
         if run.run_type == STEP:
             self._workspace.followers.await_reading(run)
