@@ -118,13 +118,18 @@ def read_node(workspace: Workspace, node: Mapping[str, Any], wiring: Wiring, par
         links=tuple(Link(_input_name(port, each), *wiring.steps[port]) for port, each in ins if port in wiring.steps),
         after=tuple(node_id for port, (node_id, _) in wiring.steps.items() if port.startswith(AFTER)),
         outputs={port: spec.name for port, spec in outputs.items()},
-        reuse=_reuse(module, node, {**values, **marks}, wiring, words),
+        reuse=_reuse(module, node, {**values, **marks}, wiring, words, given),
         sweep=sweep,
     )
 
 
 def _reuse(
-    module: PipelinePart, node: Mapping[str, Any], values: Mapping[str, str], wiring: Wiring, words: list[str]
+    module: PipelinePart,
+    node: Mapping[str, Any],
+    values: Mapping[str, str],
+    wiring: Wiring,
+    words: list[str],
+    configuration: Mapping[str, Any],
 ) -> dict[str, str] | None:
     """What an earlier run must have in common with it; None where allow_reuse or regenerate_outputs say so."""
     key = module.id if OWNER in module.body else module.key
@@ -136,10 +141,20 @@ def _reuse(
         "parameters": {name: value for name, value in values.items() if name not in UNCOMPARED},
         "arguments": words,
         "inputs": data,
-        "the run configuration": str(node.get("Runconfig")),
+        "the run configuration": _compared(configuration),
         "the outputs' settings": node.get("ModuleOutputSettings"),
     }
     return {name: digest(value) for name, value in parts.items()}
+
+
+def _compared(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A run configuration as it counts: the SDK makes None of an empty text when it submits the same object again, and
+    an environment has a number from then on, whose definition counts.
+    """
+    found = {key: value for key, value in configuration.items() if value}
+    if isinstance(environment := found.get("environment"), Mapping):
+        found["environment"] = {key: value for key, value in environment.items() if key != "version"}
+    return found
 
 
 def _check_shared_out(step: str, parallel: Parallel, inputs: Sequence[InputSpec]) -> None:
