@@ -18,6 +18,7 @@ import crowds
 import growth
 import jobs
 import phases
+import pipelines
 import routes
 import setting_up
 import solvers
@@ -35,7 +36,10 @@ def main() -> None:
         prog="tests/bench", description="Measure what takes time, each beside something to compare it with."
     )
     parser.add_argument("--cold", action="store_true", help="also set up with empty caches (downloads everything)")
-    names = ("setup", "server", "notebook", "job", "sweep", "solvers", "routes", "growth", "crowds", "blobs", "cost")
+    names = (
+        *("setup", "server", "notebook", "job", "sweep", "pipeline"),
+        *("solvers", "routes", "growth", "crowds", "blobs", "cost"),
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(names)}")
     arguments = parser.parse_args()
     measures: dict[str, Callable[[], Part]] = dict(
@@ -47,6 +51,7 @@ def main() -> None:
                 phases.measure,
                 jobs.measure,
                 sweeps.measure,
+                pipelines.measure,
                 solvers.measure,
                 routes.measure,
                 growth.measure,
