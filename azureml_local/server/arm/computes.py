@@ -124,9 +124,10 @@ def check_name(ctx: Ctx, name: Named) -> None:
     dependencies=[Depends(authenticated)],
 )
 def vm_sizes(subscription_id: str, location: str) -> dict[str, Any]:
-    """A choice of Azure's sizes (AmlCompute.supported_vmsizes)."""
+    """A choice of Azure's sizes, for SDK v1 (AmlCompute.supported_vmsizes) and SDK v2 (compute.list_sizes)."""
     keys = ("name", "vCPUs", "gpus", "memoryGB", "maxResourceVolumeMB")
-    return {"amlCompute": [dict(zip(keys, size, strict=True)) for size in VM_SIZES]}
+    sizes = [dict(zip(keys, size, strict=True)) for size in VM_SIZES]
+    return {"amlCompute": sizes, "value": [{**size, "supportedComputeTypes": ["AmlCompute"]} for size in sizes]}
 
 
 def _accepted(ctx: Context, name: WorkspaceName, compute: str, body: dict[str, Any], status: int) -> JSONResponse:

@@ -184,6 +184,7 @@ def workspace_body(ctx: Context, name: WorkspaceName) -> dict[str, Any]:
         "name": name.name,
         "location": LOCATION,
         "type": WORKSPACE_TYPE,
+        "kind": "Default",  # no hub and no feature store
         "tags": {},
         "sku": {"name": "Basic", "tier": "Basic"},
         "identity": {

@@ -51,7 +51,29 @@ KINDS = tuple(
             rf"{WORKSPACE}/schedules.*",
             "Schedules of SDK v2 are not built in azureml-local. Submit the job when it is to run",
         ),
-        (r".*/onlineEndpoints.*|.*/batchEndpoints.*", "Endpoints of SDK v2 are not built in azureml-local"),
+        (
+            r".*/batchEndpoints.*",
+            "Batch endpoints of SDK v2 are not built in azureml-local. Score the files in a command job, or in a "
+            "ParallelRunStep of SDK v1",
+        ),
+        (r".*/onlineEndpoints.*", "Online endpoints of SDK v2 are not built in azureml-local"),
+        (
+            r".*/(?:serverlessEndpoints|marketplaceSubscriptions).*",
+            "Serverless endpoints and subscriptions to models of a marketplace are not built in azureml-local",
+        ),
+        (
+            r"/registrymanagement/.*|.*/registries/.*",
+            "Registries are not built in azureml-local, whose workspace keeps models, environments and data itself",
+        ),
+        (
+            r".*/(?:featuresets|featurestoreEntities|featurestores).*",
+            "Feature stores are not built in azureml-local. Keep the features as a data asset",
+        ),
+        (r"/genericasset/.*/indexes.*", "Indexes (of prompt flow) are not built in azureml-local"),
+        (
+            rf"{WORKSPACE}/outboundRules.*",
+            "Managed networks and their outbound rules are not built in azureml-local, which serves this machine",
+        ),
     )
 )
 
