@@ -38,6 +38,7 @@ fuzz: setup ## the tests that make requests up, with 50 times as many (FUZZ_TIME
 
 kill-test: setup ## kill -9 the server 300 times at random moments, and look whether anything is lost
 	AZUREML_LOCAL_KILLS=300 $(BIN)/pytest -s tests/durability/test_kill.py
+	AZUREML_LOCAL_KILLS=100 $(BIN)/pytest -s tests/durability/test_pipelines.py -k truthfully
 
 soak: setup ## eight clients at once for ten minutes
 	AZUREML_LOCAL_SOAK_SECONDS=600 $(BIN)/pytest -s tests/durability/test_soak.py
