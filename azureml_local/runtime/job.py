@@ -34,9 +34,13 @@ def history_context() -> ContextManager[object]:
             flush=True,
         )
         return nothing()
-    # The ranks of a distributed job have one folder: the first one watches it.
-    watched = ["logs"] if os.environ.get("AZUREML_LOCAL_RANK", "0") == "0" else []
-    context: ContextManager[object] = get_history_context_manager(DirectoriesToWatch=watched)
+    if os.environ.get("AZUREML_LOCAL_RANK", "0") == "0":
+        context: ContextManager[object] = get_history_context_manager(DirectoriesToWatch=["logs"])
+        return context
+    # The ranks of a distributed job have one folder, which the first one watches and uploads: two that upload one file
+    # at the same time fail. What others write later, the server collects.
+    os.environ["AZUREML_OUTPUT_DIRECTORY"] = "./outputs"
+    context = get_history_context_manager(DirectoriesToWatch=[], only_in_process_features=True)
     return context
 
 

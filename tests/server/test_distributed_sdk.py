@@ -65,6 +65,14 @@ time.sleep(600)
 """
 
 
+END_TOGETHER = """
+import os, time
+open("outputs/rank-" + os.environ["RANK"], "w").write("x")
+while len(os.listdir("outputs")) < 2:
+    time.sleep(0.01)
+"""
+
+
 @pytest.fixture
 def start(experiment: Any, compute: Any, here: Any, tmp_path: Path) -> Iterator[Start]:
     """Submit a script with a distributed_job_config; as a command, its processes don't import the SDK."""
@@ -100,6 +108,14 @@ def log_of(run: Any, rank: int, tmp_path: Path) -> str:
 def ended(run: Any, wait_for: Callable[..., Any]) -> str:
     wait_for(lambda: run.get_status() in ("Completed", "Failed", "Canceled"), seconds=150)
     return str(run.get_status())
+
+
+def test_ranks_that_end_at_the_same_moment_leave_all_their_files(start: Start, wait_for: Callable[..., Any]) -> None:
+    from azureml.core.runconfig import PyTorchConfiguration
+
+    run = start(END_TOGETHER, PyTorchConfiguration(process_count=2))
+    assert ended(run, wait_for) == "Completed", run.get_details()["error"]
+    assert {"outputs/rank-0", "outputs/rank-1"} <= set(run.get_file_names())
 
 
 @pytest.mark.sdk("PyTorchConfiguration")
