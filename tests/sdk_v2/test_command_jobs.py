@@ -184,7 +184,7 @@ def test_what_is_not_there_is_refused_before_there_is_a_job(v2: V2, compute: Any
     said = (
         *("There is no compute target 'nowhere'", "There is no version '99'", "isn't in azureml-local's list"),
         *("instance_count=2", "Set Input(type='uri_file'", "Sweep jobs", "Components, and the pipeline jobs"),
-        *("Components", "Endpoints of SDK v2", "Schedules of SDK v2"),
+        *("Components", "Online endpoints of SDK v2", "Schedules of SDK v2"),
     )
     errors, more = found
     assert [words for words, error in zip(said, errors, strict=True) if words not in error] == [], errors

@@ -179,12 +179,15 @@ REFERENCES = """
 def test_data_references_are_read_and_written(
     experiment: Any, compute: Any, here: Any, workspace: Any, tmp_path: Path
 ) -> None:
-    from azureml.core import RunConfiguration, ScriptRunConfig
+    from azureml.core import Datastore, RunConfiguration, ScriptRunConfig
     from azureml.train.estimator import Estimator
 
     (tmp_path / "data" / "deep").mkdir(parents=True)
     (tmp_path / "data" / "deep" / "n.txt").write_text("7")
-    store = workspace.get_default_datastore()
+    # A datastore of its own: a reference to the whole of one gets all that other tests have put there.
+    store = Datastore.register_azure_blob_container(
+        workspace, "referred_to", "referred", "anaccount", account_key="a2V5"
+    )
     store.upload(str(tmp_path / "data"), "referred", show_progress=False)
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "script.py").write_text(textwrap.dedent(REFERENCES))
@@ -225,10 +228,11 @@ def test_data_references_are_read_and_written(
     assert (tmp_path / "back" / "referred" / "deep" / "new.txt").read_text() == "new"
     assert (tmp_path / "back" / "referred" / "nothing" / "first.txt").read_text() == "first"
     node = run.get_details_with_logs()["logFiles"]["system_logs/local_node.txt"]
-    assert "Output folder: 1 files (mount) at workspaceblobstore/referred" in node
+    assert "Output folder: 1 files (mount) at referred_to/referred" in node
     assert store.download(str(tmp_path / "back"), "uploaded", show_progress=False) == 2
     assert (tmp_path / "back" / "uploaded" / "folder" / "made.txt").read_text() == "made"
     assert (tmp_path / "back" / "uploaded" / "kept.txt").read_text() == "kept"
+    store.unregister()
 
 
 def test_data_reference_to_a_datastore_that_is_not_there_is_refused_at_submission(

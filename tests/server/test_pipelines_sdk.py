@@ -278,8 +278,7 @@ def test_parallel_steps_share_out_files_and_the_partitions_of_a_table(
             output_action="append_row",
             environment=here,
             compute_target=compute,
-            node_count=2,
-            **options,
+            **{"node_count": 2, **options},
         )
 
     size = PipelineParameter("batch_size", default_value="1")
@@ -300,7 +299,10 @@ def test_parallel_steps_share_out_files_and_the_partitions_of_a_table(
         name="table",
         inputs=[table.as_named_input("table")],
         output=keyed,
-        parallel_run_config=configuration("table.py", partition_keys=["k"], error_threshold=1, run_max_try=1),
+        # One process, which takes the groups in order: a is done when b is lost.
+        parallel_run_config=configuration(
+            "table.py", partition_keys=["k"], error_threshold=1, run_max_try=1, node_count=1, process_count_per_node=1
+        ),
         allow_reuse=False,
     )
     run = submit([first, second], continue_on_step_failure=True)
