@@ -1,20 +1,58 @@
-"""What the tutorial needs twice: ``load_data`` reads MNIST's files, ``watch`` shows how runs get on.
+"""What the tutorials share: ``check_setup`` looks at the packages, ``load_data`` reads MNIST's files, ``watch`` shows
+how runs get on, ``draw_digits`` and ``draw_confusion`` draw.
 
-MNIST's files are gzip-compressed IDX: a short header, and then one byte a pixel or label.
+MNIST's files are gzip-compressed IDX: a short header, and then one byte a pixel or label. A job reads its data with
+this file too, so what only a notebook needs is imported where it is used.
 """
 
 import gzip
 import html
+import logging
+import platform
 import struct
+import sys
 import time
+import warnings
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
-
-import numpy as np
 
 IMAGES, LABELS = 2051, 2049  # the magic numbers: unsigned bytes in three dimensions, and in one
 OVER = {"Completed", "Failed", "Canceled"}
 LOG = "user_logs/std_log.txt"  # what a job's script prints
+INK, PAPER, TILE, BLUE = "#1f2933", "#ffffff", "#eef1f4", "#2f6690"  # the colours of all figures
+
+
+class SetupProblem(Exception):
+    """Something to put right first. Jupyter shows the sentence alone, without a traceback."""
+
+    def _render_traceback_(self):
+        return [f"SetupProblem: {self}"]
+
+
+def check_setup():
+    """Look whether this kernel has what the notebooks for SDK v1 need, and silence what the SDK says about itself.
+
+    Raises:
+        SetupProblem: it hasn't; the message says in one sentence what to do.
+    """
+    if sys.version_info[:2] not in [(3, 10), (3, 11)]:
+        raise SetupProblem(
+            f"The SDK needs Python 3.10 or 3.11, not {platform.python_version()}: choose another kernel."
+        )
+    for package in ("azureml-core", "azureml-opendatasets", "azureml-widgets", "scikit-learn", "matplotlib"):
+        module = {"scikit-learn": "sklearn"}.get(package, package.replace("-", "."))
+        if not find_spec(module.split(".")[0]) or not find_spec(module):
+            raise SetupProblem(f"{package} is missing: run `{sys.executable} -m pip install -r requirements.txt`.")
+    if not find_spec("pkg_resources"):
+        raise SetupProblem("setuptools is too new for azureml-core: run `pip install 'setuptools<81'`.")
+    import IPython
+
+    if IPython.version_info[0] > 8:
+        raise SetupProblem("IPython is too new for azureml-widgets: run `pip install 'ipython<9'`.")
+    # It imports pkg_resources, which warns each time, and says at each model that it fetches it without a session.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    logging.getLogger("azureml._file_utils.file_utils").setLevel(logging.ERROR)
 
 
 def load_data(filename, label=False):
@@ -31,6 +69,8 @@ def load_data(filename, label=False):
         ValueError: the file isn't what it should be; the message names it and says what was found.
         FileNotFoundError: there is no such file.
     """
+    import numpy as np
+
     data = _decompress(filename)
     if len(data) < 8:
         raise ValueError(f"{filename}: {len(data)} bytes are no IDX file; its header alone has 8 or 16.")
@@ -142,3 +182,52 @@ def _as_html(rows, log):
 
 def _as_text(rows, log):
     return "\n".join([f"{name}: {phases}  {numbers}".rstrip() for name, _, phases, numbers in rows] + [log] * bool(log))
+
+
+def draw_digits(images, captions, columns):
+    """Draw images of 28 x 28 pixels on a grid of so many columns, each with its caption above."""
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("ink on a tile", [TILE, INK])
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(0.9 * columns, 1.15 * rows), squeeze=False)
+    figure.set_facecolor(PAPER)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, caption in zip(axes.flat, images, captions, strict=False):
+        axis.imshow(image.reshape(28, 28), cmap=colours, vmin=0, vmax=255)
+        axis.set_title(caption, fontsize=10, color=BLUE, pad=3)
+    figure.tight_layout(pad=0.6)
+
+
+def draw_confusion(matrix):
+    """Draw a confusion matrix: a row for each digit, a column for each answer; the redder, the more mistakes."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    confusion = np.array(matrix)
+    mistakes = confusion - np.diag(np.diag(confusion))
+    figure, axis = plt.subplots(figsize=(6.4, 6.2), facecolor=PAPER)
+    axis.imshow(mistakes, cmap="Reds", vmin=0, vmax=1.6 * max(1, mistakes.max()))
+    for row, column in np.ndindex(confusion.shape):
+        right = row == column
+        if right:
+            axis.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE))
+        axis.text(
+            column,
+            row,
+            confusion[row, column] or "·",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=PAPER if right else INK,
+        )
+    axis.set_xticks(range(len(confusion)))
+    axis.set_yticks(range(len(confusion)))
+    axis.set_xlabel("what the model saw")
+    axis.set_ylabel("the digit")
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(f"{np.trace(confusion):,} of {confusion.sum():,} test images right", pad=12)
+    figure.tight_layout()

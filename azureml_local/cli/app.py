@@ -216,37 +216,37 @@ def run(
 
 @app.command()
 def tutorial(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to run")] = Path(
-        "notebooks/img-classification-part1-training.ipynb"
-    ),
+    name: Annotated[
+        str, typer.Argument(help="part1, search, all of them, or the path of a notebook", metavar="[NAME]")
+    ] = "part1",
     state: State = None,
     environments: Environments = "build",
 ) -> None:
-    """Run the tutorial's notebook on the local workspace and sum up what came of it."""
-    from azureml_local.cli.tutorial import TutorialError, run_notebook, summary
+    """Run a tutorial's notebook on the local workspace and sum up what came of it."""
+    from azureml_local.cli.tutorial import TUTORIALS, TutorialError, notebooks_of, run_notebook, summary
 
-    if not notebook.is_file():
-        raise ServerError(
-            f"There is no notebook {notebook} here. Run this in the project's folder, or name a notebook."
-        )
     began = time.monotonic()
     try:
+        notebooks = notebooks_of(name)
         with workspace_for_command(folder_of(state), _configured_names(), *_options(None, environments)) as server:
-            source = server.status()["mnist"]["description"]
-            out.print(f"{notebook} on the local workspace at {server.instance.endpoints.api}")
-            out.print(f"MNIST here is {source}")
-            report = run_notebook(notebook.absolute(), server.folder.root / "tutorial", server, out)
-            lines = summary(report, server.status(), server.describe_run)
+            out.print(f"The local workspace is at {server.instance.endpoints.api}")
+            out.print(f"MNIST here is {server.status()['mnist']['description']}")
+            for notebook in notebooks:
+                out.print(f"\n{notebook}")
+                report = run_notebook(notebook.absolute(), server.folder.root / "tutorial", server, out)
+                out.print()
+                for line in summary(report, server.status(), server.describe_run):
+                    out.print(line)
     except TutorialError as error:
         err.print(f"azureml-local: {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         err.print("Stopped; nothing is left running. Run the same command to begin again: what was built is kept.")
         raise typer.Exit(130) from None
-    out.print()
-    for line in lines:
-        out.print(line)
     out.print(f"All in all {time.monotonic() - began:.0f} s. `azureml-local up` and `azureml-local open` show it.")
+    others = [other for other, path in TUTORIALS.items() if path not in notebooks]
+    if others:
+        out.print(f"There is more: `azureml-local tutorial {'|'.join(others)}`.")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`azureml-local tutorial`: run a notebook on the local workspace, and report its progress."""
+"""`azureml-local tutorial`: run notebooks on the local workspace, and report their progress."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ from rich.text import Text
 from azureml_local.cli.terminal import shown
 from azureml_local.client.instance import LocalServer
 
+FOLDER = Path("notebooks")
+# The project's notebooks by their short names, in the order in which one reads them.
+TUTORIALS = {
+    "part1": FOLDER / "img-classification-part1-training.ipynb",
+    "search": FOLDER / "img-classification-search.ipynb",
+}
 CELL_SECONDS = 3600
 # nbconvert's own page without what it has browsers fetch from elsewhere: RequireJS, MathJax, Mermaid, widgets.
 PAGE = """
@@ -54,6 +60,22 @@ class Report:
     @property
     def total(self) -> float:
         return sum(self.seconds.values())
+
+
+def notebooks_of(name: str) -> list[Path]:
+    """The notebooks that a name stands for: one of TUTORIALS, ``all`` of them, or a path.
+
+    Raises:
+        TutorialError: there is no such notebook.
+    """
+    found = list(TUTORIALS.values()) if name == "all" else [TUTORIALS.get(name, Path(name))]
+    for path in found:
+        if not path.is_file():
+            raise TutorialError(
+                f"There is no notebook {path} here. Run this in the project's folder, and name a notebook or one of: "
+                f"{', '.join(TUTORIALS)}, all."
+            )
+    return found
 
 
 def run_notebook(source: Path, target_folder: Path, server: LocalServer, console: Console) -> Report:

@@ -1,4 +1,4 @@
-"""What MkDocs asks for while it builds the site: the pages that are made from code, SECURITY.md, and the notebook."""
+"""What MkDocs asks for while it builds the site: the pages that are made from code, SECURITY.md, and the notebooks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 # Pages whose text lies elsewhere, so that it is also found where people look for it in a repository.
 KEPT_ELSEWHERE = {"security.md": "SECURITY.md"}
-# Those and the page that is made of the notebook: where a link of the repository leads on the site.
+# Those and the pages that are made of the notebooks: where a link of the repository leads on the site.
 ON_THE_SITE = {
     **{source: page for page, source in KEPT_ELSEWHERE.items()},
-    f"notebooks/{notebook.NOTEBOOK.name}": "tutorial.md",
+    **{f"notebooks/{name}": f"{page}.md" for name, page in notebook.PAGES.items()},
 }
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
 

@@ -1,4 +1,4 @@
-"""The tutorial's notebook as a page of the site, with the outputs that are kept in it."""
+"""The tutorial's notebooks as pages of the site, with the outputs that are kept in them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from pathlib import Path
 
 from nbconvert import MarkdownExporter
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "img-classification-part1-training.ipynb"
-FOLDER = "tutorial-files"
+FOLDER = Path(__file__).parents[2] / "notebooks"
+# The page of each notebook, without the ending.
+PAGES = {"img-classification-part1-training.ipynb": "tutorial", "img-classification-search.ipynb": "search"}
 
 
 def pages() -> dict[str, str | bytes]:
-    """tutorial.md, and its figures.
+    """tutorial.md, search.md, and their figures.
 
     Markdown, and not nbconvert's own HTML, which loads MathJax, RequireJS and Mermaid from other hosts.
     """
-    text, resources = MarkdownExporter().from_filename(
-        str(NOTEBOOK), resources={"output_files_dir": FOLDER, "unique_key": "tutorial"}
-    )
-    return {"tutorial.md": text, **resources["outputs"]}
+    made: dict[str, str | bytes] = {}
+    for name, page in PAGES.items():
+        text, resources = MarkdownExporter().from_filename(
+            str(FOLDER / name), resources={"output_files_dir": f"{page}-files", "unique_key": page}
+        )
+        made |= {f"{page}.md": text, **resources["outputs"]}
+    return made

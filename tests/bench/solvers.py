@@ -1,4 +1,4 @@
-"""The classic solver against ours: the same script, the same data, one after the other."""
+"""The training of the SDK's own tutorial against ours: the same data, one after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ RATE = 0.5
 OTHER_RATES = (0.01, 0.1, 0.8)
 PUBLISHED = 0.9193  # liblinear's accuracy at this rate, in the SDK's own tutorial
 RUNS = 3
-FITTED = re.compile(r"Fitted with \w+ at rate \S+ in (\d+\.\d+) s")
+PUBLISHED_SCRIPT = Path(__file__).with_name("published.py")
+FITTED = re.compile(r"Fitted at rate \S+ in (\d+\.\d+) s")
 ACCURACY = re.compile(r"Accuracy on the test images: (\d\.\d+)")
 
 
@@ -28,7 +29,7 @@ class Training:
 
 
 def measure() -> Part:
-    part = Part("The classic solver (liblinear, one-vs-rest) against ours (saga, multinomial): the whole of train.py")
+    part = Part("The published training (liblinear, one-vs-rest) against the whole of train.py (saga, multinomial)")
     data = os.environ.get("AZUREML_LOCAL_MNIST")
     if not data:
         part.remarks.append(
@@ -36,12 +37,12 @@ def measure() -> Part:
         )
         return part
     with temporary_folder() as folder:
-        ours = [train(folder, Path(data), "saga", RATE) for _ in range(RUNS)]
+        ours = [train(folder, Path(data), RATE) for _ in range(RUNS)]
         say("  liblinear (about two minutes of CPU time)")
-        classic = train(folder, Path(data), "liblinear", RATE)
+        classic = published(folder, Path(data), RATE)
         if abs(classic.accuracy - PUBLISHED) > 0.0005:
             raise RuntimeError(f"liblinear comes to {classic.accuracy}, and is known for {PUBLISHED}")
-        others = {rate: train(folder, Path(data), "saga", rate) for rate in OTHER_RATES}
+        others = {rate: train(folder, Path(data), rate) for rate in OTHER_RATES}
     part.rows = [
         Row(f"CPU time at rate {RATE}", [one.cpu for one in ours], "s", "liblinear", [classic.cpu]),
         Row(f"wall time at rate {RATE}", [one.wall for one in ours], "s", "liblinear", [classic.wall]),
@@ -54,18 +55,17 @@ def measure() -> Part:
     return part
 
 
-def train(folder: Path, data: Path, solver: str, rate: float) -> Training:
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--data-folder",
-        str(data),
-        "--solver",
-        solver,
-        "--regularization",
-        str(rate),
-    ]
-    done = run(command, folder=folder)
+def train(folder: Path, data: Path, rate: float) -> Training:
+    return _training(folder, SCRIPT, "--data-folder", str(data), "--regularization", str(rate))
+
+
+def published(folder: Path, data: Path, rate: float) -> Training:
+    return _training(folder, PUBLISHED_SCRIPT, str(data), str(rate))
+
+
+def _training(folder: Path, script: Path, *arguments: str) -> Training:
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}  # both read the data with its utils.py
+    done = run([sys.executable, str(script), *arguments], folder=folder, environment=environment)
     return Training(done.wall, done.cpu, fit_seconds(done.output), _number(ACCURACY, done.output))
 
 

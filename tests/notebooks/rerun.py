@@ -1,6 +1,6 @@
-"""Run the notebook again and keep its outputs, as they are committed.
+"""Run a notebook again and keep its outputs, as they are committed.
 
-    AZUREML_LOCAL_MNIST=mnist-folder azureml-local run --ephemeral -- python tests/notebooks/rerun.py
+    AZUREML_LOCAL_MNIST=mnist-folder azureml-local run --ephemeral -- python tests/notebooks/rerun.py NAME
 
 Run it on a workspace that is fresh, so that all versions are 1, and on the real MNIST. What a saved notebook
 can't show is left out: a widget without its kernel is an error message, and times of execution change.
@@ -15,7 +15,7 @@ from typing import Any
 import nbclient
 import nbformat
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "img-classification-part1-training.ipynb"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def is_for_a_live_widget(output: Any) -> bool:
@@ -32,13 +32,14 @@ def tidy(notebook: Any) -> None:
 
 
 def main() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    path = NOTEBOOKS / sys.argv[1]
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(NOTEBOOKS)}}
     client = nbclient.NotebookClient(notebook, timeout=1800, resources=resources)
     client.on_cell_start = lambda cell, cell_index: print(cell.id, file=sys.stderr)
     client.execute()
     tidy(notebook)
-    nbformat.write(notebook, NOTEBOOK)
+    nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":
