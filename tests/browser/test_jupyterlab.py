@@ -147,7 +147,7 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
     assert screen.prompts == [f"[{number + 1}]:" for number in range(len(screen.prompts))]
     assert not page.ask("document.querySelectorAll('.jp-OutputArea-output[data-mime-type*=\"stderr\"]').length")
     images = "[...document.querySelectorAll('.jp-OutputArea-output img')]"
-    # A sample, the confusion matrix, the search's curves, the mistakes.
+    # A sample, the confusion matrix, the rates, the mistakes.
     figures = page.ask(f"{images}.map(e => [e.naturalWidth, e.naturalHeight, e.width])")
     assert len(figures) == 4
     for width, height, shown_width in figures:
@@ -178,8 +178,7 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
 
     # Where the links lead.
     links = page.ask("[...document.querySelectorAll('.jp-OutputArea-output a')].map(e => e.href)")
-    run_link, *_, final_link = [link for link in links if "/runs/" in link]
-    (experiment_link,) = [link for link in links if "/experiments/" in link]
+    run_link, *others = [link for link in links if "/runs/" in link]
     run_page = new_page(1100, 1400)
     run_page.open(run_link)
     assert "Completed" in run_page.ask("document.querySelector('.status').textContent")
@@ -187,8 +186,14 @@ def test_all_cells_run_in_jupyterlab(lab: Lab, screen: Screen, new_page: Callabl
     for colours in ("light", "dark"):
         run_page.colours(colours)
         run_page.screenshot(pictures / f"run-{colours}.png")
-    run_page.open(final_link)
-    assert "sklearn_mnist, version 1" in run_page.ask("document.body.innerText").replace("\u00a0", " ")
+    experiment_link = run_page.ask("document.querySelector('a[href*=\"/experiments/\"]').href")
+    # One of the runs is the best, and its model is registered.
+    texts = []
+    for link in (run_link, *others):
+        run_page.open(link)
+        texts.append(run_page.ask("document.body.innerText").replace("\u00a0", " "))
+    assert len(texts) == 5
+    assert sum("sklearn_mnist, version 1" in text for text in texts) == 1
     run_page.open(experiment_link)
     assert "accuracy" in run_page.ask("document.querySelector('thead').innerText")
     assert run_page.errors == []

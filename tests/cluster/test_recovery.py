@@ -150,7 +150,9 @@ def test_recovery_starts_a_job_that_had_not_begun(
     """Its process waits for a word that the dead server never said."""
     runs = [left(status, known=False) for status in ("NotStarted", "Queued", "Preparing", "Starting")]
     noted = left("Running", known=False)
-    (process,) = marked(status_file(workspace.folder.runs / noted.id))
+    while not (found := marked(status_file(workspace.folder.runs / noted.id))):
+        time.sleep(0.01)  # it was forked just now: until it runs its own program, its variables are the test's
+    (process,) = found
     workspace.runs.note_process(noted.id, {"pid": process.pid, "started": process.create_time()})
     process.kill()
     new_server()

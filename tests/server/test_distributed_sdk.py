@@ -41,11 +41,14 @@ open("outputs/rank-%d" % rank, "w").write("x")
 """
 
 SHOW = """
-import os
-print(os.environ.get("TF_CONFIG") or [os.environ["OMPI_COMM_WORLD_" + name] for name in ("RANK", "SIZE", "LOCAL_RANK")])
+import os, time
+mpi = [os.environ.get("OMPI_COMM_WORLD_" + name) for name in ("RANK", "SIZE", "LOCAL_RANK")]
+print(os.environ.get("TF_CONFIG") or mpi, flush=True)
 if '"ps"' in os.environ.get("TF_CONFIG", "").partition("task")[2]:
-    import time
+    open("logs/here", "w").close()
     time.sleep(600)
+while "TF_CONFIG" in os.environ and not os.path.exists("logs/here"):
+    time.sleep(0.05)
 """
 
 ONE_FAILS = """
