@@ -56,6 +56,12 @@ PARTS: dict[str, dict[str, str]] = {
         "DockerImageDetails": "azureml.core.environment",
     },
     "Model": {"Model": "azureml.core"},
+    "Deployment": {
+        "Webservice": "azureml.core",
+        "AciWebservice": "azureml.core.webservice",
+        "AksWebservice": "azureml.core.webservice",
+        "InferenceConfig": "azureml.core.model",
+    },
     "HyperDrive": {
         "HyperDriveConfig": "azureml.train.hyperdrive",
         "HyperDriveRun": "azureml.train.hyperdrive",
@@ -104,7 +110,6 @@ PLUMBING = frozenset(
     {
         "register_factory",
         "add_type_provider",
-        "wait_for_deployment",
         "get_docs_url",
         "identity",
         "portal_url",
@@ -113,7 +118,7 @@ PLUMBING = frozenset(
 )
 # Of these, only what tests name: the SDK answers the others itself with NotImplementedError (azureml.core.Dataset), or
 # they are of something that can't be made.
-OUT_OF_REACH = frozenset({"Dataset", "ComputeInstance"})
+OUT_OF_REACH = frozenset({"Dataset", "ComputeInstance", "Webservice"})
 # What is to be submitted. Their properties only say again what they were made of.
 CONFIGURATIONS = frozenset(
     {
@@ -141,6 +146,7 @@ CONFIGURATIONS = frozenset(
         "DataTransferStep",
         "SynapseSparkStep",
         "HyperDriveConfig",
+        "InferenceConfig",
         "BanditPolicy",
         "MedianStoppingPolicy",
         "TruncationSelectionPolicy",

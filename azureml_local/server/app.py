@@ -38,6 +38,7 @@ from azureml_local.server.dataplane import (
     pipelineschedules,
     publishedpipelines,
     rundata,
+    services,
 )
 from azureml_local.server.http.bodies import FORM_ONLY, JSON_ONLY, LOCAL_RUN, NODE_BYTES, SIGN_IN, SWEEP, Bodies
 from azureml_local.server.http.faults import FaultMiddleware
@@ -46,6 +47,7 @@ from azureml_local.server.local import status as local
 from azureml_local.server.mlflow import experiments as mlflow_experiments
 from azureml_local.server.mlflow import registry as mlflow_registry
 from azureml_local.server.mlflow import runs as mlflow_runs
+from azureml_local.server.scoring.frontend import FrontEnd
 
 API = (
     arm_datastores,
@@ -77,6 +79,7 @@ API = (
     imagebuilds,
     datasets,
     datastores,
+    services,  # before models, which refuses what else model management does in Azure
     models,
     mlflow_experiments,
     mlflow_runs,
@@ -103,7 +106,12 @@ def api_routes(ctx: Context) -> FastAPI:
     return app
 
 
-def plain_app(ctx: Context) -> FastAPI:
+def plain_app(ctx: Context) -> ASGIApp:
+    return FrontEnd(plain_routes(ctx), ctx)
+
+
+def plain_routes(ctx: Context) -> FastAPI:
+    """All of the plain address but the front end of deployed models."""
     app = _app(ctx, "Sign-in and Studio", PLAIN)
     studio.install_errors(app)
     app.add_middleware(Bodies, kinds=(FORM_ONLY,))

@@ -18,6 +18,7 @@ from azureml_local.server.access.auth import BlobUrls, Caller, Tokens, derived_k
 from azureml_local.server.access.signin import Sessions, SignInLinks
 from azureml_local.server.errors import Unauthorized
 from azureml_local.server.http.streams import Streams
+from azureml_local.serving.deployments import Deployments
 from azureml_local.storage.folder import Secrets
 from azureml_local.workspace import Workspace
 
@@ -36,6 +37,7 @@ class Context:
     cluster: Cluster
     sweeps: Sweeps
     pipelines: Pipelines
+    deployments: Deployments
     endpoints: Endpoints
     tokens: Tokens
     urls: BlobUrls

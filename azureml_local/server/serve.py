@@ -50,6 +50,8 @@ from azureml_local.server.http.addresses import SettingsError, address_of
 from azureml_local.server.http.listener import Server
 from azureml_local.server.http.memory import one_heap
 from azureml_local.server.http.protocol import Http
+from azureml_local.serving.deployments import Deployments
+from azureml_local.serving.environments import ScoringEnvironments
 from azureml_local.storage.folder import StateFolder, StateFolderError, write_private
 from azureml_local.storage.inspection import lost_parts
 from azureml_local.storage.ownership import private_folder
@@ -137,6 +139,7 @@ def _serve(
     context.cluster.start()
     context.sweeps.start()
     context.pipelines.start()
+    context.deployments.start()
     clock.start()
     instance = Instance(
         *(os.getpid(), *ports, str(trust.bundle), str(trust.folder), settings.host),
@@ -156,6 +159,7 @@ def _serve(
         with contextlib.suppress(OSError):
             write_private(folder.instance, json.dumps(asdict(replace(instance, ending=True))))
         clock.stop()
+        context.deployments.stop()
         context.pipelines.stop()
         context.sweeps.stop()
         context.cluster.stop()
@@ -348,9 +352,11 @@ def _context(
         "server": endpoints.api,
         "certificate": (folder.tls / "ca.pem").read_text(),
     }
+    environments = settings.cache / "environments"
+    builder = EnvironmentBuilder(environments, host=settings.host_environment)
     services = ClusterServices(
         workspace=workspace,
-        builder=EnvironmentBuilder(settings.cache / "environments", host=settings.host_environment),
+        builder=builder,
         inputs=Inputs(SharedFolders(folder.datasets), mirror, workspace.mirrors),
         job_variables=variables,
         registry=WorkerRegistry(placement, order),
@@ -362,6 +368,7 @@ def _context(
         cluster=cluster,
         sweeps=sweeps,
         pipelines=Pipelines(workspace, cluster, sweeps),
+        deployments=Deployments(workspace, ScoringEnvironments(builder, environments), folder.services),
         endpoints=endpoints,
         tokens=tokens,
         urls=BlobUrls(endpoints.api, secrets),

@@ -141,6 +141,11 @@ class StateFolder:
         return self.root / "runs"
 
     @property
+    def services(self) -> Path:
+        """The folders of deployed models' processes: code, models, sockets and logs."""
+        return self.root / "services"
+
+    @property
     def datasets(self) -> Path:
         """Dataset files that jobs share, read-only; a cache, each can be fetched again."""
         return self.root / "datasets"

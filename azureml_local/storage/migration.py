@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Index, Table, inspect
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.schema import CreateColumn
 
-from azureml_local.storage import moves
+from azureml_local.storage import moves, service_tables  # noqa: F401 (the tables, for Base)
 from azureml_local.storage.tables import RUN_ENTRIES, Base, run_entries
 
 # SQL that fills added columns and tables from existing rows; run once, after the addition.

@@ -29,6 +29,7 @@ from azureml_local.workspace.registered_datastores import Datastores
 from azureml_local.workspace.run_data import NamedDataOfRuns
 from azureml_local.workspace.runs import Runs
 from azureml_local.workspace.schedules import Schedules
+from azureml_local.workspace.services import Services
 from azureml_local.workspace.snapshots import Snapshots
 
 
@@ -62,6 +63,7 @@ class Workspace:
         self.keyvault = KeyVault(self.database, folder.secrets().signing_key)
         self.mirrors = Mirrors(self.database)
         self.datastores = Datastores(self.database, folder.secrets().signing_key)
+        self.services = Services(self.database, folder.secrets().signing_key)
 
     def close(self) -> None:
         self.changes.close()

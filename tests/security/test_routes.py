@@ -149,12 +149,12 @@ def test_server_code_makes_no_dangerous_calls() -> None:
         "os.system": set(),
         "yaml.load(": {"runtime/dataflows.py"},  # with a loader of its own, below the safe one
         "pickle": set(),
-        "joblib.load": set(),
+        "joblib.load": {"serving/layout.py"},  # in the text of a driver, which the service's own process runs
         "zipfile": {
             *("runtime/local_target.py", "workspace/snapshots.py"),  # both write only
             "cluster/remote/worker.py",  # reads, on a worker, what the server has written
         },
-        "extractall": set(),
+        "extractall": {"serving/layout.py"},  # with the filter that lets nothing out of the folder
         "from_string": set(),
         "eval(": set(),
         "exec(": set(),

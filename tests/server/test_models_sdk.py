@@ -253,10 +253,10 @@ def test_a_job_finds_models_and_secrets_of_its_workspace(
     keyvault.delete_secrets(["job-one", "job-two"])
 
 
-@pytest.mark.sdk("Model.print_configuration", "Workspace.webservices", "Workspace.images")
-@pytest.mark.sdk_refused("Model.deploy", "Model.package", "Model.profile")
+@pytest.mark.sdk("Model.print_configuration", "Workspace.images")
+@pytest.mark.sdk_refused("Model.package", "Model.profile")
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the SDK's own: deployment is SDK v2's now
-def test_model_deployment_is_refused_with_an_alternative(
+def test_images_and_profiles_of_models_are_refused_with_an_alternative(
     workspace: Any, folder: Path, here: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from azureml.core import Dataset, Model
@@ -268,12 +268,9 @@ def test_model_deployment_is_refused_with_an_alternative(
     Path("score.py").write_text("def init(): ...\ndef run(data): return data\n")
     model = Model.register(workspace, "net/net.json", "undeployed")
     inference = InferenceConfig(entry_script="score.py", environment=here)
-    configuration = AciWebservice.deploy_configuration()
-    Model.print_configuration([model], inference, configuration, None)
+    Model.print_configuration([model], inference, AciWebservice.deploy_configuration(), None)
     assert "undeployed:1" in capsys.readouterr().out
-    sentence = "Deployment .* is not built in azureml-local.*call your scoring script yourself"
-    with pytest.raises(WebserviceException, match=sentence):
-        Model.deploy(workspace, "service", [model], inference, configuration)
+    sentence = "images, packages and profiles .* not built in azureml-local.*Model.deploy"
     with pytest.raises(WebserviceException, match=sentence):
         Model.package(workspace, [model], inference)
     store = workspace.get_default_datastore()
@@ -281,9 +278,17 @@ def test_model_deployment_is_refused_with_an_alternative(
     rows = Dataset.Tabular.from_delimited_files(store.path("profiled/rows.csv"))
     with pytest.raises(WebserviceException, match=sentence):
         Model.profile(workspace, "profile", [model], inference, rows)
-    with pytest.raises(WebserviceException, match=sentence):
+    with pytest.raises(WebserviceException, match="WebserviceNotFound"):
         Webservice(workspace, "service")
-    assert workspace.webservices == workspace.images == {}
+    with pytest.raises(WebserviceException, match="GPUs are not built"):
+        Model.deploy(workspace, "gpu", [model], inference, _with_gpu())
+    assert workspace.images == {}
+
+
+def _with_gpu() -> Any:
+    from azureml.core.webservice import AksWebservice
+
+    return AksWebservice.deploy_configuration(gpu_cores=1)
 
 
 def test_model_registration_refused_gives_the_reason(workspace: Any) -> None:

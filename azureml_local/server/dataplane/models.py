@@ -125,23 +125,21 @@ def delete_model(ctx: Ctx, name: Named, model_id: str) -> Response:
     return Response(status_code=200)
 
 
-@router.get("/services")
 @router.get("/images")
-def nothing_deployed(ctx: Ctx, name: Named) -> dict[str, Any]:
-    """Workspace.webservices and .images: there are none. The SDK follows a ``nextLink``, even one that is null."""
+def no_images(ctx: Ctx, name: Named) -> dict[str, Any]:
+    """Workspace.images: there are none. The SDK follows a ``nextLink``, even one that is null."""
     return {"value": []}
 
 
 def deployment(ctx: Ctx, name: Named) -> None:
     """Everything else that model management does in Azure."""
     raise NotBuilt(
-        "Deployment (web services, images, packages, profiles) is not built in azureml-local: it trains models and "
-        "registers them. Download the model (Model.download, Model.get_model_path) and call your scoring script "
-        "yourself, or deploy in Azure."
+        "Container images, packages and profiles of models are not built in azureml-local. Model.deploy() with an "
+        "InferenceConfig and AciWebservice.deploy_configuration() serves a model."
     )
 
 
-for service in ("services", "images", "packages", "profiles", "operations"):
+for service in ("services/migrate", "images", "packages", "profiles"):
     for place in (f"/{service}", f"/{service}/{{rest:path}}"):
         router.add_api_route(
             place, deployment, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False

@@ -1,0 +1,1 @@
+"""Deployments: services whose scoring processes run on this machine."""
