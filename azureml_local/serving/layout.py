@@ -15,6 +15,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from azureml_local.storage.tables import AssetVersion
 from azureml_local.storage.trees import remove_tree
@@ -130,9 +131,9 @@ def _write_model(workspace: Workspace, model: AssetVersion, target: Path) -> Non
             _copy(source, path)
 
 
-def _copy(source: object, path: Path) -> None:
+def _copy(source: BinaryIO, path: Path) -> None:
     with path.open("wb") as target:
-        shutil.copyfileobj(source, target)  # type: ignore[misc]
+        shutil.copyfileobj(source, target)
 
 
 def _parts(place: str) -> tuple[str, str, str]:

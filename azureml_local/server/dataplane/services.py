@@ -79,7 +79,7 @@ def create(ctx: Ctx, name: Named, body: Json) -> Response:
     if not isinstance(request, dict):
         raise NotBuilt("Services are deployed from models and an InferenceConfig here: Model.deploy(). Images are not.")
     _check_resources(body)
-    keys = body.get("keys") if isinstance(body.get("keys"), dict) else {}
+    keys: Json = body["keys"] if isinstance(body.get("keys"), dict) else {}
     new = NewService(
         name=str(body.get("name") or ""),
         compute_type=compute_type,
@@ -143,7 +143,8 @@ def update(ctx: Ctx, name: Named, service: str, body: Annotated[list[Json], Body
     """A JSON patch, as ``Webservice.update``, ``add_tags`` and their relatives send it."""
     row = ctx.workspace.services.get(service)
     image: Image | None = None
-    tags, properties, client = dict(row.tags), {}, dict(row.client)
+    tags, client = dict(row.tags), dict(row.client)
+    properties: Json = {}
     description: str | None = None
     for each in body:
         path, value = str(each.get("path", "")).removeprefix("/"), each.get("value")
