@@ -7,17 +7,16 @@ where the inference server is if the environment hasn't got it. It comes before 
 those can be some that the server needs in another version (opentelemetry, which azureml-core brings, was seen).
 """
 
+import runpy
 import sys
+from importlib.metadata import version
 
 if __name__ == "__main__":
     end = sys.argv.index("--")
     del sys.path[0]  # this file's folder
     first = next((i for i, entry in enumerate(sys.path) if entry.endswith("site-packages")), len(sys.path))
     sys.path[first:first] = sys.argv[1:end]
-    import gunicorn
-    from gunicorn.app.wsgiapp import run
-
     # A socket by which anybody with the user's rights can command it, in a folder too deep for one perhaps.
-    without = ["--no-control-socket"] if gunicorn.version_info >= (25, 1) else []
+    without = ["--no-control-socket"] if tuple(map(int, version("gunicorn").split(".")[:2])) >= (25, 1) else []
     sys.argv = ["gunicorn", *without, *sys.argv[end + 1 :]]
-    run()
+    runpy.run_module("gunicorn", run_name="__main__", alter_sys=True)

@@ -25,7 +25,7 @@ from security.conftest import Inside, examples
 from security.samples import KNOWN, SAMPLES, Sample
 
 from azureml_local.names import DEFAULT_NAME
-from azureml_local.server.app import api_routes, plain_app
+from azureml_local.server.app import api_routes, plain_routes
 
 OPERATIONS, MUTATIONS = 4, 40  # examples for each operation, and for each sample
 # What would make every other request fail (that is what it is for), or takes the names away that the others use.
@@ -93,7 +93,7 @@ def schema_of(app: Any) -> Any:
 def operations() -> list[Any]:
     """Every operation of both applications. Made when the tests are collected, without a server."""
     found = []
-    for name, make in (("api", api_routes), ("plain", plain_app)):
+    for name, make in (("api", api_routes), ("plain", plain_routes)):
         nobody: Any = None  # is asked: the applications are only looked at
         for result in schema_of(make(nobody)).get_all_operations():
             operation = result.ok()
