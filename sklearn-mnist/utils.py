@@ -52,6 +52,7 @@ def check_setup():
         raise SetupProblem("IPython is too new for azureml-widgets: run `pip install 'ipython<9'`.")
     # It imports pkg_resources, which warns each time, and says at each model that it fetches it without a session.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    warnings.filterwarnings("ignore", message=r"azureml.core.model:\s+To leverage new model deployment")
     logging.getLogger("azureml._file_utils.file_utils").setLevel(logging.ERROR)
 
 

@@ -166,6 +166,9 @@ def status(state: State = None) -> None:
             out.print(f"Simulated {simulated['kind']}, for {shown(where)}")
     for model in answer["models"]:
         out.print(f"Model     {model['name']}, version {model['version']}")
+    for service in answer["services"]:
+        reason = f" ({shown(service['error'])})" if service["error"] else ""
+        out.print(f"Service   {service['name']}: {service['state']}{reason}, at {service['address']}")
 
 
 @app.command(name="open")
@@ -217,7 +220,7 @@ def run(
 @app.command()
 def tutorial(
     name: Annotated[
-        str, typer.Argument(help="part1, search, all of them, or the path of a notebook", metavar="[NAME]")
+        str, typer.Argument(help="part1, search, part2, all of them, or the path of a notebook", metavar="[NAME]")
     ] = "part1",
     state: State = None,
     environments: Environments = "build",

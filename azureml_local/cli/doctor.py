@@ -202,7 +202,7 @@ def permissions(folder: StateFolder) -> Iterator[Finding]:
 
 
 def _parts(folder: StateFolder) -> list[Path]:
-    inside = [folder.database, folder.blobs, folder.runs, folder.datasets, folder.tls]
+    inside = [folder.database, folder.blobs, folder.runs, folder.services, folder.datasets, folder.tls]
     files = [folder.root / "secrets.json", folder.log]
     return [path for path in (folder.root, *inside, *files) if path.exists()]
 

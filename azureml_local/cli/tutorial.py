@@ -31,6 +31,7 @@ FOLDER = Path("notebooks")
 TUTORIALS = {
     "part1": FOLDER / "img-classification-part1-training.ipynb",
     "search": FOLDER / "img-classification-search.ipynb",
+    "part2": FOLDER / "img-classification-part2-deploy.ipynb",
 }
 CELL_SECONDS = 3600
 # nbconvert's own page without what it has browsers fetch from elsewhere: RequireJS, MathJax, Mermaid, widgets.

@@ -66,6 +66,12 @@ class Context:
     def portal_url(self, run_id: str) -> str:
         return f"{self.studio}/runs/{run_id}"
 
+    def scoring_uri(self, service: str) -> str:
+        """Where a deployed model is asked. Plain http: callers use ``requests`` without our certificates, and it is
+        loopback only. SDK v1 finds the swagger document beside the last part.
+        """
+        return f"{self.endpoints.plain}/api/v1/service/{service}/score"
+
     @property
     def studio(self) -> str:
         """The address that links of runs begin with; the key in it lets a browser look, and do nothing else (see

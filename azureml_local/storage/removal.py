@@ -63,7 +63,15 @@ def _parts(folder: StateFolder) -> list[Path]:
         folder.sign_in_page,
         root / "secrets.json",
     ]
-    parts = [folder.blobs, folder.runs, folder.datasets, folder.tls, *files, *(root / name for name in NAMES)]
+    parts = [
+        folder.blobs,
+        folder.runs,
+        folder.services,
+        folder.datasets,
+        folder.tls,
+        *files,
+        *(root / name for name in NAMES),
+    ]
     copies = [path for path in root.iterdir() if path.name.startswith((f"{database}.version-", ".secrets.json."))]
     parts += [root / (database + ending) for ending in ("", "-wal", "-shm", "-journal")] + copies
     return [path for path in parts if os.path.lexists(path)]

@@ -8,11 +8,15 @@ from nbconvert import MarkdownExporter
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # The page of each notebook, without the ending.
-PAGES = {"img-classification-part1-training.ipynb": "tutorial", "img-classification-search.ipynb": "search"}
+PAGES = {
+    "img-classification-part1-training.ipynb": "tutorial",
+    "img-classification-search.ipynb": "search",
+    "img-classification-part2-deploy.ipynb": "deployment",
+}
 
 
 def pages() -> dict[str, str | bytes]:
-    """tutorial.md, search.md, and their figures.
+    """tutorial.md and the others, and their figures.
 
     Markdown, and not nbconvert's own HTML, which loads MathJax, RequireJS and Mermaid from other hosts.
     """

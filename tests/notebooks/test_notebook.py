@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PART_1, SEARCH = "img-classification-part1-training.ipynb", "img-classification-search.ipynb"
+PART_2 = "img-classification-part2-deploy.ipynb"
+# Part 2 deploys the model of part 1.
+TOGETHER = [pytest.param((PART_1, PART_2), id="parts"), pytest.param((SEARCH,), id="search")]
 HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.slow
@@ -28,14 +32,14 @@ def project(tmp_path: Path) -> Path:
 
 
 def nbval(
-    project: Path, name: str, sanitize: Path, *, mnist: str | None = None, **variables: str
+    project: Path, names: Sequence[str], sanitize: Path, *, mnist: str | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "AZUREML_LOCAL_MNIST"} | variables
     environment |= {"AZUREML_LOCAL_OFFLINE": "1"} if mnist is None else {"AZUREML_LOCAL_MNIST": mnist}
     command = [sys.executable, "-m", "pytest", "-pno:cacheprovider", "-pno:schemathesis", "--azureml-local", "--nbval"]
     options = ["--nbval-current-env", "--nbval-sanitize-with", str(sanitize), "--rootdir", str(project), "-q"]
     return subprocess.run(
-        [*command, *options, f"notebooks/{name}"],
+        [*command, *options, *(f"notebooks/{name}" for name in names)],
         cwd=project,
         env=environment,
         capture_output=True,
@@ -51,22 +55,22 @@ def embedded_sanitizer(tmp_path: Path) -> Path:
     return joined
 
 
-@pytest.mark.parametrize("name", [PART_1, SEARCH])
-def test_outputs_are_the_committed_ones_on_the_real_mnist(project: Path, name: str) -> None:
+@pytest.mark.parametrize("names", TOGETHER)
+def test_outputs_are_the_committed_ones_on_the_real_mnist(project: Path, names: Sequence[str]) -> None:
     mnist = os.environ.get("AZUREML_LOCAL_MNIST")
     if not mnist:
         pytest.skip("AZUREML_LOCAL_MNIST names no folder with the original MNIST")
-    done = nbval(project, name, HERE / "sanitize.cfg", mnist=mnist)
+    done = nbval(project, names, HERE / "sanitize.cfg", mnist=mnist)
     assert done.returncode == 0, done.stdout[-6000:]
 
 
 @pytest.mark.sdk("RunDetails.show", "MNIST.get_file_dataset")
-@pytest.mark.parametrize("name", [PART_1, SEARCH])
+@pytest.mark.parametrize("names", TOGETHER)
 def test_outputs_are_the_committed_ones_but_for_the_figures_on_the_embedded_digits(
-    project: Path, embedded_sanitizer: Path, name: str
+    project: Path, embedded_sanitizer: Path, names: Sequence[str]
 ) -> None:
     # As on a compute instance of Azure's, where part 1 draws the SDK's widget.
-    done = nbval(project, name, embedded_sanitizer, CI_NAME="an-instance")
+    done = nbval(project, names, embedded_sanitizer, CI_NAME="an-instance")
     assert done.returncode == 0, done.stdout[-6000:]
 
 
@@ -78,6 +82,6 @@ def test_notebook_with_a_broken_cell_fails(project: Path, embedded_sanitizer: Pa
     # Up to there is enough.
     notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]
     nbformat.write(notebook, path)
-    done = nbval(project, PART_1, embedded_sanitizer)
+    done = nbval(project, [PART_1], embedded_sanitizer)
     assert done.returncode == 1
     assert "lokation" in done.stdout

@@ -41,6 +41,18 @@ SECTIONS = {
         "Let HyperDrive search",
         "The best run",
     ),
+    "img-classification-part2-deploy": (
+        "Set up",
+        "Workspace and digits",
+        "The model",
+        "Write the scoring script",
+        "Describe the environment",
+        "Deploy",
+        "Ask it",
+        "What it gets wrong",
+        "How fast it answers",
+        "Clean up",
+    ),
 }
 MACHINE_PATH = re.compile(r"(?<![\w:/.])(/(root|home|Users|work|tmp|private|var|mnt)/|[A-Z]:\\)\w")
 WIDEST = 100  # characters of a line of code that JupyterLab shows whole in a window of 1280 pixels
@@ -117,7 +129,9 @@ def test_notebook_never_imports_the_local_workspace(cell: Any) -> None:
     assert "azureml_local" not in cell.source
 
 
-@pytest.mark.parametrize(("name", "file"), list(zip(SECTIONS, ("train.py", "search.py"), strict=True)))
+@pytest.mark.parametrize(
+    ("name", "file"), list(zip(SECTIONS, ("train.py", "search.py", "scoring/score.py"), strict=True))
+)
 def test_script_folder_is_what_the_notebook_writes(name: str, file: str) -> None:
     magic, script = scripts[name].source.split("\n", 1)
     assert magic.startswith("%%writefile ")

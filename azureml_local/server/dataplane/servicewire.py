@@ -90,7 +90,7 @@ def service_body(ctx: Context, row: Service) -> dict[str, Any]:
         "description": row.description,
         "kvTags": row.tags,
         "properties": row.properties,
-        "scoringUri": scoring_uri(ctx, row.name) if healthy else None,
+        "scoringUri": ctx.scoring_uri(row.name) if healthy else None,
         "createdTime": row.created,
         "updatedTime": row.modified,
         "createdBy": {"userObjectId": ctx.workspace.identity.principal_id, "userName": "azureml-local"},
@@ -102,13 +102,6 @@ def service_body(ctx: Context, row: Service) -> dict[str, Any]:
     resources = body["containerResourceRequirements"]
     body["containerResourceRequirements"] = {**dict.fromkeys(RESOURCES), **(resources or {})}
     return body
-
-
-def scoring_uri(ctx: Context, name: str) -> str:
-    """Plain http: callers use ``requests`` without our certificates, and it is loopback only. The SDK finds the swagger
-    document beside the last part.
-    """
-    return f"{ctx.endpoints.plain}/api/v1/service/{name}/score"
 
 
 def _model(ctx: Context, model_id: str) -> dict[str, Any] | None:

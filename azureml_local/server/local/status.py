@@ -56,6 +56,10 @@ def status(ctx: Ctx) -> dict[str, Any]:
             {"name": row.name, "version": row.version, "run_id": row.run_id}
             for row in ctx.workspace.models.list(latest_only=True)[0]
         ],
+        "services": [
+            {"name": row.name, "state": row.state, "error": row.error, "address": ctx.scoring_uri(row.name)}
+            for row in ctx.workspace.services.list()
+        ],
     }
 
 
