@@ -26,6 +26,7 @@ PR_SET_CHILD_SUBREAPER = 36
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 # A process that can't be killed (it hangs in the kernel) must not keep a run from ending.
 PATIENCE = 10.0
+ORPHANED = 1.0
 
 
 def adopt_orphans() -> None:
@@ -153,6 +154,16 @@ def remove_short_folder(folder: str) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def orphaned(server: int) -> bool:
+    """Whether the server has ended. A process that is killed closes its files a moment before it gives its children
+    away.
+    """
+    deadline = time.monotonic() + ORPHANED
+    while os.getppid() == server and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.getppid() != server
+
+
 def main(
     status_file: str, lease_seconds: float, held: list[int], open_files: int, server: int, argv: list[str]
 ) -> None:
@@ -160,7 +171,7 @@ def main(
     for descriptor in held:
         os.set_inheritable(descriptor, False)
     if (lease := told_to_begin()) is None:
-        if os.getppid() != server:  # it was killed; else it does this itself
+        if orphaned(server):  # it was killed; else it does this itself
             remove_short_folder(os.path.dirname(status_file))
         return
     adopt_orphans()
